@@ -1,0 +1,17 @@
+.PHONY: check format test slow-test
+
+check:
+	ruff format --check .
+	ruff check .
+	mypy
+	pytest
+
+format:
+	ruff format .
+	ruff check --fix .
+
+test:
+	pytest
+
+slow-test:
+	pytest -m slow
