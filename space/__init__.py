@@ -1,0 +1,47 @@
+"""What can be built: architecture, search space, model, FLOPs.
+
+Importing this package loads neither torch nor timm; the names that need them load on first use.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from space.architecture import Architecture, Pool
+from space.flops import count_flops, count_params
+from space.named import NAMED, named
+from space.search_space import SearchSpace
+
+if TYPE_CHECKING:
+    from space.attention import attention_maps
+    from space.measure import measure_flops
+    from space.model import VisionTransformer, build_model
+    from space.released import load_released_state_dict
+
+__all__ = [
+    "NAMED",
+    "Architecture",
+    "Pool",
+    "SearchSpace",
+    "VisionTransformer",
+    "attention_maps",
+    "build_model",
+    "count_flops",
+    "count_params",
+    "load_released_state_dict",
+    "measure_flops",
+    "named",
+]
+
+_LAZY = {
+    "attention_maps": "space.attention",
+    "build_model": "space.model",
+    "VisionTransformer": "space.model",
+    "measure_flops": "space.measure",
+    "load_released_state_dict": "space.released",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,132 @@
+"""DeepViT's Re-attention beside timm's plain attention, and the maps of either for inspection."""
+
+from __future__ import annotations
+
+import torch
+from timm.layers import Attention
+from torch import Tensor, nn
+
+
+class ReAttention(nn.Module):
+    """`BatchNorm(Conv1x1(softmax(q k^T / sqrt(d)))) @ v` over the H heads (arXiv 2103.11886, eq. 3).
+
+    Parameters carry the names of the authors' code; `map_scale` multiplies the mixed maps. The
+    convolution and the BatchNorm are never run as such: every row of a softmax sums to 1, so each
+    head's map has mean 1/N exactly, and with `A0 = A - 1/N` the batch statistics of the mixed maps
+    follow from one H x H Gram matrix of A0. Training and evaluation are then one mixing matrix M
+    and one constant c per head: `out_h = (sum_g M[h, g] A0_g) V_h + c_h sum_tokens(V_h)`. Exact, and
+    safe in bf16, where the convolution of nearly uniform maps is not.
+    """
+
+    def __init__(self, dim: int, num_heads: int, *, scale_maps: bool = False) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.head_dim = dim // num_heads
+        self.map_scale = self.head_dim**-0.5 if scale_maps else 1.0
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.reatten_matrix = nn.Conv2d(num_heads, num_heads, 1)
+        self.var_norm = nn.BatchNorm2d(num_heads)
+        self.proj = nn.Linear(dim, dim)
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, N, C) -> (B, N, C)
+        batch, tokens, dim = x.shape
+        centred, v = self._centred_maps(x)  # (B, H, N, N), (B, H, N, d)
+        if self.training:
+            matrix, constant = self._mixing_of_batch(centred)
+        else:
+            matrix, constant = self._mixing_of_running_statistics(tokens)
+        matrix = matrix.to(v.dtype)
+        mixed = torch.matmul(matrix, centred.to(v.dtype).flatten(2)).view(centred.shape)
+        out = mixed @ v + constant.to(v.dtype)[:, None, None] * v.sum(-2, keepdim=True)
+        return self.proj(out.transpose(1, 2).reshape(batch, tokens, dim))
+
+    def attention_maps(self, x: Tensor) -> Tensor:
+        """The mixed maps (B, H, N, N) that `forward` applies to the values; no state changes."""
+        centred, _ = self._centred_maps(x)
+        if self.training:
+            matrix, constant = self._mixing_of_batch(centred, update=False)
+        else:
+            matrix, constant = self._mixing_of_running_statistics(x.shape[1])
+        mixed = torch.matmul(matrix, centred.flatten(2)).view(centred.shape)
+        return mixed + constant[:, None, None]
+
+    def _centred_maps(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        batch, tokens, _ = x.shape
+        qkv = self.qkv(x).reshape(batch, tokens, 3, self.num_heads, self.head_dim)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        scores = (q * self.head_dim**-0.5) @ k.transpose(-2, -1)
+        if scores.dtype in (torch.bfloat16, torch.float16):
+            scores = scores.float()  # 1/N must be subtracted before the maps are rounded
+        return scores.softmax(-1) - 1.0 / tokens, v
+
+    def _mixing_of_batch(self, centred: Tensor, *, update: bool = True) -> tuple[Tensor, Tensor]:
+        """The mixing matrix (H, H) and constant (H,) under the statistics of this batch."""
+        batch, heads, tokens, _ = centred.shape
+        norm, count = self.var_norm, batch * tokens * tokens
+        weight = self.reatten_matrix.weight.view(heads, heads)
+        bias = self.reatten_matrix.bias
+        assert bias is not None
+        with torch.autocast(centred.device.type, enabled=False):
+            flat = centred.flatten(2)
+            gram = (flat @ flat.transpose(1, 2)).sum(0) / count  # (H, H)
+            variance = ((weight @ gram) * weight).sum(1)
+            matrix = (norm.weight * (variance + norm.eps).rsqrt())[:, None] * weight
+        if update:
+            self._update_running_statistics(weight.sum(1) / tokens + bias, variance, count)
+        # BatchNorm removes the convolution's bias; it stays in the graph with a gradient of zero.
+        constant = norm.bias + 0.0 * bias
+        return matrix * self.map_scale, constant * self.map_scale
+
+    def _mixing_of_running_statistics(self, tokens: int) -> tuple[Tensor, Tensor]:
+        """BatchNorm folded into the convolution, and the maps' mean 1/N into the constant."""
+        norm, heads = self.var_norm, self.num_heads
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        gain = norm.weight * (norm.running_var + norm.eps).rsqrt()
+        weight = self.reatten_matrix.weight.view(heads, heads)
+        mean = weight.sum(1) / tokens + self.reatten_matrix.bias
+        constant = gain * (mean - norm.running_mean) + norm.bias
+        return gain[:, None] * weight * self.map_scale, constant * self.map_scale
+
+    @torch.no_grad()
+    def _update_running_statistics(self, mean: Tensor, variance: Tensor, count: int) -> None:
+        norm = self.var_norm
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        assert norm.num_batches_tracked is not None
+        norm.num_batches_tracked += 1
+        # momentum None is a cumulative average, as in torch.nn.BatchNorm2d
+        rate = norm.momentum if norm.momentum is not None else 1.0 / norm.num_batches_tracked
+        unbiased = variance * (count / max(count - 1, 1))
+        norm.running_mean += rate * (mean.to(norm.running_mean.dtype) - norm.running_mean)
+        norm.running_var += rate * (unbiased.to(norm.running_var.dtype) - norm.running_var)
+
+
+def attention_maps(model: nn.Module, images: Tensor) -> list[Tensor]:
+    """The attention maps (B, H, N_i, N_i) of every block of `model` on `images` (B, C, H, W).
+
+    In the model's present mode. A forward in train mode updates BatchNorm statistics, as always.
+    """
+    maps: list[Tensor] = []
+
+    def record(attn: nn.Module, args: tuple[Tensor, ...]) -> None:
+        if isinstance(attn, ReAttention):
+            maps.append(attn.attention_maps(args[0]))
+        elif isinstance(attn, Attention):
+            maps.append(_plain_maps(attn, args[0]))
+
+    modules = [m for m in model.modules() if isinstance(m, (Attention, ReAttention))]
+    hooks = [module.register_forward_pre_hook(record) for module in modules]
+    try:
+        model(images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return maps
+
+
+def _plain_maps(attn: Attention, x: Tensor) -> Tensor:
+    batch, tokens, _ = x.shape
+    qkv = attn.qkv(x).reshape(batch, tokens, 3, attn.num_heads, attn.head_dim)
+    q, k, _ = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+    return ((q * attn.scale) @ k.transpose(-2, -1)).softmax(-1)

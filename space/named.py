@@ -1,0 +1,71 @@
+"""Architectures that papers and timm have names for, at 224 pixels and 1,000 classes."""
+
+from __future__ import annotations
+
+from space.architecture import Architecture, Pool, did_you_mean
+
+
+def _deit(embed_dim: int, num_heads: int) -> Architecture:
+    return Architecture(
+        img_size=224,
+        patch_size=16,
+        embed_dim=embed_dim,
+        depth=12,
+        num_heads=num_heads,
+        head="token",
+    )
+
+
+def _hvt(embed_dim: int, num_heads: int, pool_every: int | None) -> Architecture:
+    """HVT with a 3/2 max-pool after blocks 0, pool_every, 2 pool_every, ...; None: no pool."""
+    after = range(0, 12, pool_every) if pool_every else ()
+    return Architecture(
+        img_size=224,
+        patch_size=16,
+        embed_dim=embed_dim,
+        depth=12,
+        num_heads=num_heads,
+        pools=tuple(Pool(after=block) for block in after),
+    )
+
+
+def _deepvit(embed_dim: int, depth: int, mixing: int, *, released_small: bool) -> Architecture:
+    """DeepViT with Re-attention in the last `mixing` blocks; -S and -L as in the authors' code."""
+    return Architecture(
+        img_size=224,
+        patch_size=16,
+        embed_dim=embed_dim,
+        depth=depth,
+        num_heads=12,
+        mlp_ratio=3.0,
+        reattention=tuple(range(depth - mixing, depth)),
+        head="token",
+        stem="conv" if released_small else "patch",
+        reattention_scale=released_small and embed_dim == 396,
+        residual_scale=0.5 if released_small else 1.0,
+    )
+
+
+NAMED: dict[str, Architecture] = {
+    "deit_tiny": _deit(192, 3),
+    "deit_small": _deit(384, 6),
+    "deit_base": _deit(768, 12),
+    "hvt_ti_1": _hvt(192, 3, 12),
+    "hvt_s_0": _hvt(384, 6, None),
+    "hvt_s_1": _hvt(384, 6, 12),
+    "hvt_s_2": _hvt(384, 6, 6),
+    "hvt_s_3": _hvt(384, 6, 4),
+    "hvt_s_4": _hvt(384, 6, 3),
+    "deepvit_16b": _deepvit(384, 16, 16, released_small=False),
+    "deepvit_24b": _deepvit(384, 24, 24, released_small=False),
+    "deepvit_32b": _deepvit(384, 32, 32, released_small=False),
+    "deepvit_s": _deepvit(396, 16, 5, released_small=True),
+    "deepvit_l": _deepvit(420, 32, 12, released_small=True),
+}
+
+
+def named(name: str) -> Architecture:
+    """The architecture of that name. Raises ValueError with the nearest name."""
+    if name not in NAMED:
+        raise ValueError(f"Unknown architecture {name!r:.80}{did_you_mean(str(name), NAMED)}")
+    return NAMED[name]
