@@ -1,0 +1,168 @@
+"""report.html: one self-contained page that tells what a run found, readable offline.
+
+Here the numbers are made ready; `report.html` beside this file says how they are laid out.
+"""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from results import charts, units
+from results.drawing import block_drawing
+from results.frontier import HYPERVOLUME_AXIS
+from results.record import TrialRecord
+from results.run import Run, hide_password
+
+_MOST_TRIALS_NAMED = 12
+
+
+def render_report(run: Run, *, fallback_svg: str | None = None) -> str:
+    """The page as text. `fallback_svg` is shown where scripts do not run. Takes about 2 s."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        scaled=units.scaled,
+        percent=units.percent,
+        duration=units.duration,
+        ranges=units.index_ranges,
+        pools=units.pools_text,
+        shape=units.shape_text,
+        drawing=block_drawing,
+    )
+    return environment.get_template("report.html").render(
+        run=run,
+        front=run.front,
+        members={record.trial for record in run.front},
+        state=_state(run),
+        axis=HYPERVOLUME_AXIS,
+        data=_Defaults(run.settings["data"]),
+        baselines=[record for record in run.records if record.baseline is not None],
+        failures=failures(run.records),
+        failures_total=run.count("failed"),
+        undrawn=len(run.records) - len(charts.frontier_rows(run)),
+        seconds=sum(record.seconds or 0.0 for record in run.records),
+        error=lambda accuracy: _error(run, accuracy),
+        charts=_charts(run),
+        fallback_svg=Markup(fallback_svg) if fallback_svg else "",
+        javascript=Markup(charts.javascript() if run.records else ""),
+        command=command_line(run.settings.get("command")),
+        sections=sections(run.settings),
+    )
+
+
+def failures(records: Iterable[TrialRecord]) -> list[dict[str, Any]]:
+    """Failed trials by kind and reason, the most frequent first; one traceback stands for each."""
+    groups: dict[tuple[str, str], list[TrialRecord]] = {}
+    for record in records:
+        if record.state == "failed":
+            kind = record.error_kind or "unknown"
+            groups.setdefault((kind, record.error or "no reason recorded"), []).append(record)
+    return [
+        {
+            "kind": kind,
+            "error": error,
+            "count": len(group),
+            "trials": _named_trials(group),
+            "traceback": next((r.traceback for r in group if r.traceback), None),
+        }
+        for (kind, error), group in sorted(groups.items(), key=lambda item: -len(item[1]))
+    ]
+
+
+def sections(settings: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """What the run was made of, as titled lists of names and texts, passwords hidden."""
+    general = {
+        key: settings.get(key) for key in ("name", "created", "budget_flops", "max_params", "seed")
+    }
+    named = {
+        "Run": general,
+        "Settings": settings.get("settings"),
+        "Data": settings.get("data"),
+        "Recipe": settings.get("recipe"),
+        "Search space": settings.get("space"),
+        "Versions": settings.get("versions"),
+        "Hardware": settings.get("hardware"),
+    }
+    return [
+        (title, [(str(key), _text(value)) for key, value in values.items()])
+        for title, values in named.items()
+        if isinstance(values, Mapping) and values
+    ]
+
+
+def command_line(argv: Any) -> str | None:
+    """The command that started the run, as one would type it, passwords hidden."""
+    if not isinstance(argv, list) or not argv:
+        return None
+    program, *arguments = map(str, argv)
+    path = Path(program)
+    typed = ["python", "-m", path.parent.name] if path.name == "__main__.py" else [path.name]
+    return hide_password(shlex.join([*typed, *arguments]))
+
+
+def _state(run: Run) -> str:
+    running = run.count("running")
+    if run.finished:
+        return f"finished: {run.stop_reason}" if run.stop_reason else "finished"
+    if running:
+        return f"not finished: {running} running when this page was written"
+    return f"interrupted: {run.stop_reason}" if run.stop_reason else "interrupted, can be resumed"
+
+
+def _charts(run: Run) -> dict[str, dict[str, Any]]:
+    if not run.records:
+        return {}
+    specs = {"frontier": charts.frontier_spec(run)}
+    if run.front:
+        specs["curves"] = charts.curves_spec(run)
+        specs["hypervolume"] = charts.progress_spec(
+            run, "hypervolume", "Hypervolume (accuracy × decades)", ".2f"
+        )
+        specs["best"] = charts.progress_spec(run, "best_accuracy", "Best accuracy", ".0%")
+    return specs
+
+
+def _error(run: Run, accuracy: float | None) -> str:
+    images = run.settings["data"].get("validation")
+    if not images or accuracy is None or not math.isfinite(accuracy):
+        return ""
+    return f"± {100 * units.standard_error(accuracy, images):.1f}"
+
+
+def _named_trials(group: list[TrialRecord]) -> str:
+    named = ", ".join(str(record.trial) for record in group[:_MOST_TRIALS_NAMED])
+    more = len(group) - _MOST_TRIALS_NAMED
+    return f"{named} and {more} more" if more > 0 else named
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "off"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_text(part)}" for key, part in value.items()) or units.MISSING
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_text(part) for part in value) or "none"
+    if isinstance(value, int) and value >= 100_000:
+        return f"{value:,}".replace(",", " ")
+    return hide_password(str(value))
+
+
+class _Defaults(dict[str, Any]):
+    """A mapping whose missing keys read as a dash, for descriptions by other versions."""
+
+    def __missing__(self, key: str) -> str:
+        return units.MISSING

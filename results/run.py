@@ -1,0 +1,208 @@
+"""One run folder read back: `run.json` and the study, opened read-only, also while a search writes.
+
+Everything derived (frontier, exports, report) starts from `Run`; nothing here writes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from results.frontier import hypervolume, pareto_front
+from results.record import TrialRecord, record_from_trial
+
+if TYPE_CHECKING:
+    from optuna.storages import RDBStorage
+    from optuna.trial import FrozenTrial
+
+SCHEMA = 1
+_LOCK_SECONDS = 60.0  # how long a reader waits for a writer to finish its transaction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A search as its folder tells it. `settings` is `run.json` as a plain dict; `records` are the
+    trials that were trained, by number; `over_budget` and `duplicates` count proposals that were
+    not. `finished` is False while the search runs or after it was interrupted."""
+
+    path: Path
+    name: str
+    settings: dict[str, Any]
+    records: tuple[TrialRecord, ...]
+    over_budget: int = 0
+    duplicates: int = 0
+    finished: bool = False
+    stop_reason: str | None = None
+
+    @property
+    def budget_flops(self) -> int:
+        """The most multiply-accumulates a member of the frontier may cost."""
+        return int(self.settings["budget_flops"])
+
+    @property
+    def reference_point(self) -> tuple[int, float]:
+        """(budget, accuracy of guessing): where the hypervolume is measured from."""
+        return self.budget_flops, 1.0 / int(self.settings["data"]["num_classes"])
+
+    @property
+    def front(self) -> list[TrialRecord]:
+        """`pareto_front` of the records within the budget."""
+        return pareto_front(self.records, budget_flops=self.budget_flops)
+
+    @property
+    def hypervolume(self) -> float:
+        """`hypervolume` of the records, measured from `reference_point`."""
+        budget, accuracy = self.reference_point
+        return hypervolume(self.records, budget_flops=budget, reference_accuracy=accuracy)
+
+    def count(self, state: str) -> int:
+        """How many records are in `state`."""
+        return sum(record.state == state for record in self.records)
+
+
+def load_run(path: str | Path) -> Run:
+    """The run in folder `path`. About 1 ms a trial. Raises ValueError naming what is missing."""
+    folder = Path(path)
+    settings = read_settings(folder)
+    name = settings["name"]
+    trials, study_attrs = _read_study(folder, name, settings.get("storage"))
+    records = [record_from_trial(trial, study_attrs) for trial in trials]
+    proposed = [trial.user_attrs.get("state") for trial in trials]
+    return Run(
+        path=folder,
+        name=name,
+        settings=settings,
+        records=tuple(record for record in records if record is not None),
+        over_budget=proposed.count("over_budget"),
+        duplicates=proposed.count("duplicate"),
+        finished=bool(study_attrs.get("finished", False)),
+        stop_reason=study_attrs.get("stop_reason"),
+    )
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """`run.json` of a run folder. Raises ValueError if it is missing, broken or of another kind."""
+    file = folder / "run.json"
+    if not folder.is_dir():
+        raise ValueError(f"A run is a folder, but {str(folder)!r} is {_what_is_there(folder)}.")
+    try:
+        settings = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(_no_run_here(folder)) from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(
+            f"{str(file)!r} must be readable JSON, but: {error}. Restore it from a copy; the "
+            "trials themselves are in study.db."
+        ) from error
+    _check_settings(file, settings)
+    return dict(settings)
+
+
+def hide_password(text: str) -> str:
+    """`text` with the password of any URL in it replaced by ***."""
+    return re.sub(r"(?<=://)([^\s:/@]*):[^\s/]*@", r"\1:***@", text)
+
+
+def _check_settings(file: Path, settings: Any) -> None:
+    if not isinstance(settings, dict) or settings.get("schema") != SCHEMA:
+        got = settings.get("schema") if isinstance(settings, dict) else type(settings).__name__
+        raise ValueError(
+            f"{str(file)!r} must be a run description with `schema` {SCHEMA}, but has {got!r}: "
+            "it was written by another program or by another version of vit-frontier."
+        )
+    data = settings.get("data")
+    classes = data.get("num_classes") if isinstance(data, dict) else None
+    rules = [
+        ("`name` must be a text", isinstance(settings.get("name"), str), settings.get("name")),
+        (
+            "`budget_flops` must be a positive integer",
+            _is_positive_int(settings.get("budget_flops")),
+            settings.get("budget_flops"),
+        ),
+        ("`data.num_classes` must be a positive integer", _is_positive_int(classes), classes),
+    ]
+    for rule, holds, value in rules:
+        if not holds:
+            raise ValueError(f"In {str(file)!r} {rule}, but got {value!r}: restore the file.")
+
+
+def _is_positive_int(value: Any) -> bool:
+    return type(value) is int and value > 0
+
+
+def _what_is_there(folder: Path) -> str:
+    if folder.exists():
+        return "a file: give the folder that holds run.json"
+    return "not there: `vit-frontier search` prints the folder it writes, runs/<name>"
+
+
+def _no_run_here(folder: Path) -> str:
+    runs = sorted(str(child.parent) for child in folder.glob("*/run.json"))
+    hint = f"give one of {', '.join(runs[:5])}" if runs else "give the folder that a search wrote"
+    return f"A run folder must hold run.json, but {str(folder)!r} has none: {hint}."
+
+
+def _read_study(
+    folder: Path, name: str, url: str | None
+) -> tuple[list[FrozenTrial], dict[str, Any]]:
+    import optuna
+
+    where = str(folder / "study.db") if url is None else hide_password(url)
+    if url is None and not (folder / "study.db").is_file():
+        raise ValueError(
+            f"The study of this run must be in {where!r}, but the file is missing: restore it, or "
+            "start the search again in another folder."
+        )
+    try:
+        with _open_storage(folder, url) as storage:
+            study = optuna.load_study(study_name=name, storage=storage)
+            return study.get_trials(deepcopy=False), dict(study.user_attrs)
+    except KeyError:
+        raise ValueError(
+            f"{where!r} must hold a study named {name!r} (`name` in run.json), but has none."
+        ) from None
+    except Exception as error:
+        reason = hide_password(str(getattr(error, "orig", None) or error))
+        raise ValueError(
+            f"The study in {where!r} must be readable, but: {reason}. If the search has only just "
+            "started, try again; else restore the file from a copy."
+        ) from error
+
+
+@contextmanager
+def _open_storage(folder: Path, url: str | None) -> Iterator[RDBStorage]:
+    from optuna.storages import RDBStorage
+
+    if url is None:
+        # The URL only names the dialect: Optuna would format braces in a path.
+        options: dict[str, Any] = {"creator": lambda: _connect_read_only(folder / "study.db")}
+        url = "sqlite:///study.db"
+    else:
+        options = {}
+    storage = RDBStorage(url, engine_kwargs=options, skip_table_creation=True)
+    try:
+        yield storage
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+def _connect_read_only(file: Path) -> sqlite3.Connection:
+    uri = f"file:{quote(str(file.resolve()))}?mode=ro"
+    connection = sqlite3.connect(uri, uri=True, timeout=_LOCK_SECONDS, check_same_thread=False)
+    try:
+        connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
+    except sqlite3.OperationalError as error:
+        connection.close()
+        if error.sqlite_errorname != "SQLITE_CANTOPEN":
+            raise
+        # A database with a write-ahead log in a read-only folder opens only as unchanging.
+        return sqlite3.connect(f"{uri}&immutable=1", uri=True, check_same_thread=False)
+    return connection
