@@ -278,7 +278,8 @@ def _check_number(name: str, value: Any, above: float, high: float) -> None:
     # The comparison is false for NaN, and a bool is no number here.
     if type(value) not in (int, float) or not above < value <= high or math.isinf(value):
         raise ValueError(
-            f"`{name}` must be a number above {above:g} and at most {high:g}, but got {value!r:.80}."
+            f"`{name}` must be a number above {above:g} and at most {high:g}, "
+            f"but got {value!r:.80}."
         )
 
 

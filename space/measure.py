@@ -17,26 +17,28 @@ from torch import nn
 _FREE = frozenset(
     "aten::" + name
     for name in """
-    abs add add_ addcdiv addcmul alias all any arange argmax argmin bernoulli bernoulli_ bitwise_and
-    bitwise_not bitwise_or broadcast_tensors broadcast_to cat ceil chunk clamp clamp_ clamp_max
-    clamp_min clone constant_pad_nd contiguous copy_ cos cumsum detach div div_ dropout dropout_ elu
-    elu_ empty empty_like eq erf exp expand expand_as eye feature_dropout fill_ flatten flip floor
-    floor_divide full full_like gather ge gelu gelu_ glu gt hardsigmoid hardsigmoid_ hardswish
-    hardswish_ hardtanh hardtanh_ index index_put index_put_ index_select isinf isnan le leaky_relu
-    leaky_relu_ lift_fresh lift_fresh_copy linspace log log1p log2 log_softmax logical_and
-    logical_not logical_or logsigmoid logsumexp lt masked_fill masked_fill_ max maximum mean meshgrid
-    min minimum mish movedim mul mul_ narrow ne neg new_empty new_full new_ones new_zeros norm
-    normalize numpy_T one_hot ones ones_like pad permute pixel_shuffle pixel_unshuffle pow prelu prod
-    rand rand_like randn randn_like reciprocal reflection_pad2d relu relu6 relu_ remainder repeat
-    repeat_interleave replication_pad2d reshape resolve_conj rms_norm roll round rsqrt rsub select
-    selu selu_ sigmoid sigmoid_ sign silu silu_ sin size slice softmax softplus softsign sort split
-    split_with_sizes sqrt square squeeze stack std std_mean sub sub_ sum swapaxes t tanh tanh_ tile
-    to topk transpose tril triu type_as unbind unflatten unfold unsqueeze upsample_nearest2d
-    upsample_bilinear2d upsample_bicubic2d var var_mean view view_as where zero_ zeros zeros_like
-    adaptive_avg_pool1d adaptive_avg_pool2d adaptive_max_pool1d adaptive_max_pool2d avg_pool1d
-    avg_pool2d avg_pool3d max_pool1d max_pool2d max_pool3d max_pool1d_with_indices
-    max_pool2d_with_indices batch_norm group_norm instance_norm layer_norm native_layer_norm
-    scalar_tensor is_grad_enabled dim numel item embedding
+    abs adaptive_avg_pool1d adaptive_avg_pool2d adaptive_max_pool1d adaptive_max_pool2d add add_
+    addcdiv addcmul alias all any arange argmax argmin avg_pool1d avg_pool2d avg_pool3d
+    batch_norm bernoulli bernoulli_ bitwise_and bitwise_not bitwise_or broadcast_tensors
+    broadcast_to cat ceil chunk clamp clamp_ clamp_max clamp_min clone constant_pad_nd
+    contiguous copy_ cos cumsum detach dim div div_ dropout dropout_ elu elu_ embedding empty
+    empty_like eq erf exp expand expand_as eye feature_dropout fill_ flatten flip floor
+    floor_divide full full_like gather ge gelu gelu_ glu group_norm gt hardsigmoid hardsigmoid_
+    hardswish hardswish_ hardtanh hardtanh_ index index_put index_put_ index_select
+    instance_norm is_grad_enabled isinf isnan item layer_norm le leaky_relu leaky_relu_
+    lift_fresh lift_fresh_copy linspace log log1p log2 log_softmax logical_and logical_not
+    logical_or logsigmoid logsumexp lt masked_fill masked_fill_ max max_pool1d
+    max_pool1d_with_indices max_pool2d max_pool2d_with_indices max_pool3d maximum mean meshgrid
+    min minimum mish movedim mul mul_ narrow native_layer_norm ne neg new_empty new_full
+    new_ones new_zeros norm normalize numel numpy_T one_hot ones ones_like pad permute
+    pixel_shuffle pixel_unshuffle pow prelu prod rand rand_like randn randn_like reciprocal
+    reflection_pad2d relu relu6 relu_ remainder repeat repeat_interleave replication_pad2d
+    reshape resolve_conj rms_norm roll round rsqrt rsub scalar_tensor select selu selu_ sigmoid
+    sigmoid_ sign silu silu_ sin size slice softmax softplus softsign sort split
+    split_with_sizes sqrt square squeeze stack std std_mean sub sub_ sum swapaxes t tanh tanh_
+    tile to topk transpose tril triu type_as unbind unflatten unfold unsqueeze
+    upsample_bicubic2d upsample_bilinear2d upsample_nearest2d var var_mean view view_as where
+    zero_ zeros zeros_like
     """.split()
 )
 

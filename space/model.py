@@ -66,7 +66,7 @@ class Block(nn.Module):
         else:
             x = x + self.drop_path(self.attn(self.norm1(x * r)) / r)
             x = x + self.drop_path(self.mlp(self.norm2(x * r)) / r)
-        return self.pool(x)  # type: ignore[no-any-return]
+        return self.pool(x)
 
 
 class ConvStem(nn.Module):
@@ -88,7 +88,7 @@ class ConvStem(nn.Module):
 
 
 class VisionTransformer(nn.Module):
-    """The network of `architecture`; it takes (B, in_chans, img_size, img_size) and gives logits."""
+    """The network of `architecture`: (B, in_chans, img_size, img_size) to logits (B, classes)."""
 
     def __init__(self, architecture: Architecture, *, drop_path_rate: float = 0.0) -> None:
         super().__init__()
@@ -128,7 +128,7 @@ class VisionTransformer(nn.Module):
         x = self.patch_embed(x)
         if self.cls_token is not None:
             x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], dim=1)
-        return self.norm(self.blocks(x + self.pos_embed))  # type: ignore[no-any-return]
+        return self.norm(self.blocks(x + self.pos_embed))
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """Logits (B, num_classes) of tokens (B, N, C), or the pooled features (B, C)."""

@@ -26,7 +26,7 @@ def load_released_state_dict(model: nn.Module, state_dict: Mapping[str, Tensor])
     if missing or unexpected or shapes:
         raise ValueError(
             "The state dict must hold the tensors of this architecture, but "
-            f"missing={missing}, unexpected={unexpected}, other shapes={shapes}: compare the architecture's "
-            "depth, reattention, pools, head and stem with the weights'."
+            f"missing={missing}, unexpected={unexpected}, other shapes={shapes}: compare the "
+            "architecture's depth, reattention, pools, head and stem with the weights'."
         )
     model.load_state_dict(renamed)
