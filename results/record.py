@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 State = Literal["running", "complete", "stopped", "failed"]
 
 # Proposals that no worker ever saw: they are counted, and are no record of a training.
-NEVER_TRAINED = ("over_budget", "duplicate")
+NEVER_TRAINED = ("over_budget", "duplicate", "interrupted")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
