@@ -27,17 +27,17 @@ SERIES = {
     "running": ("#0d9488", "square"),
     "failed": ("#dc2626", "cross"),
 }
+_MANY_TRIALS = 400  # from here on points are smaller
 _STATES = {"complete": "complete", "stopped": "stopped early"}
 _BLUE = SERIES["on the frontier"][0]
 _FONT = "system-ui, 'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', sans-serif"
 _FLOPS_TITLE = "FLOPs per image (multiply-accumulates, log scale)"
-_ACCURACY_TITLE = "Validation accuracy"
 
 
 def frontier_spec(run: Run) -> dict[str, Any]:
     """The frontier and every trial that has an accuracy, for the page: tooltips, no fixed width."""
     rows = frontier_rows(run)
-    chart = alt.layer(*_frontier_layers(run, rows, width=900, height=400, interactive=True))
+    chart = alt.layer(*_frontier_layers(run, rows, interactive=True))
     return _spec(chart.properties(width="container", height=400), _datasets(run, rows))
 
 
@@ -54,17 +54,24 @@ def frontier_png(run: Run) -> bytes:
 
 def curves_spec(run: Run) -> dict[str, Any]:
     """Validation accuracy per epoch of each member of the frontier, coloured by FLOPs."""
+    rows = curve_rows(run)
+    flops = [record.flops for record in run.front]
     line = (
         alt.Chart(alt.NamedData("curves"))
         .mark_line(strokeWidth=1.75, point={"size": 22, "filled": True})
         .encode(
             x=alt.X("epoch:Q", title="Epoch", axis=alt.Axis(tickMinStep=1, format="d", grid=False)),
-            y=_accuracy_axis(_domain([row["accuracy"] for row in curve_rows(run)])),
+            y=_accuracy_axis(_domain([row["accuracy"] for row in rows])),
             color=alt.Color(
                 "flops:Q",
                 title="FLOPs",
                 scale=alt.Scale(type="log", range=["#38bdf8", "#6366f1", "#be185d"]),
-                legend=alt.Legend(format="~s", gradientLength=120, gradientThickness=8),
+                legend=alt.Legend(
+                    type="symbol",
+                    orient="bottom",
+                    format="~s",
+                    values=_few(log_ticks(min(flops) / 1.5, max(flops) * 1.5)),
+                ),
             ),
             detail="trial:N",
             tooltip=[
@@ -77,7 +84,7 @@ def curves_spec(run: Run) -> dict[str, Any]:
             ],
         )
     )
-    return _spec(line.properties(width="container", height=260), {"curves": curve_rows(run)})
+    return _spec(line.properties(width="container", height=260), {"curves": rows})
 
 
 def progress_spec(run: Run, field: str, title: str, number_format: str) -> dict[str, Any]:
@@ -117,6 +124,7 @@ def frontier_rows(run: Run) -> list[dict[str, Any]]:
             "series": series,
             "flops": record.flops,
             "accuracy": record.accuracy,
+            "member": record.trial in members,
             "params": record.params,
             "epochs": record.epochs,
             "shape": shape_text(record.architecture),
@@ -179,52 +187,51 @@ def javascript() -> str:
 
 
 def _picture(run: Run) -> dict[str, Any]:
-    rows = frontier_rows(run)
-    layers = _frontier_layers(run, rows, width=680, height=380, interactive=False)
+    comparable = ("on the frontier", "baseline", "complete")
+    rows = [row for row in frontier_rows(run) if row["series"] in comparable]
+    layers = _frontier_layers(run, rows, interactive=False)
     title = f"{run.settings['data'].get('name')}: accuracy within {scaled(run.budget_flops)}FLOPs"
     chart = alt.layer(*layers).properties(width=680, height=380, title=title)
     spec = _spec(chart, _datasets(run, rows))
     spec["background"] = "white"
     spec["padding"] = 12
-    spec["config"] |= {"aria": False, "text": {"font": _FONT}}
+    spec["config"]["aria"] = False
     return spec
 
 
-def _frontier_layers(
-    run: Run, rows: list[dict[str, Any]], *, width: int, height: int, interactive: bool
-) -> list[alt.Chart]:
-    x, y = _flops_axis(run, rows), _accuracy_axis(_accuracy_domain(run, rows))
-    labels = alt.NamedData("labels")
+def _frontier_layers(run: Run, rows: list[dict[str, Any]], *, interactive: bool) -> list[alt.Chart]:
+    domain = _accuracy_domain(run, rows)
+    x, y = _flops_axis(run, rows), _accuracy_axis(domain)
     steps = alt.NamedData("steps")
-    layers = [
+    return [
         alt.Chart(alt.NamedData("budget"))
         .mark_rule(strokeDash=[5, 4], strokeWidth=1.25, color="#dc2626")
         .encode(x=x),
         alt.Chart(alt.NamedData("budget"))
-        .mark_text(align="right", baseline="bottom", dx=-5, fontSize=12, color="#dc2626")
-        .encode(x=x, y=alt.value(height - 5), text="label:N"),
+        .mark_text(angle=270, align="left", baseline="top", dx=6, dy=4, color="#dc2626")
+        .encode(x=x, y=alt.YDatum(domain[0], **_accuracy(domain)), text="label:N"),
         alt.Chart(steps)
         .mark_rule(strokeWidth=1.25, opacity=0.45, color=_BLUE)
-        .encode(x=x, y=alt.Y("low:Q"), y2="high:Q")
+        .encode(x=x, y=alt.Y("low:Q", **_accuracy(domain)), y2="high:Q")
         .transform_filter("isValid(datum.low)"),
-        _points(rows, x, y, interactive=interactive),
         alt.Chart(steps)
         .mark_line(interpolate="step-after", strokeWidth=2.25, color=_BLUE)
         .encode(x=x, y=y),
-        alt.Chart(labels)
-        .mark_text(align="right", baseline="bottom", dx=-6, dy=-4, fontSize=12, color=_BLUE)
+        _points(rows, x, y, interactive=interactive),
+        alt.Chart(alt.NamedData("labels"))
+        .mark_text(align="right", baseline="bottom", dx=-6, dy=-4, color=_BLUE)
         .encode(x=x, y=y, text="trial:N"),
     ]
-    return [layer for layer in layers if layer is not None]
 
 
 def _points(rows: Sequence[dict[str, Any]], x: alt.X, y: alt.Y, *, interactive: bool) -> alt.Chart:
     present = [name for name in SERIES if any(row["series"] == name for row in rows)]
     colors, shapes = ([SERIES[name][i] for name in present] for i in (0, 1))
+    few = len(rows) <= _MANY_TRIALS
     legend = alt.Legend(title=None, orient="bottom", symbolSize=80, symbolStrokeWidth=0)
     points = (
         alt.Chart(alt.NamedData("trials"))
-        .mark_point(filled=True, size=42, opacity=0.85)
+        .mark_point(filled=True, opacity=0.85 if few else 0.6)
         .encode(
             x=x,
             y=y,
@@ -232,14 +239,14 @@ def _points(rows: Sequence[dict[str, Any]], x: alt.X, y: alt.Y, *, interactive: 
                 "series:N", scale=alt.Scale(domain=present, range=colors), legend=legend
             ),
             shape=alt.Shape("series:N", scale=alt.Scale(domain=present, range=shapes)),
-            size=alt.condition("datum.series == 'on the frontier'", alt.value(85), alt.value(42)),
+            size=alt.condition("datum.member", alt.value(95), alt.value(50 if few else 22)),
         )
     )
     if not interactive:
         return points
     chosen = alt.selection_point(fields=["series"], bind="legend", name="chosen")
     return points.encode(
-        opacity=alt.condition(chosen, alt.value(0.85), alt.value(0.08)),
+        opacity=alt.condition(chosen, alt.value(0.85 if few else 0.6), alt.value(0.06)),
         tooltip=[
             alt.Tooltip("trial:Q", title="Trial"),
             alt.Tooltip("baseline:N", title="Baseline"),
@@ -285,13 +292,24 @@ def _series(record: TrialRecord, *, on_front: bool) -> str:
 
 def _flops_domain(run: Run, rows: Sequence[dict[str, Any]]) -> tuple[float, float]:
     flops = [run.budget_flops, *(row["flops"] for row in rows)]
-    low = min(flops) if len(flops) > 1 else run.budget_flops / 10
-    return low / 1.25, max(flops) * 1.12
+    high = max(flops)
+    low = min(*flops, high / 3) if rows else high / 10
+    margin = (high / low) ** 0.06
+    return low / margin, high * margin
 
 
+def below_axis(run: Run) -> int:
+    """How many trials are too low for the accuracy axis and drawn at its foot."""
+    rows = frontier_rows(run)
+    low = _accuracy_domain(run, rows)[0]
+    return sum(row["accuracy"] < low for row in rows)
+
+
+# The lowest tenth does not stretch the axis, so that networks that never learned leave room.
 def _accuracy_domain(run: Run, rows: Sequence[dict[str, Any]]) -> tuple[float, float]:
     bars = [row[key] for row in step_rows(run) for key in ("low", "high") if key in row]
-    return _domain([*bars, *(row["accuracy"] for row in rows)])
+    rest = sorted(row["accuracy"] for row in rows if row["series"] != "failed")
+    return _domain([*bars, *rest[len(rest) // 10 :]])
 
 
 def _domain(accuracies: Sequence[float | None]) -> tuple[float, float]:
@@ -310,9 +328,20 @@ def _flops_axis(run: Run, rows: Sequence[dict[str, Any]]) -> alt.X:
 
 
 def _accuracy_axis(domain: tuple[float, float]) -> alt.Y:
-    axis = alt.Axis(format=".0%" if domain[1] - domain[0] > 0.08 else ".1%", tickCount=6)
-    scale = alt.Scale(domain=list(domain), zero=False, nice=False)
-    return alt.Y("accuracy:Q", title=_ACCURACY_TITLE, scale=scale, axis=axis)
+    return alt.Y("accuracy:Q", **_accuracy(domain))
+
+
+def _accuracy(domain: tuple[float, float]) -> dict[str, Any]:
+    number_format = ".0%" if domain[1] - domain[0] > 0.08 else ".1%"
+    return {
+        "title": "Validation accuracy",
+        "scale": alt.Scale(domain=list(domain), zero=False, nice=False, clamp=True),
+        "axis": alt.Axis(format=number_format, tickCount=6, grid=True),
+    }
+
+
+def _few(values: Sequence[float], most: int = 5) -> Sequence[float]:
+    return values[:: -(-len(values) // most)] if values else values
 
 
 def log_ticks(low: float, high: float) -> list[float]:
@@ -347,6 +376,7 @@ def _spec(chart: Any, datasets: dict[str, list[dict[str, Any]]]) -> dict[str, An
             "titlePadding": 10,
         },
         "axisY": {"domain": False, "ticks": False, "labelPadding": 6},
+        "text": {"fontSize": 12, "font": _FONT},
         "legend": {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal"},
         "title": {"fontSize": 15, "fontWeight": 600, "anchor": "start", "offset": 12},
     }

@@ -12,7 +12,7 @@ from space import Architecture
 
 _TOP, _TALL, _BOTTOM = 20.0, 56.0, 22.0  # row of token counts, tallest bar, row of the R marks
 _END = 46.0  # width of stem and head
-_BAR, _GAP, _WEDGE = 20.0, 4.0, 14.0
+_BAR, _GAP, _WEDGE = 24.0, 4.0, 16.0
 
 
 def block_drawing(architecture: Architecture) -> Markup:
@@ -43,6 +43,8 @@ def block_drawing(architecture: Architecture) -> Markup:
         else:
             x += gap
     x += 8 - gap
+    if tokens[-1] != tokens[-2]:
+        parts.append(_text(x + _END / 2, _TOP - 7, str(tokens[-1]), "count"))
     parts.append(_end(x, "head", a.head, f"{a.num_classes}"))
     width, height = x + _END, _TOP + _TALL + _BOTTOM
     return Markup(
@@ -54,7 +56,7 @@ def block_drawing(architecture: Architecture) -> Markup:
 def _label(a: Architecture) -> str:
     return (
         f"{blocks_text(a)}. Re-attention in blocks: {index_ranges(a.reattention)}. "
-        f"Pools: {pools_text(a)}."
+        f"Pools after blocks: {pools_text(a)}."
     )
 
 

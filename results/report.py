@@ -16,15 +16,16 @@ from markupsafe import Markup
 
 from results import charts, units
 from results.drawing import block_drawing
-from results.frontier import HYPERVOLUME_AXIS
+from results.frontier import HYPERVOLUME_AXIS, hypervolume
 from results.record import TrialRecord
 from results.run import Run, hide_password
 
-_MOST_TRIALS_NAMED = 12
+_MOST_NAMED = 12
 
 
 def render_report(run: Run, *, fallback_svg: str | None = None) -> str:
     """The page as text. `fallback_svg` is shown where scripts do not run. Takes about 2 s."""
+    baselines = [record for record in run.records if record.baseline is not None]
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -48,9 +49,16 @@ def render_report(run: Run, *, fallback_svg: str | None = None) -> str:
         state=_state(run),
         axis=HYPERVOLUME_AXIS,
         data=_Defaults(run.settings["data"]),
-        baselines=[record for record in run.records if record.baseline is not None],
+        baselines=baselines,
+        baselines_hypervolume=hypervolume(
+            baselines,
+            budget_flops=run.budget_flops,
+            reference_accuracy=run.reference_point[1],
+        ),
+        weights=(run.path / "weights").is_dir(),
         failures=failures(run.records),
         failures_total=run.count("failed"),
+        below_axis=charts.below_axis(run),
         undrawn=len(run.records) - len(charts.frontier_rows(run)),
         seconds=sum(record.seconds or 0.0 for record in run.records),
         error=lambda accuracy: _error(run, accuracy),
@@ -74,7 +82,7 @@ def failures(records: Iterable[TrialRecord]) -> list[dict[str, Any]]:
             "kind": kind,
             "error": error,
             "count": len(group),
-            "trials": _named_trials(group),
+            "trials": _text([record.trial for record in group]),
             "traceback": next((r.traceback for r in group if r.traceback), None),
         }
         for (kind, error), group in sorted(groups.items(), key=lambda item: -len(item[1]))
@@ -125,11 +133,10 @@ def _charts(run: Run) -> dict[str, dict[str, Any]]:
     if not run.records:
         return {}
     specs = {"frontier": charts.frontier_spec(run)}
-    if run.front:
+    if any(record.epochs > 1 for record in run.front):
         specs["curves"] = charts.curves_spec(run)
-        specs["hypervolume"] = charts.progress_spec(
-            run, "hypervolume", "Hypervolume (accuracy × decades)", ".2f"
-        )
+    if len(charts.progress_rows(run)) > 1:
+        specs["hypervolume"] = charts.progress_spec(run, "hypervolume", "Hypervolume", ".2f")
         specs["best"] = charts.progress_spec(run, "best_accuracy", "Best accuracy", ".0%")
     return specs
 
@@ -141,12 +148,6 @@ def _error(run: Run, accuracy: float | None) -> str:
     return f"± {100 * units.standard_error(accuracy, images):.1f}"
 
 
-def _named_trials(group: list[TrialRecord]) -> str:
-    named = ", ".join(str(record.trial) for record in group[:_MOST_TRIALS_NAMED])
-    more = len(group) - _MOST_TRIALS_NAMED
-    return f"{named} and {more} more" if more > 0 else named
-
-
 def _text(value: Any) -> str:
     if value is None:
         return "off"
@@ -155,7 +156,9 @@ def _text(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {_text(part)}" for key, part in value.items()) or units.MISSING
     if isinstance(value, (list, tuple)):
-        return ", ".join(_text(part) for part in value) or "none"
+        more = len(value) - _MOST_NAMED
+        shown = ", ".join(_text(part) for part in value[:_MOST_NAMED]) or "none"
+        return f"{shown} and {more} more" if more > 0 else shown
     if isinstance(value, int) and value >= 100_000:
         return f"{value:,}".replace(",", " ")
     return hide_password(str(value))

@@ -55,12 +55,12 @@ def index_ranges(indices: Iterable[int]) -> str:
 
 
 def pools_text(architecture: Architecture) -> str:
-    """Where and how tokens are pooled: "after 2 (max 3/2)"; a dash for nowhere."""
+    """After which blocks tokens are pooled, and how: "2, 5 max 3/2"; a dash for nowhere."""
     by_kind: dict[str, list[int]] = {}
     for pool in architecture.pools:
         kind = f"{pool.op} {pool.kernel_size}/{pool.stride}"
         by_kind.setdefault(kind, []).append(pool.after)
-    parts = (f"after {index_ranges(after)} ({kind})" for kind, after in by_kind.items())
+    parts = (f"{index_ranges(after)} {kind}" for kind, after in by_kind.items())
     return "; ".join(parts) or MISSING
 
 

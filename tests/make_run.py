@@ -15,6 +15,11 @@ from optuna.trial import TrialState, create_trial
 
 from space import Architecture, Pool, count_flops, count_params
 
+_RUNGS = (
+    ((1, 16), (2, 32), (3, 48)),
+    ((8, 128), (12, 128), (12, 192)),
+)
+
 OPTUNA_STATES = {
     "complete": TrialState.COMPLETE,
     "over_budget": TrialState.COMPLETE,
@@ -67,7 +72,7 @@ def make_run(
         architecture = (
             draw_architecture(rng, img_size, len(class_names), budget_flops, over=state)
             if rung is None
-            else plain(2 + 2 * rung, 16 * (rung + 2), img_size, len(class_names))
+            else plain(*_RUNGS[img_size >= 64][rung], img_size, len(class_names))
         )
         attrs = trial_attrs(architecture, state, rng, epochs, budget_flops, seed=seed + number)
         if rung is not None:
@@ -161,7 +166,7 @@ def plain(depth: int, embed_dim: int, img_size: int = 8, num_classes: int = 10) 
     """A ViT without Re-attention and without pools."""
     return Architecture(
         img_size=img_size,
-        patch_size=max(2, img_size // 8),
+        patch_size=2 if img_size < 64 else 16,
         in_chans=1 if img_size == 8 else 3,
         num_classes=num_classes,
         embed_dim=embed_dim,
@@ -175,8 +180,11 @@ def draw_architecture(
 ) -> Architecture:
     """A random architecture below the budget, or above it where `over` is "over_budget"."""
     for _ in range(10_000):
-        depth, heads = rng.randint(1, 10), rng.choice([1, 2, 3, 4])
-        base = plain(depth, 16 * heads * rng.choice([1, 2]), img_size, num_classes)
+        small = img_size < 64
+        depth = rng.randint(1, 10) if small else rng.randint(6, 16)
+        heads = rng.choice([1, 2, 3, 4] if small else [2, 3, 4, 6])
+        wide = 16 * heads * rng.choice([1, 2]) if small else 64 * heads
+        base = plain(depth, wide, img_size, num_classes)
         base = base.replace(num_heads=heads, mlp_ratio=rng.choice([2.0, 3.0, 4.0]))
         suffix = rng.randint(0, depth)
         pools, tokens = [], base.grid_tokens
