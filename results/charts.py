@@ -27,6 +27,7 @@ SERIES = {
     "running": ("#0d9488", "square"),
     "failed": ("#dc2626", "cross"),
 }
+_NOTABLE = "datum.member || isValid(datum.baseline)"
 _MANY_TRIALS = 400  # from here on points are smaller
 _STATES = {"complete": "complete", "stopped": "stopped early"}
 _BLUE = SERIES["on the frontier"][0]
@@ -87,9 +88,11 @@ def curves_spec(run: Run) -> dict[str, Any]:
     return _spec(line.properties(width="container", height=260), {"curves": rows})
 
 
-def progress_spec(run: Run, field: str, title: str, number_format: str) -> dict[str, Any]:
+def progress_spec(run: Run, field: str, title: str) -> dict[str, Any]:
     """`field` ("hypervolume" or "best_accuracy") after each trial, as a step line."""
     rows = progress_rows(run)
+    values = [row[field] for row in rows]
+    accuracy = _percent_format(max(values) - min(values))
     chart = (
         alt.Chart(alt.NamedData("progress"))
         .mark_line(interpolate="step-after", strokeWidth=2, color=_BLUE)
@@ -99,7 +102,7 @@ def progress_spec(run: Run, field: str, title: str, number_format: str) -> dict[
                 f"{field}:Q",
                 title=title,
                 scale=alt.Scale(zero=False, nice=True),
-                axis=alt.Axis(format=number_format, tickCount=5),
+                axis=alt.Axis(format=accuracy if field == "best_accuracy" else ".2f", tickCount=5),
             ),
             tooltip=[
                 alt.Tooltip("trial:Q", title="After trial"),
@@ -203,13 +206,19 @@ def _frontier_layers(run: Run, rows: list[dict[str, Any]], *, interactive: bool)
     domain = _accuracy_domain(run, rows)
     x, y = _flops_axis(run, rows), _accuracy_axis(domain)
     steps = alt.NamedData("steps")
-    return [
+    budget = [
         alt.Chart(alt.NamedData("budget"))
         .mark_rule(strokeDash=[5, 4], strokeWidth=1.25, color="#dc2626")
         .encode(x=x),
         alt.Chart(alt.NamedData("budget"))
         .mark_text(angle=270, align="left", baseline="top", dx=6, dy=4, color="#dc2626")
         .encode(x=x, y=alt.YDatum(domain[0], **_accuracy(domain)), text="label:N"),
+    ]
+    points = _points(rows, x, y, interactive=interactive)
+    if not run.front:
+        return [*budget, points]
+    return [
+        *budget,
         alt.Chart(steps)
         .mark_rule(strokeWidth=1.25, opacity=0.45, color=_BLUE)
         .encode(x=x, y=alt.Y("low:Q", **_accuracy(domain)), y2="high:Q")
@@ -217,7 +226,7 @@ def _frontier_layers(run: Run, rows: list[dict[str, Any]], *, interactive: bool)
         alt.Chart(steps)
         .mark_line(interpolate="step-after", strokeWidth=2.25, color=_BLUE)
         .encode(x=x, y=y),
-        _points(rows, x, y, interactive=interactive),
+        points,
         alt.Chart(alt.NamedData("labels"))
         .mark_text(align="right", baseline="bottom", dx=-6, dy=-4, color=_BLUE)
         .encode(x=x, y=y, text="trial:N"),
@@ -229,24 +238,24 @@ def _points(rows: Sequence[dict[str, Any]], x: alt.X, y: alt.Y, *, interactive: 
     colors, shapes = ([SERIES[name][i] for name in present] for i in (0, 1))
     few = len(rows) <= _MANY_TRIALS
     legend = alt.Legend(title=None, orient="bottom", symbolSize=80, symbolStrokeWidth=0)
+    color = alt.Scale(domain=present, range=colors)
     points = (
         alt.Chart(alt.NamedData("trials"))
-        .mark_point(filled=True, opacity=0.85 if few else 0.6)
+        .mark_point(filled=True)
         .encode(
             x=x,
             y=y,
-            color=alt.Color(
-                "series:N", scale=alt.Scale(domain=present, range=colors), legend=legend
-            ),
+            color=alt.Color("series:N", scale=color, legend=legend if present else None),
             shape=alt.Shape("series:N", scale=alt.Scale(domain=present, range=shapes)),
-            size=alt.condition("datum.member", alt.value(95), alt.value(50 if few else 22)),
+            size=alt.condition(_NOTABLE, alt.value(85), alt.value(50 if few else 22)),
+            fillOpacity=alt.condition(_NOTABLE, alt.value(0.95), alt.value(0.8 if few else 0.55)),
         )
     )
     if not interactive:
         return points
     chosen = alt.selection_point(fields=["series"], bind="legend", name="chosen")
     return points.encode(
-        opacity=alt.condition(chosen, alt.value(0.85 if few else 0.6), alt.value(0.06)),
+        opacity=alt.condition(chosen, alt.value(1), alt.value(0.06)),
         tooltip=[
             alt.Tooltip("trial:Q", title="Trial"),
             alt.Tooltip("baseline:N", title="Baseline"),
@@ -332,12 +341,15 @@ def _accuracy_axis(domain: tuple[float, float]) -> alt.Y:
 
 
 def _accuracy(domain: tuple[float, float]) -> dict[str, Any]:
-    number_format = ".0%" if domain[1] - domain[0] > 0.08 else ".1%"
     return {
         "title": "Validation accuracy",
         "scale": alt.Scale(domain=list(domain), zero=False, nice=False, clamp=True),
-        "axis": alt.Axis(format=number_format, tickCount=6, grid=True),
+        "axis": alt.Axis(format=_percent_format(domain[1] - domain[0]), tickCount=6, grid=True),
     }
+
+
+def _percent_format(span: float) -> str:
+    return ".0%" if span > 0.08 else ".1%"
 
 
 def _few(values: Sequence[float], most: int = 5) -> Sequence[float]:

@@ -136,8 +136,8 @@ def _charts(run: Run) -> dict[str, dict[str, Any]]:
     if any(record.epochs > 1 for record in run.front):
         specs["curves"] = charts.curves_spec(run)
     if len(charts.progress_rows(run)) > 1:
-        specs["hypervolume"] = charts.progress_spec(run, "hypervolume", "Hypervolume", ".2f")
-        specs["best"] = charts.progress_spec(run, "best_accuracy", "Best accuracy", ".0%")
+        specs["hypervolume"] = charts.progress_spec(run, "hypervolume", "Hypervolume")
+        specs["best"] = charts.progress_spec(run, "best_accuracy", "Best accuracy")
     return specs
 
 
