@@ -1,0 +1,43 @@
+"""How a model is scored: data, augmentation and proxy training, without Ray and Optuna.
+
+Importing this package loads neither torch nor Pillow; a name is loaded when it is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from trainers.errors import DataError, NonFiniteLossError, error_kind
+
+if TYPE_CHECKING:
+    from trainers.dataset import Dataset, load_dataset
+    from trainers.proxy import TrialOutcome, evaluate, proxy_epochs, train_proxy
+    from trainers.recipe import Recipe
+
+__all__ = [
+    "DataError",
+    "Dataset",
+    "NonFiniteLossError",
+    "Recipe",
+    "TrialOutcome",
+    "error_kind",
+    "evaluate",
+    "load_dataset",
+    "proxy_epochs",
+    "train_proxy",
+]
+
+_LAZY = {
+    "Dataset": "trainers.dataset",
+    "load_dataset": "trainers.dataset",
+    "Recipe": "trainers.recipe",
+    "TrialOutcome": "trainers.proxy",
+    "evaluate": "trainers.proxy",
+    "proxy_epochs": "trainers.proxy",
+    "train_proxy": "trainers.proxy",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

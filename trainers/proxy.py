@@ -1,0 +1,276 @@
+"""Proxy training: one architecture, trained briefly, and its validation accuracy after each epoch."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from timm.layers import DropPath
+from torch import Tensor, nn
+
+from space import Architecture, build_model
+from trainers.augment import DeviceImages, device_images
+from trainers.dataset import Dataset
+from trainers.errors import NonFiniteLossError, error_kind
+from trainers.recipe import Recipe
+
+EpochReport = dict[str, Any]
+"""epoch (from 1), train_loss, val_loss, accuracy, seconds (of that epoch), images_per_second."""
+
+
+_EVALUATION_BATCH = 512
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialOutcome:
+    """How one training ended. `model` is there unless it failed: in eval mode, on its device."""
+
+    state: Literal["complete", "stopped", "failed"]
+    curve: tuple[EpochReport, ...]
+    seconds: float
+    error: str | None = None
+    error_kind: str | None = None
+    model: nn.Module | None = None
+
+    @property
+    def accuracy(self) -> float | None:
+        """Validation accuracy after the last epoch that ran."""
+        return self.curve[-1]["accuracy"] if self.curve else None
+
+
+class ProxyTraining(Iterator[EpochReport]):
+    """A training under way: `next` trains and validates one epoch; `model` is the network.
+
+    Raises NonFiniteLossError after an epoch whose loss is not finite. Draws nothing from the global
+    random generators and leaves them as they were.
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        dataset: Dataset,
+        recipe: Recipe,
+        *,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self.recipe, self.seed, self.device, self.epoch = recipe, seed, device, 0
+        with _seeded(seed, device):
+            model = build_model(architecture, drop_path_rate=recipe.drop_path_rate)
+        self.model: nn.Module = model.to(device)
+        place = {
+            "mean": dataset.mean,
+            "std": dataset.std,
+            "img_size": architecture.img_size,
+            "device": device,
+        }
+        self._train = device_images(dataset.train_images, dataset.train_labels, **place)
+        self._val = device_images(dataset.val_images, dataset.val_labels, **place)
+        self._augment = dataset.augmentation == "crop_flip"
+        self._batch_size = min(recipe.batch_size, len(self._train))
+        self._optimizer = _optimizer(self.model, recipe)
+        self._parameters = list(self.model.parameters())
+        self._generator = torch.Generator(device).manual_seed(seed)
+        self._amp = recipe.amp == "auto" and device.type == "cuda"
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return len(self._train) // self._batch_size
+
+    def __next__(self) -> EpochReport:
+        if self.epoch == self.recipe.epochs:
+            raise StopIteration
+        started = time.perf_counter()
+        with _seeded(self.seed + self.epoch + 1, self.device):
+            train_loss = self._train_epoch()
+        images = self.steps_per_epoch * self._batch_size
+        train_seconds = time.perf_counter() - started
+        if not math.isfinite(train_loss):
+            raise NonFiniteLossError(f"the training loss is {train_loss} in epoch {self.epoch + 1}")
+        self._recalibrate()
+        val_loss, accuracy = score(self.model, self._val, amp=self._amp)
+        self.epoch += 1
+        return {
+            "epoch": self.epoch,
+            "train_loss": train_loss,
+            "val_loss": val_loss,
+            "accuracy": accuracy,
+            "seconds": time.perf_counter() - started,
+            "images_per_second": images / train_seconds,
+        }
+
+    def _batches(self, *, shuffled: bool = True) -> Tensor:
+        """Rows of every step of one epoch, (steps, B). A rest smaller than a batch waits its turn."""
+        count = self.steps_per_epoch * self._batch_size
+        order = torch.randperm(len(self._train), generator=self._generator, device=self.device)
+        return order[:count].view(-1, self._batch_size)
+
+    def _train_epoch(self) -> float:
+        """Mean loss of one epoch; nothing waits for the device before its end."""
+        recipe, first = self.recipe, self.epoch * self.steps_per_epoch
+        self.model.train()
+        losses = torch.zeros((), device=self.device)
+        for step, rows in enumerate(self._batches(), start=first):
+            rate = recipe.learning_rate_at(step, steps_per_epoch=self.steps_per_epoch)
+            for group in self._optimizer.param_groups:
+                group["lr"] = rate
+            losses += self._train_step(rows)
+        return losses.item() / self.steps_per_epoch
+
+    def _train_step(self, rows: Tensor) -> Tensor:
+        if self._augment:
+            images = self._train.augmented_batch(rows, self._generator)
+        else:
+            images = self._train.batch(rows)
+        labels = self._train.labels[rows]
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._amp):
+            logits = self.model(images)
+        loss = F.cross_entropy(logits.float(), labels, label_smoothing=self.recipe.label_smoothing)
+        loss.backward()
+        if self.recipe.clip_grad is not None:
+            nn.utils.clip_grad_norm_(self._parameters, self.recipe.clip_grad, foreach=True)
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        return loss.detach()
+
+    @torch.no_grad()
+    def _recalibrate(self) -> None:
+        """BatchNorm statistics averaged anew over training batches: those gathered while the weights
+        moved are wrong after a short training (DeepViT's authors do the same)."""
+        norms = [m for m in self.model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+        if not norms:
+            return
+        momenta = [norm.momentum for norm in norms]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # a cumulative average
+        self.model.train()
+        for module in self.model.modules():
+            if isinstance(module, (DropPath, nn.Dropout)):
+                module.eval()
+        for rows in self._batches()[: self.recipe.recalibration_batches]:
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self._amp):
+                self.model(self._train.batch(rows))
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+
+
+def proxy_epochs(
+    architecture: Architecture,
+    dataset: Dataset,
+    recipe: Recipe,
+    *,
+    seed: int,
+    device: str | torch.device | None = None,
+) -> ProxyTraining:
+    """The training as an iterator of one plain dict per epoch; its `model` holds the weights.
+
+    `device`: by default the GPU if there is one. Raises ValueError if the architecture does not take
+    the dataset's channels and classes.
+    """
+    theirs = (dataset.in_chans, dataset.num_classes)
+    if (architecture.in_chans, architecture.num_classes) != theirs:
+        raise ValueError(
+            "`in_chans` and `num_classes` of the architecture must be those of the dataset, but got "
+            f"{(architecture.in_chans, architecture.num_classes)} for {theirs} of {dataset.name}."
+        )
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return ProxyTraining(architecture, dataset, recipe, seed=seed, device=torch.device(device))
+
+
+def train_proxy(
+    architecture: Architecture,
+    dataset: Dataset,
+    recipe: Recipe,
+    seed: int,
+    report: Callable[[EpochReport], bool | None] | None = None,
+    *,
+    device: str | torch.device | None = None,
+) -> TrialOutcome:
+    """Trains to the end, to failure, or until `report(epoch)` returns False. Never raises what the
+    training raises: that is in `error` and `error_kind`."""
+    started, curve = time.perf_counter(), list[EpochReport]()
+
+    def outcome(state: Literal["complete", "stopped", "failed"], **rest: Any) -> TrialOutcome:
+        seconds = time.perf_counter() - started
+        return TrialOutcome(state=state, curve=tuple(curve), seconds=seconds, **rest)
+
+    try:
+        training = proxy_epochs(architecture, dataset, recipe, seed=seed, device=device)
+        for epoch in training:
+            curve.append(epoch)
+            if report is not None and report(epoch) is False:
+                state = "complete" if epoch["epoch"] == recipe.epochs else "stopped"
+                return outcome(state, model=training.model)
+    except Exception as error:
+        return outcome(
+            "failed", error=f"{type(error).__name__}: {error}", error_kind=error_kind(error)
+        )
+    return outcome("complete", model=training.model)
+
+
+def evaluate(
+    model: nn.Module,
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    *,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    img_size: int | None = None,
+) -> tuple[float, float]:
+    """(mean cross-entropy, accuracy) of `model` in eval mode on uint8 images (N, C, S, S).
+
+    On the model's device, in float32. `img_size`: what the model takes, by default the images' size.
+    """
+    device = next(model.parameters()).device
+    split = device_images(
+        images, labels, mean=mean, std=std, img_size=img_size or images.shape[-1], device=device
+    )
+    return score(model, split, amp=False)
+
+
+@torch.inference_mode()
+def score(model: nn.Module, split: DeviceImages, *, amp: bool) -> tuple[float, float]:
+    """(mean cross-entropy, accuracy) of `model` in eval mode; one wait for the device."""
+    device = split.labels.device
+    model.eval()
+    total = torch.zeros(2, dtype=torch.float64, device=device)
+    for rows in torch.arange(len(split), device=device).split(_EVALUATION_BATCH):
+        with torch.autocast(device.type, torch.bfloat16, enabled=amp):
+            logits = model(split.batch(rows)).float()
+        labels = split.labels[rows]
+        loss = F.cross_entropy(logits, labels, reduction="sum")
+        total += torch.stack([loss, (logits.argmax(1) == labels).sum()])
+    loss, correct = (total / len(split)).tolist()
+    return loss, correct
+
+
+def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
+    """AdamW without weight decay on norms, biases, positional embeddings and the class token."""
+    skipped = model.no_weight_decay() if hasattr(model, "no_weight_decay") else set()
+    decayed, plain = [], []
+    for name, parameter in model.named_parameters():
+        bare = parameter.ndim <= 1 or name.endswith(".bias") or name in skipped
+        (plain if bare else decayed).append(parameter)
+    groups = [
+        {"params": decayed, "weight_decay": recipe.weight_decay},
+        {"params": plain, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
+
+
+@contextlib.contextmanager
+def _seeded(seed: int, device: torch.device) -> Generator[None]:
+    """The global generators seeded inside, and as they were outside."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
