@@ -79,8 +79,8 @@ class SearchSpace:
             choices = getattr(self, field.name)
             if choices is not None and field.name not in ("name", "in_chans", "num_classes"):
                 object.__setattr__(self, field.name, checked_choices(field.name, choices))
-        for field in ("in_chans", "num_classes"):
-            check_range(field, getattr(self, field), 1, LIMITS[field])
+        for name in ("in_chans", "num_classes"):
+            check_range(name, getattr(self, name), 1, LIMITS[name])
         if (self.head_dim is None) == (self.num_heads is None):
             raise ValueError("A search space needs one of `head_dim` and `num_heads`, not both.")
         for dim in self.embed_dim:
@@ -129,24 +129,40 @@ class SearchSpace:
                 f"`pooling.stages` (={most}) must be at most the {max(positions.values())} places "
                 "for a pool in the deepest network."
             )
-        for kernel, stride in itertools.product(self.pool_kernel_size, self.pool_stride):
-            reach = {
-                (img, patch): _possible_stages((img // patch) ** 2, kernel, stride, most)
-                for img, patch, _ in self._grids
-            }
-            short = min(reach, key=lambda grid: reach[grid])
-            if reach[short] < fewest or max(reach.values()) < min(most, 1):
-                raise ValueError(
-                    f"A pool must leave at least 1 and fewer tokens than enter it, but "
-                    f"kernel_size={kernel}, stride={stride} allow {reach[short]} pools on the "
-                    f"{(short[0] // short[1]) ** 2} tokens of img_size={short[0]}, "
-                    f"patch_size={short[1]}: use a smaller kernel_size, patch_size or fewer stages."
-                )
+        reach = {
+            (kernel, stride, img, patch): _possible_stages(
+                (img // patch) ** 2, kernel, stride, most
+            )
+            for kernel, stride in itertools.product(self.pool_kernel_size, self.pool_stride)
+            for img, patch, _ in self._grids
+        }
+        unusable = [
+            shape
+            for shape, stages in reach.items()
+            if stages < fewest or self._is_useless(shape, reach)
+        ]
+        if most and unusable:
+            kernel, stride, img, patch = unusable[0]
+            raise ValueError(
+                f"A pool must leave at least 1 and fewer tokens than enter it, but "
+                f"kernel_size={kernel}, stride={stride} allow {reach[unusable[0]]} pools on the "
+                f"{(img // patch) ** 2} tokens of img_size={img}, patch_size={patch}: use a "
+                "smaller kernel_size or patch_size, or fewer stages."
+            )
         if self._most_stages < most:
             raise ValueError(
                 f"`pooling.stages` (={most}) must leave at least 1 token, but {self._most_stages} "
                 "pools is the most that any patch_size and kernel_size allow: lower it."
             )
+
+    def _is_useless(
+        self, shape: tuple[int, int, int, int], reach: dict[tuple[int, int, int, int], int]
+    ) -> bool:
+        """Whether the shape's kernel size, or its stride, allows no pool anywhere."""
+        return any(
+            not any(stages for other, stages in reach.items() if other[i] == shape[i])
+            for i in (0, 1)
+        )
 
     @cached_property
     def _most_stages(self) -> int:

@@ -1,0 +1,10 @@
+"""`python -m search --budget 2M` is `vit-frontier search --budget 2M`."""
+
+import sys
+
+from search.cli import COMMANDS, main
+
+if __name__ == "__main__":
+    if not (len(sys.argv) > 1 and sys.argv[1] in COMMANDS):
+        sys.argv.insert(1, "search")
+    main()

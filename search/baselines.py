@@ -1,0 +1,58 @@
+"""What a search is compared with: plain ViTs, trained as its first trials by the same recipe."""
+
+from __future__ import annotations
+
+import math
+
+from space import NAMED, Architecture, SearchSpace, count_flops
+
+RUNGS = 4
+ASPECT = 16  # embed_dim / depth of DeiT-Ti
+
+
+def baselines(space: SearchSpace, budget: int, *, most: int) -> dict[str, Architecture]:
+    """At most `most` networks of the space under the budget, by name, the largest first.
+
+    The named models that are in the space, then a ladder of plain ViTs (no Re-attention, no pools)
+    near budget / 1, 2, 4 and 8, of DeiT's proportions.
+    """
+    known = {name: a for name, a in NAMED.items() if a in space and count_flops(a) <= budget}
+    chosen = dict(sorted(known.items(), key=lambda item: -count_flops(item[1])))
+    plain = [(a, count_flops(a)) for a in _plain_networks(space)]
+    for rung in range(RUNGS):
+        target = budget / 2**rung
+        fitting = [(a, flops) for a, flops in plain if target / 2 < flops <= target]
+        if fitting:
+            best, _ = min(fitting, key=lambda pair: _awkwardness(pair[0], pair[1], target))
+            chosen.setdefault(f"plain_d{best.depth}_w{best.embed_dim}_p{best.patch_size}", best)
+    keys = {space.key(a): name for name, a in reversed(chosen.items())}
+    kept = [name for name in chosen if keys[space.key(chosen[name])] == name]
+    kept.sort(key=lambda name: -count_flops(chosen[name]))
+    return {name: chosen[name] for name in kept[:most]}
+
+
+def _awkwardness(a: Architecture, flops: int, target: float) -> float:
+    """How far from the target and from DeiT's proportions, in factors of e."""
+    shape = abs(math.log(a.embed_dim / a.depth / ASPECT))
+    return math.log(target / flops) + 0.5 * shape + 0.5 * abs(math.log(a.mlp_ratio / 4))
+
+
+def _plain_networks(space: SearchSpace) -> list[Architecture]:
+    """Plain networks of every depth and width, with the space's middle patch size."""
+    if "none" not in space.reattention and "free" not in space.reattention:
+        return []
+    if 0 not in space.pool_stages:
+        return []
+    ratio = min(space.mlp_ratio, key=lambda value: abs(value - 4))
+    first = {
+        "patch_size": space.patch_size[len(space.patch_size) // 2],
+        "img_size": space.img_size[-1],
+        "mlp_ratio": ratio,
+        "reattention": "none" if "none" in space.reattention else "free",
+        "pool_stages": 0,
+    }
+    for name, heads in (("head_dim", space.head_dim), ("num_heads", space.num_heads)):
+        if heads:
+            first[name] = heads[len(heads) // 2]
+    shapes = [(depth, dim) for depth in space.depth for dim in space.embed_dim]
+    return [space.decode({**first, "depth": depth, "embed_dim": dim}) for depth, dim in shapes]

@@ -1,0 +1,389 @@
+"""The command line. Heavy packages are imported by the command that needs them, so that --help is
+immediate; every mistake of a user ends in one sentence and exit code 2."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from results import Run
+    from search.settings import SearchSettings
+    from trainers import Dataset
+
+COMMANDS = ("search", "resume", "retry", "status", "report", "flops", "doctor")
+INTERRUPTED = 130
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Find the Vision Transformers on the accuracy/FLOPs frontier of your images.",
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON line to stdout at the end.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, runs/<name>.")]
+
+
+def main() -> None:
+    """Runs the command line. Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted."""
+    try:
+        app(prog_name="vit-frontier")
+    except ValueError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+@app.command()
+def search(
+    budget: Annotated[
+        str, typer.Option(help="FLOPs of one image: 2M, 1.3G, or an architecture's name.")
+    ],
+    max_params: Annotated[str | None, typer.Option(help="Most parameters, such as 5M.")] = None,
+    space: Annotated[
+        str | None, typer.Option(help="A built-in space or a .toml file. [fits the images]")
+    ] = None,
+    data: Annotated[
+        str, typer.Option(help="digits, an image folder, or a name timm.data knows.")
+    ] = "digits",
+    img_size: Annotated[int | None, typer.Option(help="Pixels the images are resized to.")] = None,
+    train_samples: Annotated[
+        int | None, typer.Option(help="Most images to train on. [all]")
+    ] = None,
+    val_samples: Annotated[int | None, typer.Option(help="Most images to validate on.")] = None,
+    trials: Annotated[int, typer.Option(help="Trainings, baselines included.")] = 24,
+    time_limit: Annotated[
+        str | None, typer.Option(help="Stop after 90s, 15m, 2h; the run can be resumed.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs of a full training.")] = None,
+    sampler: Annotated[str, typer.Option(help="frontier, tpe, nsga2, gp or random.")] = "tpe",
+    early_stopping: Annotated[
+        bool, typer.Option(help="Stop trials that are far from the frontier.")
+    ] = True,
+    baselines: Annotated[
+        bool, typer.Option(help="Train plain ViTs first, to compare with.")
+    ] = True,
+    seed: Annotated[int, typer.Option(help="Same seed and one worker: the same records.")] = 0,
+    workers: Annotated[str, typer.Option(help="Trials at a time, or auto.")] = "auto",
+    cpus_per_trial: Annotated[float, typer.Option(help="CPU cores of one trial.")] = 1.0,
+    gpus_per_trial: Annotated[
+        float | None, typer.Option(help="GPUs of one trial; may be a fraction. [1 if there is one]")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="A running Ray cluster: auto, host:port or ray://...")
+    ] = None,
+    storage: Annotated[
+        str | None, typer.Option(help="An Optuna storage URL. [RUN/study.db]")
+    ] = None,
+    out: Annotated[str | None, typer.Option(help="The run folder. [runs/<data>-<budget>]")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check and print what would run.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Search for the networks on the accuracy/FLOPs frontier."""
+    from search.settings import SearchSettings, new_run_folder, parse_budget, parse_seconds
+
+    console = _console(as_json)
+    budget_flops = parse_budget(budget)
+    folder = Path(out) if out else new_run_folder(data, budget_flops)
+    _refuse_existing_run(folder)
+    choices: dict[str, Any] = {
+        "budget": budget_flops,
+        "data": data,
+        "out": str(folder),
+        "max_params": None if max_params is None else parse_budget(max_params),
+        "img_size": img_size,
+        "train_samples": train_samples,
+        "val_samples": val_samples,
+        "trials": trials,
+        "time_limit": None if time_limit is None else parse_seconds(time_limit),
+        "epochs": epochs,
+        "sampler": sampler,
+        "early_stopping": early_stopping,
+        "baselines": baselines,
+        "seed": seed,
+        "workers": _parse_workers(workers),
+        "cpus_per_trial": cpus_per_trial,
+        "gpus_per_trial": gpus_per_trial,
+        "address": address,
+        "storage": storage,
+    }
+    # Checked with a stand-in for the space first: a typing mistake must not wait for the images.
+    named_space = _load_space(space)
+    SearchSettings(**{**choices, "budget": 10**21}, space=named_space)
+    dataset = _load_dataset(choices, console)
+    from search.settings import default_space
+    from space import SearchSpace
+
+    if space is None:
+        named_space = SearchSpace.load(default_space(dataset.img_size))
+    fitted = named_space.fit(
+        img_size=dataset.img_size,
+        in_chans=dataset.in_chans,
+        num_classes=dataset.num_classes,
+    )
+    settings = SearchSettings(**choices, space=fitted)
+    _search(settings, dataset, console, folder=None, dry_run=dry_run, as_json=as_json)
+
+
+def _load_space(name: str | None) -> Any:
+    from space import SearchSpace
+
+    return SearchSpace.load(name or "digits")
+
+
+def _refuse_existing_run(folder: Path) -> None:
+    if (folder / "run.json").exists() or (folder / "study.db").exists():
+        raise ValueError(
+            f"`--out` (={str(folder)!r}) already holds a run: go on with it by "
+            f"`vit-frontier resume {folder}`, or give another folder."
+        )
+
+
+def _parse_workers(text: str) -> int | None:
+    if text == "auto":
+        return None
+    if not text.isdigit() or not int(text):
+        raise ValueError(f"`--workers` must be auto or a number of at least 1, but got {text!r}.")
+    return int(text)
+
+
+def _load_dataset(choices: dict[str, Any], console: Console) -> Dataset:
+    from search.loading import load_with_progress
+
+    return load_with_progress(choices, console)
+
+
+def _search(
+    settings: SearchSettings,
+    dataset: Dataset,
+    console: Console,
+    *,
+    folder: Path | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Runs or resumes (`folder`) a search and ends the process with its exit code."""
+    from trainers import Recipe
+
+    recipe = Recipe.for_dataset(dataset, epochs=settings.epochs)
+    _introduce(settings, dataset, recipe, console)
+    if dry_run:
+        if as_json:
+            print(json.dumps({"settings": settings.to_dict(), "recipe": recipe.to_dict()}))
+        return
+    from search.driver import new_run, run_search
+
+    if folder is None:
+        folder = new_run(settings, dataset, recipe, ["vit-frontier", *sys.argv[1:]])
+    run, interrupted = run_search(folder, settings, dataset, recipe, console=console)
+    _conclude(run, console, interrupted=interrupted, as_json=as_json)
+    if interrupted:
+        sys.exit(INTERRUPTED)
+    if run.stop_reason or not run.front:
+        sys.exit(1)
+
+
+def _introduce(settings: SearchSettings, dataset: Dataset, recipe: Any, console: Console) -> None:
+    from search.settings import format_count
+    from space import count_flops
+
+    space, smallest = settings.space, settings.space.smallest()
+    console.print(
+        f"Searching {space.size():.3g} networks of the space {space.name!r} for the frontier under "
+        f"{format_count(settings.budget)} FLOPs (the smallest costs "
+        f"{format_count(count_flops(smallest))}).\n"
+        f"Data: {dataset.name}, {dataset.img_size} pixels, {dataset.num_classes} classes, "
+        f"{len(dataset.train_labels)} images to train on and {len(dataset.val_labels)} to validate "
+        f"on, {len(dataset.test_labels)} for the end.\n"
+        f"{settings.trials} trials of {recipe.epochs} epochs, sampler {settings.sampler}, "
+        f"seed {settings.seed}. Run folder: {settings.out}",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+    if dataset.skipped:
+        console.print(f"{len(dataset.skipped)} images could not be read and are left out.")
+
+
+def _conclude(run: Run, console: Console, *, interrupted: bool, as_json: bool) -> None:
+    if interrupted:
+        console.print(
+            f"Interrupted. Nothing finished is lost; go on by: vit-frontier resume {run.path}",
+            soft_wrap=True,
+        )
+    if run.stop_reason:
+        console.print(f"Stopped: {run.stop_reason}", markup=False, soft_wrap=True)
+    if run.front:
+        best = run.front[-1]
+        test = "" if best.test_accuracy is None else f", test accuracy {best.test_accuracy:.4f}"
+        console.print(
+            f"{len(run.front)} networks on the frontier, the best with validation accuracy "
+            f"{best.accuracy:.4f}{test} at {best.flops:,} FLOPs (trial {best.trial}); hypervolume "
+            f"{run.hypervolume:.4f}.\nReport: {run.path / 'report.html'}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+    elif not interrupted:
+        console.print("No trial was trained to the end, so there is no frontier.")
+    if as_json:
+        print(json.dumps(_summary(run)))
+
+
+def _summary(run: Run) -> dict[str, Any]:
+    states = ("complete", "stopped", "failed", "running")
+    return {
+        "run": str(run.path),
+        "budget_flops": run.budget_flops,
+        "finished": run.finished,
+        "stop_reason": run.stop_reason,
+        **{state: run.count(state) for state in states},
+        "over_budget": run.over_budget,
+        "hypervolume": run.hypervolume,
+        "frontier": [
+            {"trial": r.trial, "flops": r.flops, "params": r.params, "accuracy": r.accuracy}
+            for r in run.front
+        ],
+    }
+
+
+@app.command()
+def resume(
+    run: RunFolder,
+    trials: Annotated[int | None, typer.Option(help="Trainings in all. [as before]")] = None,
+    time_limit: Annotated[str | None, typer.Option(help="Stop after 90s, 15m, 2h.")] = None,
+    workers: Annotated[str | None, typer.Option(help="Trials at a time, or auto.")] = None,
+    cpus_per_trial: Annotated[float | None, typer.Option(help="CPU cores of one trial.")] = None,
+    gpus_per_trial: Annotated[float | None, typer.Option(help="GPUs of one trial.")] = None,
+    address: Annotated[str | None, typer.Option(help="Another Ray cluster.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Go on with a run that was interrupted, or that should have more trials."""
+    from search.settings import parse_seconds
+
+    changes = {
+        "trials": trials,
+        "time_limit": None if time_limit is None else parse_seconds(time_limit),
+        "cpus_per_trial": cpus_per_trial,
+        "gpus_per_trial": gpus_per_trial,
+        "address": address,
+    }
+    kept: dict[str, Any] = {k: v for k, v in changes.items() if v is not None}
+    if workers is not None:
+        kept["workers"] = _parse_workers(workers)
+    _resume(run, kept, as_json=as_json)
+
+
+def _resume(run: Path, changes: dict[str, Any], *, as_json: bool) -> None:
+    from results import read_settings
+    from search.settings import SearchSettings
+
+    console = _console(as_json)
+    description = read_settings(run)
+    values = {**description["settings"], "time_limit": None, **changes, "out": str(run)}
+    settings = SearchSettings.from_dict(values)
+    dataset = _load_dataset(settings.to_dict(), console)
+    _search(settings, dataset, console, folder=run, dry_run=False, as_json=as_json)
+
+
+@app.command()
+def status(run: RunFolder, as_json: Json = False) -> None:
+    """Show how far a run is, and its frontier so far."""
+    from results import load_run
+    from search.progress import front_table
+    from search.settings import format_count
+
+    loaded = load_run(run)
+    if as_json:
+        print(json.dumps(_summary(loaded)))
+        return
+    console = _console(False)
+    counts = ", ".join(
+        f"{loaded.count(state)} {state}" for state in ("complete", "stopped", "failed", "running")
+    )
+    console.print(
+        f"{loaded.name}: {'finished' if loaded.finished else 'not finished'}, {counts}, "
+        f"{loaded.over_budget} over the budget of {format_count(loaded.budget_flops)} FLOPs; "
+        f"hypervolume {loaded.hypervolume:.4f}.",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+    if loaded.stop_reason:
+        console.print(f"Stopped: {loaded.stop_reason}", markup=False)
+    if loaded.front:
+        console.print(front_table(loaded.front, rows=len(loaded.front)))
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.")],
+) -> None:
+    """Write report.html, frontier.json, the tables and pictures of a run again."""
+    from results import load_run, write_results
+
+    for run in runs:
+        for path in write_results(load_run(run)):
+            print(path)
+
+
+@app.command()
+def flops(
+    architecture: Annotated[
+        str, typer.Argument(metavar="NAME|FILE", help="deit_tiny, ..., or an architecture's JSON.")
+    ],
+    as_json: Json = False,
+) -> None:
+    """Count the FLOPs and parameters of an architecture, exactly and without building it."""
+    from search.settings import format_count
+    from space import count_flops, count_params
+
+    network = _read_architecture(architecture)
+    counts = {"flops": count_flops(network), "params": count_params(network)}
+    if as_json:
+        print(json.dumps({**counts, "architecture": network.to_dict()}))
+        return
+    print(f"{counts['flops']:,} FLOPs ({format_count(counts['flops'])}, multiply-accumulates)")
+    print(f"{counts['params']:,} parameters ({format_count(counts['params'])})")
+    print(f"tokens per block: {', '.join(str(count) for count in network.token_counts)}")
+
+
+def _read_architecture(name_or_file: str) -> Any:
+    """A named architecture, or one from a JSON file (also a member of a frontier.json)."""
+    from space import NAMED, Architecture, named
+
+    path = Path(name_or_file)
+    if name_or_file in NAMED or not (path.suffix == ".json" or path.is_file()):
+        return named(name_or_file)
+    try:
+        if path.stat().st_size > 1_000_000:
+            raise ValueError("a file must be at most 1 MB.")
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"Cannot read {name_or_file}: {error.strerror}.") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{name_or_file} must be an architecture as JSON: {error}") from None
+    if isinstance(values, dict) and isinstance(values.get("architecture"), dict):
+        values = values["architecture"]
+    try:
+        return Architecture.from_dict(values)
+    except ValueError as error:
+        raise ValueError(f"{name_or_file}: {error}") from None
+
+
+def _console(as_json: bool) -> Console:
+    """Where people read: stdout, or stderr when stdout carries JSON."""
+    from rich.console import Console
+
+    return Console(stderr=as_json)

@@ -1,0 +1,357 @@
+"""One search from settings to report: run folder, study, Ray, frontier."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import logging
+import math
+import os
+import platform
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from results import Run, load_run, write_results
+from search.baselines import baselines
+from search.ledger import Ledger
+from search.progress import Display
+from search.settings import SearchSettings
+
+if TYPE_CHECKING:
+    import optuna
+
+    from trainers import Dataset, Recipe
+
+# Ray reads these at import. Its own console output, file loggers and usage statistics are off, and
+# a trial that is told to stop is given 10 s to finish its epoch.
+RAY_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
+    "TUNE_FORCE_TRIAL_CLEANUP_S": "10",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "TUNE_WARN_THRESHOLD_S": "60",
+}
+BASELINE_SHARE = 4  # at most one trial in four is a baseline
+
+
+def new_run(settings: SearchSettings, dataset: Dataset, recipe: Recipe, command: list[str]) -> Path:
+    """Creates the run folder and its run.json. Raises ValueError if it holds a run."""
+    folder = Path(settings.out)
+    if (folder / "run.json").exists() or (folder / "study.db").exists():
+        raise ValueError(
+            f"`--out` (={str(folder)!r}) already holds a run: go on with it by "
+            f"`vit-frontier resume {folder}`, or give another folder."
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        description = _describe_run(settings, dataset, recipe, command)
+        temporary = folder / "run.json.tmp"
+        temporary.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+        temporary.replace(folder / "run.json")
+    except OSError as error:
+        raise ValueError(
+            f"`--out` (={str(folder)!r}) must be a folder that can be written: {error.strerror}."
+        ) from None
+    return folder
+
+
+def open_study(folder: Path, name: str, storage: str | None) -> optuna.Study:
+    """The study of a run, created if it is new."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    url = storage or f"sqlite:///{folder.resolve() / 'study.db'}"
+    engine = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}
+    study = optuna.create_study(
+        study_name=name,
+        storage=optuna.storages.RDBStorage(url, engine_kwargs=engine),
+        directions=["maximize", "minimize"],
+        load_if_exists=True,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study.set_metric_names(["accuracy", "flops"])
+    return study
+
+
+def run_search(
+    folder: Path,
+    settings: SearchSettings,
+    dataset: Dataset,
+    recipe: Recipe,
+    *,
+    console: Console,
+    quiet: bool = False,
+) -> tuple[Run, bool]:
+    """Searches until the asked number of trials is finished; the run, and whether it was
+    interrupted. The run folder must exist; a study that is there is gone on with."""
+    with _only_driver(folder):
+        name = json.loads((folder / "run.json").read_text(encoding="utf-8"))["name"]
+        study = open_study(folder, name, settings.storage)
+        study.set_user_attr("finished", False)
+        ledger = Ledger(study, settings)
+        if settings.baselines and not study.get_trials(deepcopy=False):
+            most = settings.trials // BASELINE_SHARE
+            for label, network in baselines(settings.space, settings.budget, most=most).items():
+                ledger.enqueue(network, label)
+        with Display(ledger, console, quiet=quiet) as display:
+            display.note("Starting Ray ...")
+            with _ray(settings):
+                display.note("")
+                interrupted = _tune(folder, settings, ledger, dataset, recipe, display)
+                if not interrupted:
+                    display.note("Reading the test split for the frontier ...")
+                    _measure_test_accuracy(folder, settings, ledger, dataset)
+                display.note("")
+        if ledger.stop_reason:
+            study.set_user_attr("stop_reason", ledger.stop_reason)
+        study.set_user_attr("finished", not interrupted)
+        run = load_run(folder)
+        write_results(run)
+        return run, interrupted
+
+
+def _tune(
+    folder: Path,
+    settings: SearchSettings,
+    ledger: Ledger,
+    dataset: Dataset,
+    recipe: Recipe,
+    display: Display,
+) -> bool:
+    from ray import tune
+    from ray.tune.schedulers import FIFOScheduler
+
+    from search.searcher import Recorder, Stop, StudySearcher
+    from search.trainable import ProxyTrainable
+
+    resources = trial_resources(settings)
+    deadline = None if settings.time_limit is None else time.monotonic() + settings.time_limit
+    stop = Stop(ledger, deadline)
+    recorder = Recorder(
+        ledger,
+        stop,
+        weights=folder / "weights",
+        on_finished=display.finished,
+        on_step=display.update,
+    )
+    scratch = tempfile.mkdtemp(prefix="vit-frontier-")
+    try:
+        with _signals(stop):
+            tune.run(
+                tune.with_parameters(
+                    ProxyTrainable,
+                    dataset=dataset,
+                    recipe=recipe,
+                    threads=max(1, int(settings.cpus_per_trial)),
+                ),
+                name="search",
+                search_alg=StudySearcher(ledger, lambda: workers(settings)),
+                scheduler=FIFOScheduler(),
+                num_samples=-1,
+                resources_per_trial=resources,
+                reuse_actors=True,
+                callbacks=[recorder],
+                stop=stop,
+                storage_path=scratch,
+                verbose=0,
+                raise_on_failed_trial=False,
+                _remote=False,
+            )
+    finally:
+        for number in list(ledger.live):
+            ledger.release(number)
+        shutil.rmtree(scratch, ignore_errors=True)
+    return stop.interrupted
+
+
+def trial_resources(settings: SearchSettings) -> dict[str, float]:
+    """What Ray reserves for one trial."""
+    import ray
+
+    gpus = settings.gpus_per_trial
+    if gpus is None:
+        gpus = 1.0 if ray.cluster_resources().get("GPU", 0) else 0.0
+    return {"cpu": settings.cpus_per_trial, "gpu": gpus}
+
+
+def workers(settings: SearchSettings) -> int:
+    """How many trials run at a time: as asked, else as many as the cluster has room for now."""
+    import ray
+
+    if settings.workers is not None:
+        return settings.workers
+    have, need = ray.cluster_resources(), trial_resources(settings)
+    rooms = [
+        have.get(name, 0.0) / need[key]
+        for key, name in (("cpu", "CPU"), ("gpu", "GPU"))
+        if need[key] > 0
+    ]
+    return max(1, math.floor(min(rooms) + 1e-9))
+
+
+@contextlib.contextmanager
+def _ray(settings: SearchSettings) -> Iterator[None]:
+    """Ray, on this machine or on the cluster at `settings.address` or RAY_ADDRESS."""
+    for name, value in RAY_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    import ray
+
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    address = settings.address or os.environ.get("RAY_ADDRESS")
+    if ray.is_initialized():
+        yield
+        return
+    if address:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    else:
+        cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        wanted = math.ceil((settings.workers or 0) * settings.cpus_per_trial)
+        ray.init(
+            address="local",
+            num_cpus=max(cpus or 1, wanted),
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+@contextlib.contextmanager
+def _signals(stop: Any) -> Iterator[None]:
+    """Ctrl-C and SIGTERM stop the search cleanly; a second Ctrl-C at once."""
+
+    def ask_to_stop(number: int, frame: Any) -> None:
+        if stop.interrupted and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        stop.interrupted = True
+
+    kinds = (signal.SIGINT, signal.SIGTERM)
+    try:
+        before = {kind: signal.signal(kind, ask_to_stop) for kind in kinds}
+    except ValueError:  # not the main thread: the caller handles signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
+
+
+@contextlib.contextmanager
+def _only_driver(folder: Path) -> Iterator[None]:
+    """Holds the run folder's lock, which the system drops when the process dies."""
+    import fcntl
+
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ValueError(
+                f"{str(folder)!r} must have one search at a time, but another one is running it: "
+                f"look at it by `vit-frontier status {folder}`."
+            ) from None
+        yield
+
+
+def _measure_test_accuracy(
+    folder: Path, settings: SearchSettings, ledger: Ledger, dataset: Dataset
+) -> None:
+    """Reads the test split once for every frontier member that has weights and no test accuracy."""
+    import ray
+
+    members = []
+    for record in ledger.front:
+        file = folder / "weights" / f"{record.trial}.safetensors"
+        known = f"test_accuracy:{record.trial}" in ledger.study.user_attrs
+        if file.exists() and not known:
+            members.append((record.trial, record.architecture.to_dict(), file.read_bytes()))
+    if not members or not len(dataset.test_labels):
+        return
+    from search.trainable import accuracies_on_test_split
+
+    resources = trial_resources(settings)
+    task = ray.remote(num_cpus=resources["cpu"], num_gpus=resources["gpu"])(
+        accuracies_on_test_split
+    )
+    for number, accuracy in ray.get(task.remote(members, ray.put(dataset))).items():
+        ledger.study.set_user_attr(f"test_accuracy:{number}", accuracy)
+
+
+def _describe_run(
+    settings: SearchSettings, dataset: Dataset, recipe: Recipe, command: list[str]
+) -> dict[str, Any]:
+    """The contents of run.json."""
+    return {
+        "schema": 1,
+        "name": Path(settings.out).resolve().name,
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "command": command,
+        "settings": settings.to_dict(),
+        "budget_flops": settings.budget,
+        "max_params": settings.max_params,
+        "space": settings.space.to_dict(),
+        "data": {
+            "name": dataset.name,
+            "img_size": dataset.img_size,
+            "in_chans": dataset.in_chans,
+            "num_classes": dataset.num_classes,
+            "class_names": list(dataset.class_names),
+            "train": len(dataset.train_labels),
+            "validation": len(dataset.val_labels),
+            "test": len(dataset.test_labels),
+            "skipped": len(dataset.skipped),
+        },
+        "recipe": recipe.to_dict(),
+        "storage": settings.storage,
+        "versions": versions(),
+        "hardware": hardware(),
+        "seed": settings.seed,
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that numbers depend on."""
+    found = {"python": platform.python_version()}
+    for name in ("vit-frontier", "torch", "timm", "optuna", "ray", "numpy", "fvcore"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "from a checkout" if name == "vit-frontier" else "not installed"
+    return found
+
+
+def hardware() -> dict[str, Any]:
+    """This machine: cores, processor, memory and GPUs."""
+    cpu = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        cpu = next((ln.split(":", 1)[1].strip() for ln in lines if "model name" in ln), cpu)
+    gpus: list[str] = []
+    if "torch" in sys.modules:
+        torch = sys.modules["torch"]
+        gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {"cpus": os.cpu_count(), "cpu": cpu, "gpus": gpus, "memory_bytes": memory}

@@ -1,0 +1,248 @@
+"""The study of a run: what was proposed, what is running, what came out. The only writer of it.
+
+`Ledger.ask` proposes, and what is over budget or was tried before never leaves it. No Ray here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.trial import TrialState
+
+from results import TrialRecord, pareto_front, record_from_trial
+from search.samplers import gene_distributions, make_sampler
+from search.settings import SearchSettings
+from space import Architecture, count_flops, count_params
+
+REJECTS_BEFORE_RANDOM = 30  # proposals in a row, over budget or known, until one is drawn at random
+REPEATED_FAILURES = 5  # the same failure that often in a row stops the run
+DRAWS = 4000
+
+
+@dataclass(slots=True)
+class LiveTrial:
+    """A trial that is being trained, and its curve so far."""
+
+    trial: optuna.Trial
+    architecture: Architecture
+    flops: int
+    params: int
+    seed: int
+    started: float
+    baseline: str | None = None
+    worker: str | None = None
+    curve: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Ledger:
+    """Asks the sampler, keeps to the budget, and writes every trial to the study.
+
+    `finished` are the records of trained trials, complete, stopped early or failed.
+    """
+
+    def __init__(self, study: optuna.Study, settings: SearchSettings) -> None:
+        self.study, self.settings, self.space = study, settings, settings.space
+        self.distributions = gene_distributions(self.space)
+        self.live: dict[int, LiveTrial] = {}
+        self.finished: list[TrialRecord] = []
+        self.over_budget = self.duplicates = 0
+        self.exhausted = False
+        self.stop_reason: str | None = None
+        self._known: dict[Hashable, int] = {}  # network -> trial number
+        self._take_in_study()
+
+    def _take_in_study(self) -> None:
+        """Learns what the study holds; trials that a dead driver left running are asked again."""
+        trials = self.study.get_trials(deepcopy=False)
+        seed = _seed(self.settings.seed, len(trials), 1)
+        self.study.sampler = make_sampler(self.settings.sampler, seed=seed)
+        for trial in trials:
+            if trial.state == TrialState.RUNNING:
+                self._requeue(trial.number, trial.params, trial.user_attrs)
+                continue
+            state = trial.user_attrs.get("state")
+            self.over_budget += state == "over_budget"
+            self.duplicates += state == "duplicate"
+            record = record_from_trial(trial, self.study.user_attrs)
+            if record is not None and record.state != "running":
+                self._known[self.space.key(record.architecture)] = record.trial
+                self.finished.append(record)
+
+    @property
+    def remaining(self) -> int:
+        """Trainings still to be started."""
+        if self.exhausted or self.stop_reason:
+            return 0
+        return max(0, self.settings.trials - len(self.finished) - len(self.live))
+
+    @property
+    def front(self) -> list[TrialRecord]:
+        return pareto_front(self.finished)
+
+    def enqueue(self, architecture: Architecture, baseline: str | None = None) -> None:
+        """Has `architecture`, of this space, asked before the sampler is."""
+        attrs = {"baseline": baseline} if baseline else {}
+        self.study.enqueue_trial(self.space.encode(architecture), user_attrs=attrs)
+
+    def ask(self) -> LiveTrial | None:
+        """The next network to train: within the budget and never tried. `None` if there is none."""
+        rejected = 0
+        while self.remaining:
+            if rejected and rejected % REJECTS_BEFORE_RANDOM == 0:
+                drawn = self._draw_untried(seed=rejected)
+                if drawn is None:
+                    self.exhausted = True
+                    return None
+                self.enqueue(drawn)
+            trial = self.study.ask(self.distributions)
+            live = self._describe(trial)
+            twin = self._known.get(self.space.key(live.architecture))
+            if not self._fits(live.architecture):
+                self._tell_over_budget(live)
+            elif twin is not None:
+                self._tell_duplicate(live, twin)
+            else:
+                self._known[self.space.key(live.architecture)] = trial.number
+                self.live[trial.number] = live
+                return live
+            rejected += 1
+        return None
+
+    def _describe(self, trial: optuna.Trial) -> LiveTrial:
+        architecture = self.space.decode(trial.params)
+        live = LiveTrial(
+            trial=trial,
+            architecture=architecture,
+            flops=count_flops(architecture),
+            params=count_params(architecture),
+            seed=_seed(self.settings.seed, trial.number, 0),
+            started=time.time(),
+            baseline=trial.user_attrs.get("baseline"),
+        )
+        trial.set_user_attr("architecture", architecture.to_dict())
+        trial.set_user_attr("flops", live.flops)
+        trial.set_user_attr("params", live.params)
+        trial.set_user_attr("seed", live.seed)
+        trial.set_constraint("flops over budget", live.flops - self.settings.budget)
+        if self.settings.max_params is not None:
+            trial.set_constraint("params over limit", live.params - self.settings.max_params)
+        return live
+
+    def _fits(self, architecture: Architecture) -> bool:
+        limit = self.settings.max_params
+        return count_flops(architecture) <= self.settings.budget and (
+            limit is None or count_params(architecture) <= limit
+        )
+
+    def _tell_over_budget(self, live: LiveTrial) -> None:
+        """A violated constraint, which samplers learn from; FAIL would have TPE ask it again."""
+        live.trial.set_user_attr("state", "over_budget")
+        self.study.tell(live.trial, (0.0, float(live.flops)))
+        self.over_budget += 1
+
+    def _tell_duplicate(self, live: LiveTrial, twin: int) -> None:
+        live.trial.set_user_attr("state", "duplicate")
+        live.trial.set_user_attr("duplicate_of", twin)
+        record = next((r for r in self.finished if r.trial == twin), None)
+        if record is not None and record.state == "complete" and record.accuracy is not None:
+            self.study.tell(live.trial, (record.accuracy, float(record.flops)))
+        else:
+            self.study.tell(live.trial, state=TrialState.FAIL)
+        self.duplicates += 1
+
+    def _draw_untried(self, *, seed: int) -> Architecture | None:
+        """A random untried network within the budget; `None` if the space has no more."""
+        rng = np.random.default_rng(_seed(self.settings.seed, len(self._known), seed))
+        here = self.space.smallest()
+        for draw in range(DRAWS):
+            # Half of the draws walk from the smallest network: it finds what a tight budget hides.
+            other = self.space.sample(rng) if draw % 2 else self.space.mutate(here, rng)
+            if not self._fits(other):
+                continue
+            here = other if draw % 20 else self.space.smallest()
+            if self.space.key(other) not in self._known:
+                return other
+        if self.space.size() > 200_000:
+            return None
+        rest = (a for a in self.space.enumerate() if self._fits(a))
+        return next((a for a in rest if self.space.key(a) not in self._known), None)
+
+    # ---- what comes back -----------------------------------------------------------------------
+
+    def report(self, number: int, epoch: dict[str, Any]) -> None:
+        """One epoch of a running trial."""
+        self.live[number].curve.append(epoch)
+
+    def complete(self, number: int) -> TrialRecord:
+        """The trial was trained to the last epoch."""
+        live = self.live[number]
+        accuracy = float(live.curve[-1]["accuracy"])
+        return self._finish(number, "complete", values=(accuracy, float(live.flops)))
+
+    def stop(self, number: int) -> TrialRecord:
+        """The trial was stopped early; it keeps its curve and has no value."""
+        return self._finish(number, "stopped")
+
+    def fail(self, number: int, *, kind: str, error: str, traceback: str = "") -> TrialRecord:
+        """The trial failed for a reason; five of the same kind and text in a row stop the run."""
+        trial = self.live[number].trial
+        trial.set_user_attr("error_kind", kind)
+        trial.set_user_attr("error", error[:2000])
+        if traceback:
+            trial.set_user_attr("traceback", traceback[-8000:])
+        record = self._finish(number, "failed")
+        last = [(r.error_kind, r.error) for r in self.finished[-REPEATED_FAILURES:]]
+        if len(last) == REPEATED_FAILURES and len(set(last)) == 1 and last[0][0] is not None:
+            self.stop_reason = f"{REPEATED_FAILURES} trials in a row failed alike: {error}"
+        return record
+
+    def release(self, number: int) -> None:
+        """Gives up a running trial without blame: the run was interrupted or its machine died. Its
+        network is asked again."""
+        live = self.live.pop(number)
+        self._known.pop(self.space.key(live.architecture), None)
+        self._requeue(number, live.trial.params, live.trial.user_attrs)
+
+    def _requeue(self, number: int, params: dict[str, Any], attrs: dict[str, Any]) -> None:
+        trial = self.study.get_trials(deepcopy=False)[number]
+        storage = self.study._storage
+        storage.set_trial_user_attr(trial._trial_id, "state", "interrupted")
+        self.study.tell(number, state=TrialState.FAIL)
+        kept = {name: attrs[name] for name in ("baseline",) if attrs.get(name)}
+        self.study.enqueue_trial(params, user_attrs=kept)
+
+    def _finish(
+        self, number: int, state: str, values: tuple[float, float] | None = None
+    ) -> TrialRecord:
+        live = self.live.pop(number)
+        live.trial.set_user_attr("curve", live.curve)
+        live.trial.set_user_attr("seconds", round(time.time() - live.started, 3))
+        live.trial.set_user_attr("started", live.started)
+        if live.worker:
+            live.trial.set_user_attr("worker", live.worker)
+        live.trial.set_user_attr("state", state)
+        states = {"stopped": TrialState.PRUNED, "failed": TrialState.FAIL}
+        told = (
+            self.study.tell(live.trial, values)
+            if values is not None
+            else self.study.tell(live.trial, state=states[state])
+        )
+        record = record_from_trial(told, self.study.user_attrs)
+        assert record is not None
+        self.finished.append(record)
+        return record
+
+    def counts(self) -> Counter[str]:
+        """How many finished trials there are of each state."""
+        return Counter(record.state for record in self.finished)
+
+
+def _seed(*words: int) -> int:
+    """A 32-bit seed that is a function of `words` alone."""
+    return int(np.random.SeedSequence(words).generate_state(1)[0])

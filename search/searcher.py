@@ -1,0 +1,158 @@
+"""The ledger as Ray Tune sees it: a `Searcher` that proposes and a `Callback` that records."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ray.tune import Callback, Stopper
+from ray.tune.search import Searcher
+
+from results import TrialRecord
+from search.ledger import Ledger
+from search.trainable import WEIGHTS
+
+# What Tune puts into every result; a record keeps what the trainer reported.
+CURVE_KEYS = ("epoch", "train_loss", "val_loss", "accuracy", "seconds", "images_per_second")
+
+
+class StudySearcher(Searcher):
+    """Asks the ledger, at most `workers()` trials at a time. The study is the state: nothing is
+    saved or restored here."""
+
+    def __init__(self, ledger: Ledger, workers: Callable[[], int]) -> None:
+        super().__init__(metric="accuracy", mode="max")
+        self._ledger, self._workers = ledger, workers
+        self.trial_numbers: dict[str, int] = {}  # Ray's trial id -> trial number
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        if len(self._ledger.live) >= self._workers():
+            return None
+        live = self._ledger.ask()
+        if live is None:
+            # Running trials may yet be handed back, if their machine dies.
+            return Searcher.FINISHED if not self._ledger.live else None
+        self.trial_numbers[trial_id] = live.trial.number
+        return {
+            "trial": live.trial.number,
+            "architecture": live.architecture.to_dict(),
+            "flops": live.flops,
+            "seed": live.seed,
+        }
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Nothing: `Recorder` writes what came out, since it is told the reason of an error."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the study is the state."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: the study is the state."""
+
+
+class Stop(Stopper):
+    """Ends the search when asked to, when time is up, or when the ledger has a reason."""
+
+    def __init__(self, ledger: Ledger, deadline: float | None) -> None:
+        self._ledger, self._deadline = ledger, deadline
+        self.interrupted = False
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return self.interrupted or self.time_is_up or self._ledger.stop_reason is not None
+
+    @property
+    def time_is_up(self) -> bool:
+        return self._deadline is not None and time.monotonic() > self._deadline
+
+
+class Recorder(Callback):
+    """Writes what Tune reports into the ledger and tells `on_finished`; `on_step` runs between."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        stop: Stop,
+        *,
+        weights: Path,
+        on_finished: Callable[[TrialRecord], None],
+        on_step: Callable[[], None],
+    ) -> None:
+        self._ledger, self._stop, self._weights = ledger, stop, weights
+        self._on_finished, self._on_step = on_finished, on_step
+        self._last: dict[int, dict[str, Any]] = {}
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        self._on_step()
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        number = trial.config["trial"]
+        if number not in self._ledger.live:
+            return
+        # Popped, so that Tune does not keep the weights of every trial.
+        kept = {key: result.get(key) for key in ("failed", "error", "traceback", "finished")}
+        self._last[number] = kept | {WEIGHTS: result.pop(WEIGHTS, None)}
+        self._ledger.live[number].worker = f"{result.get('hostname', '')}:{result.get('pid', '')}"
+        if result.get("epoch") is not None:
+            self._ledger.report(number, {key: result[key] for key in CURVE_KEYS})
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        number = trial.config["trial"]
+        if number not in self._ledger.live:
+            return
+        last = self._last.pop(number, {})
+        if last.get("failed"):
+            record = self._ledger.fail(
+                number, kind=last["failed"], error=last["error"], traceback=last["traceback"] or ""
+            )
+        elif last.get("finished"):
+            self._keep_weights(number, last[WEIGHTS])
+            record = self._ledger.complete(number)
+            self._drop_dominated_weights()
+        elif self._stop.stop_all() or not self._ledger.live[number].curve:
+            self._ledger.release(number)
+            return
+        else:
+            record = self._ledger.stop(number)
+        self._on_finished(record)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        number = trial.config["trial"]
+        if number not in self._ledger.live:
+            return
+        self._last.pop(number, None)
+        error = trial.get_error()
+        text = " ".join(str(error).split())
+        if _is_infrastructure(error):
+            self._ledger.release(number)
+            return
+        kind = "out_of_memory" if "OutOfMemory" in type(error).__name__ else "crash"
+        self._on_finished(self._ledger.fail(number, kind=kind, error=text[:500]))
+
+    def _keep_weights(self, number: int, weights: Any) -> None:
+        if weights is not None:
+            self._weights.mkdir(exist_ok=True)
+            target = self._weights / f"{number}.safetensors"
+            temporary = target.with_suffix(".tmp")
+            temporary.write_bytes(memoryview(weights))
+            temporary.replace(target)
+
+    def _drop_dominated_weights(self) -> None:
+        members = {str(record.trial) for record in self._ledger.front}
+        for file in self._weights.glob("*.safetensors"):
+            if file.stem not in members:
+                file.unlink(missing_ok=True)
+
+
+def _is_infrastructure(error: BaseException | None) -> bool:
+    """Whether a machine was lost, not a training."""
+    text = str(error)
+    return any(sign in text for sign in ("node was terminated", "node died", "NodeDied"))

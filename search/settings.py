@@ -1,0 +1,149 @@
+"""Everything a search was asked for, resolved and validated before the first trial."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from space import NAMED, SearchSpace, count_flops
+from space.architecture import check_keys, did_you_mean
+
+SAMPLERS = ("frontier", "tpe", "nsga2", "gp", "random")
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_NUMBER = r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchSettings:
+    """One search. `budget`: multiply-accumulates of one image; `time_limit`: seconds; `None` means
+    off, or for `workers`, `epochs` and `gpus_per_trial`: chosen from the machine and the data.
+
+    Raises ValueError naming the option, its value and the fix.
+    """
+
+    budget: int
+    space: SearchSpace
+    data: str = "digits"
+    out: str = "runs/run"
+    max_params: int | None = None
+    img_size: int | None = None
+    train_samples: int | None = None
+    val_samples: int | None = None
+    trials: int = 24
+    time_limit: float | None = None
+    epochs: int | None = None
+    sampler: str = "tpe"
+    early_stopping: bool = True
+    baselines: bool = True
+    seed: int = 0
+    workers: int | None = None
+    cpus_per_trial: float = 1.0
+    gpus_per_trial: float | None = None
+    address: str | None = None
+    storage: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("budget", "trials", *_OPTIONAL_COUNTS):
+            value = getattr(self, name)
+            if value is None and name in _OPTIONAL_COUNTS:
+                continue
+            if type(value) is not int or value < 1:
+                raise ValueError(f"`{_option(name)}` must be an integer of at least 1: {value!r}.")
+        if type(self.seed) is not int or not 0 <= self.seed < 2**32:
+            raise ValueError(f"`--seed` must be an integer from 0 to 2**32 - 1: {self.seed!r}.")
+        for name in ("time_limit", "cpus_per_trial", "gpus_per_trial"):
+            value = getattr(self, name)
+            low = 0.0 if name == "gpus_per_trial" else 1e-9
+            if value is not None and not (math.isfinite(value) and value >= low):
+                raise ValueError(f"`{_option(name)}` must be a number above 0: {value!r}.")
+        if self.sampler not in SAMPLERS:
+            raise ValueError(f"Unknown `--sampler` {self.sampler!r}{hint(self.sampler, SAMPLERS)}")
+        smallest = self.space.smallest()
+        if count_flops(smallest) > self.budget:
+            shape = {
+                name: getattr(smallest, name)
+                for name in ("img_size", "patch_size", "embed_dim", "depth", "num_heads")
+            }
+            raise ValueError(
+                f"`--budget` (={self.budget} FLOPs) must be at least what the smallest "
+                f"architecture of the space {self.space.name!r} costs, "
+                f"{count_flops(smallest)} FLOPs ({', '.join(f'{k}={v}' for k, v in shape.items())}"
+                f", mlp_ratio={smallest.mlp_ratio:g}, {len(smallest.pools)} pools): raise the "
+                "budget or give a smaller space by --space."
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON; `from_dict` gives the same settings back."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return values | {"space": self.space.to_dict()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> SearchSettings:
+        """The settings of a run.json. Raises ValueError."""
+        check_keys("settings", values, [f.name for f in dataclasses.fields(cls)], ["budget"])
+        return cls(**{**values, "space": SearchSpace.from_dict(values["space"])})
+
+
+_OPTIONAL_COUNTS = ("max_params", "img_size", "train_samples", "val_samples", "epochs", "workers")
+
+
+def parse_budget(text: str) -> int:
+    """FLOPs (multiply-accumulates) of `1.3G`, `300M`, `2500000`, or of a named architecture."""
+    match = re.fullmatch(_NUMBER + r"([KMGT]?)(?:FLOPS?|MACS?)?\s*", text, flags=re.IGNORECASE)
+    if match is None:
+        if text in NAMED:
+            return count_flops(NAMED[text])
+        raise ValueError(
+            f"`--budget` must be FLOPs such as 2M, 1.3G or 2500000, or the name of an "
+            f"architecture, but got {text!r:.60}{hint(text, NAMED)}"
+        )
+    value = float(match[1]) * _UNITS[match[2].upper()]
+    if not 1 <= value <= 1e21:
+        raise ValueError(f"`--budget` must be at least 1 and at most 1e21 FLOPs, but got {text!r}.")
+    return round(value)
+
+
+def parse_seconds(text: str) -> float:
+    """Seconds of `90`, `90s`, `15m`, `2h` or `1d`."""
+    match = re.fullmatch(_NUMBER + r"([smhd]?)\s*", text)
+    if match is None or not 0 < float(match[1]) < math.inf:
+        raise ValueError(f"`--time-limit` must be a time such as 90s, 15m or 2h, but got {text!r}.")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def default_space(img_size: int) -> str:
+    """The built-in space that fits images of that size."""
+    if img_size <= 16:
+        return "digits"
+    return "cifar" if img_size <= 96 else "hvt_deit_tiny"
+
+
+def new_run_folder(data: str, budget: int, runs: Path = Path("runs")) -> Path:
+    """runs/<data>-<budget>, or the first of -2, -3, ... that is free."""
+    stem = re.sub(r"[^A-Za-z0-9._]+", "-", Path(data).name or data).strip("-.") or "run"
+    name = f"{stem[:40]}-{format_count(budget)}"
+    candidates = (name if i == 1 else f"{name}-{i}" for i in range(1, 10**6))
+    return next(runs / n for n in candidates if not (runs / n).exists())
+
+
+def format_count(value: int) -> str:
+    """1300000000 as '1.3G'."""
+    for unit in "TGMK":
+        if value >= _UNITS[unit]:
+            return f"{value / _UNITS[unit]:.4g}{unit}"
+    return str(value)
+
+
+def hint(name: str, known: Any) -> str:
+    """': did you mean ...?' for a mistyped name."""
+    return did_you_mean(name, known)
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")

@@ -1,0 +1,104 @@
+"""The worker: one actor that trains one architecture after another and keeps data and device."""
+
+from __future__ import annotations
+
+import traceback
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from ray import tune
+
+from space import Architecture
+
+if TYPE_CHECKING:
+    from trainers.proxy import ProxyTraining
+
+WEIGHTS = "weights"  # the key under which a completed trial's weights travel, once
+
+
+class ProxyTrainable(tune.Trainable):
+    """One step is one epoch of `trainers.proxy_epochs`. What goes wrong inside a training is a
+    result with `failed`, so that the actor lives on for the next trial."""
+
+    def setup(
+        self, config: dict[str, Any], dataset: Any = None, recipe: Any = None, threads: int = 1
+    ) -> None:
+        import torch
+
+        torch.set_num_threads(threads)
+        self._dataset, self._recipe = dataset, recipe
+        self._start(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self._start(new_config)
+        return True
+
+    def _start(self, config: dict[str, Any]) -> None:
+        self._trial = config
+        self._training: ProxyTraining | None = None
+
+    def step(self) -> dict[str, Any]:
+        from trainers import error_kind
+
+        result: dict[str, Any] = {"trial": self._trial["trial"]}
+        try:
+            return result | self._train_one_epoch()
+        except Exception as error:
+            self._training = None
+            return result | {
+                "failed": error_kind(error),
+                "error": f"{type(error).__name__}: {error}",
+                "traceback": traceback.format_exc(),
+                "done": True,
+            }
+
+    def _train_one_epoch(self) -> dict[str, Any]:
+        from trainers import proxy_epochs
+
+        if self._training is None:
+            architecture = Architecture.from_dict(self._trial["architecture"])
+            self._training = proxy_epochs(
+                architecture, self._dataset, self._recipe, seed=self._trial["seed"]
+            )
+        result = next(self._training)
+        if result["epoch"] < self._recipe.epochs:
+            return result
+        weights = pack_weights(self._training.model.state_dict())
+        return result | {"finished": True, "done": True, WEIGHTS: weights}
+
+    def cleanup(self) -> None:
+        self._training = None
+
+
+def pack_weights(state_dict: dict[str, Any]) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """The tensors as the bytes of a safetensors file, in an array that Ray shares uncopied."""
+    from safetensors.torch import save
+
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state_dict.items()}
+    return np.frombuffer(save(tensors), dtype=np.uint8)
+
+
+def accuracies_on_test_split(
+    members: list[tuple[int, dict[str, Any], bytes]], dataset: Any
+) -> dict[int, float]:
+    """Accuracy on the test split of (trial, architecture, safetensors bytes), by trial."""
+    import torch
+    from safetensors.torch import load
+
+    from space import build_model
+    from trainers import evaluate
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    accuracies = {}
+    for number, architecture, weights in members:
+        model = build_model(Architecture.from_dict(architecture))
+        model.load_state_dict(load(weights))
+        accuracies[number] = evaluate(
+            model.to(device),
+            dataset.test_images,
+            dataset.test_labels,
+            mean=dataset.mean,
+            std=dataset.std,
+            img_size=model.architecture.img_size,
+        )[1]
+    return accuracies
