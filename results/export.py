@@ -109,9 +109,10 @@ def _row(record: TrialRecord, *, on_front: bool) -> dict[str, Any]:
 def _cell(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else ""
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r", "\n")):
-        return f"'{value}"
-    return value
+    if not isinstance(value, str):
+        return value
+    value = value.replace("\r\n", "\n").replace("\r", "\n")  # a bare \r would end the line
+    return f"'{value}" if value.startswith(("=", "+", "-", "@", "\t", "\n")) else value
 
 
 def _finite(value: float | None) -> float | None:

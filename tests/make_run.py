@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import math
 import random
+import sqlite3
+import warnings
 from pathlib import Path
 from typing import Any
 
 import optuna
-import sqlalchemy
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState, create_trial
 
@@ -97,17 +98,21 @@ def make_run(
 
 def new_study(folder: Path, name: str) -> optuna.Study:
     """An empty study in `folder/study.db`, without waiting for the disk at every commit."""
-    storage = RDBStorage(f"sqlite:///{folder / 'study.db'}")
 
-    @sqlalchemy.event.listens_for(storage.engine, "connect")
-    def _(connection: Any, _record: Any) -> None:
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(folder / "study.db", check_same_thread=False)
         connection.execute("PRAGMA synchronous=OFF")
+        return connection
 
-    storage.engine.dispose()
+    # The URL only names the dialect: a path may hold what a URL may not.
+    storage = RDBStorage("sqlite:///study.db", engine_kwargs={"creator": connect})
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
         study_name=name, storage=storage, directions=["maximize", "minimize"]
     )
-    study.set_metric_names(["accuracy", "flops"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study.set_metric_names(["accuracy", "flops"])
     return study
 
 
