@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from results import Run
     from search.settings import SearchSettings
-    from trainers import Dataset
+    from trainers import Dataset, Recipe
 
 COMMANDS = ("search", "resume", "retry", "status", "report", "flops", "doctor")
 INTERRUPTED = 130
@@ -91,12 +91,18 @@ def search(
     as_json: Json = False,
 ) -> None:
     """Search for the networks on the accuracy/FLOPs frontier."""
-    from search.settings import SearchSettings, new_run_folder, parse_budget, parse_seconds
+    from search.settings import (
+        SearchSettings,
+        new_run_folder,
+        parse_budget,
+        parse_seconds,
+        refuse_existing_run,
+    )
 
     console = _console(as_json)
     budget_flops = parse_budget(budget)
     folder = Path(out) if out else new_run_folder(data, budget_flops)
-    _refuse_existing_run(folder)
+    refuse_existing_run(folder)
     choices: dict[str, Any] = {
         "budget": budget_flops,
         "data": data,
@@ -122,8 +128,10 @@ def search(
     named_space = _load_space(space)
     SearchSettings(**{**choices, "budget": 10**21}, space=named_space)
     dataset = _load_dataset(choices, console)
+    from search.driver import new_run
     from search.settings import default_space
     from space import SearchSpace
+    from trainers import Recipe
 
     if space is None:
         named_space = SearchSpace.load(default_space(dataset.img_size))
@@ -133,21 +141,20 @@ def search(
         num_classes=dataset.num_classes,
     )
     settings = SearchSettings(**choices, space=fitted)
-    _search(settings, dataset, console, folder=None, dry_run=dry_run, as_json=as_json)
+    recipe = Recipe.for_dataset(dataset, epochs=epochs)
+    _introduce(settings, dataset, recipe, console)
+    if not dry_run:
+        command = ["vit-frontier", *sys.argv[1:]]
+        run = new_run(settings, dataset, recipe, command)
+        _run(run, settings, dataset, recipe, console, as_json)
+    elif as_json:
+        print(json.dumps({"settings": settings.to_dict(), "recipe": recipe.to_dict()}))
 
 
 def _load_space(name: str | None) -> Any:
     from space import SearchSpace
 
     return SearchSpace.load(name or "digits")
-
-
-def _refuse_existing_run(folder: Path) -> None:
-    if (folder / "run.json").exists() or (folder / "study.db").exists():
-        raise ValueError(
-            f"`--out` (={str(folder)!r}) already holds a run: go on with it by "
-            f"`vit-frontier resume {folder}`, or give another folder."
-        )
 
 
 def _parse_workers(text: str) -> int | None:
@@ -164,28 +171,17 @@ def _load_dataset(choices: dict[str, Any], console: Console) -> Dataset:
     return load_with_progress(choices, console)
 
 
-def _search(
+def _run(
+    folder: Path,
     settings: SearchSettings,
     dataset: Dataset,
+    recipe: Recipe,
     console: Console,
-    *,
-    folder: Path | None,
-    dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Runs or resumes (`folder`) a search and ends the process with its exit code."""
-    from trainers import Recipe
+    """Runs or goes on with a search and ends the process with its exit code."""
+    from search.driver import run_search
 
-    recipe = Recipe.for_dataset(dataset, epochs=settings.epochs)
-    _introduce(settings, dataset, recipe, console)
-    if dry_run:
-        if as_json:
-            print(json.dumps({"settings": settings.to_dict(), "recipe": recipe.to_dict()}))
-        return
-    from search.driver import new_run, run_search
-
-    if folder is None:
-        folder = new_run(settings, dataset, recipe, ["vit-frontier", *sys.argv[1:]])
     run, interrupted = run_search(folder, settings, dataset, recipe, console=console)
     _conclude(run, console, interrupted=interrupted, as_json=as_json)
     if interrupted:
@@ -194,7 +190,9 @@ def _search(
         sys.exit(1)
 
 
-def _introduce(settings: SearchSettings, dataset: Dataset, recipe: Any, console: Console) -> None:
+def _introduce(
+    settings: SearchSettings, dataset: Dataset, recipe: Recipe, console: Console
+) -> None:
     from search.settings import format_count
     from space import count_flops
 
@@ -286,15 +284,52 @@ def resume(
 
 
 def _resume(run: Path, changes: dict[str, Any], *, as_json: bool) -> None:
-    from results import read_settings
+    from results.run import read_settings
     from search.settings import SearchSettings
+    from trainers import Recipe
 
     console = _console(as_json)
     description = read_settings(run)
     values = {**description["settings"], "time_limit": None, **changes, "out": str(run)}
     settings = SearchSettings.from_dict(values)
     dataset = _load_dataset(settings.to_dict(), console)
-    _search(settings, dataset, console, folder=run, dry_run=False, as_json=as_json)
+    _check_same_data(run, description["data"], dataset)
+    _introduce(settings, dataset, Recipe.from_dict(description["recipe"]), console)
+    _run(run, settings, dataset, Recipe.from_dict(description["recipe"]), console, as_json)
+
+
+def _check_same_data(run: Path, before: dict[str, Any], dataset: Dataset) -> None:
+    now = {
+        "img_size": dataset.img_size,
+        "class_names": list(dataset.class_names),
+        "train": len(dataset.train_labels),
+        "validation": len(dataset.val_labels),
+    }
+    for name, value in now.items():
+        if value != before[name]:
+            raise ValueError(
+                f"A run must be resumed on the data it began with, but `{name}` was "
+                f"{before[name]!r:.200} and is {value!r:.200}: restore the data of {run}, or start "
+                "another run."
+            )
+
+
+@app.command()
+def retry(
+    run: RunFolder,
+    workers: Annotated[str | None, typer.Option(help="Trials at a time, or auto.")] = None,
+    address: Annotated[str | None, typer.Option(help="Another Ray cluster.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Run the failed trials of a run again, then go on with it."""
+    from search.driver import forget_failures
+
+    changes: dict[str, Any] = {"address": address} if address is not None else {}
+    if workers is not None:
+        changes["workers"] = _parse_workers(workers)
+    count = forget_failures(run)
+    _console(as_json).print(f"{count} failed trials will run again.")
+    _resume(run, changes, as_json=as_json)
 
 
 @app.command()

@@ -23,10 +23,11 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from results import Run, load_run, write_results
+from results.run import read_settings
 from search.baselines import baselines
 from search.ledger import Ledger
 from search.progress import Display
-from search.settings import SearchSettings
+from search.settings import SearchSettings, refuse_existing_run
 
 if TYPE_CHECKING:
     import optuna
@@ -54,11 +55,7 @@ BASELINE_SHARE = 4  # at most one trial in four is a baseline
 def new_run(settings: SearchSettings, dataset: Dataset, recipe: Recipe, command: list[str]) -> Path:
     """Creates the run folder and its run.json. Raises ValueError if it holds a run."""
     folder = Path(settings.out)
-    if (folder / "run.json").exists() or (folder / "study.db").exists():
-        raise ValueError(
-            f"`--out` (={str(folder)!r}) already holds a run: go on with it by "
-            f"`vit-frontier resume {folder}`, or give another folder."
-        )
+    refuse_existing_run(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         description = _describe_run(settings, dataset, recipe, command)
@@ -91,6 +88,16 @@ def open_study(folder: Path, name: str, storage: str | None) -> optuna.Study:
     return study
 
 
+def forget_failures(folder: Path) -> int:
+    """Has the failed trials of a run asked again; how many there were."""
+    description = read_settings(folder)
+    with _only_driver(folder):
+        study = open_study(folder, description["name"], description.get("storage"))
+        settings = SearchSettings.from_dict({**description["settings"], "out": str(folder)})
+        study.set_user_attr("stop_reason", None)
+        return Ledger(study, settings).forget_failures()
+
+
 def run_search(
     folder: Path,
     settings: SearchSettings,
@@ -120,8 +127,7 @@ def run_search(
                     display.note("Reading the test split for the frontier ...")
                     _measure_test_accuracy(folder, settings, ledger, dataset)
                 display.note("")
-        if ledger.stop_reason:
-            study.set_user_attr("stop_reason", ledger.stop_reason)
+        study.set_user_attr("stop_reason", ledger.stop_reason)
         study.set_user_attr("finished", not interrupted)
         run = load_run(folder)
         write_results(run)

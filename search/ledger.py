@@ -209,11 +209,26 @@ class Ledger:
         self._known.pop(self.space.key(live.architecture), None)
         self._requeue(number, live.trial.params, live.trial.user_attrs)
 
+    def forget_failures(self) -> int:
+        """Takes failed trials out of the records and has their networks asked again."""
+        failed = [record for record in self.finished if record.state == "failed"]
+        trials = self.study.get_trials(deepcopy=False)
+        for record in failed:
+            trial = trials[record.trial]
+            self._enqueue_again(trial.params, trial.user_attrs)
+            # A finished trial cannot be changed, so the study says that it no longer counts.
+            self.study.set_user_attr(f"retried:{record.trial}", True)
+            self._known.pop(self.space.key(record.architecture), None)
+        self.finished = [record for record in self.finished if record.state != "failed"]
+        return len(failed)
+
     def _requeue(self, number: int, params: dict[str, Any], attrs: dict[str, Any]) -> None:
+        self._enqueue_again(params, attrs)  # first: asked twice is found out, never asked is not
         trial = self.study.get_trials(deepcopy=False)[number]
-        storage = self.study._storage
-        storage.set_trial_user_attr(trial._trial_id, "state", "interrupted")
+        self.study._storage.set_trial_user_attr(trial._trial_id, "state", "interrupted")
         self.study.tell(number, state=TrialState.FAIL)
+
+    def _enqueue_again(self, params: dict[str, Any], attrs: dict[str, Any]) -> None:
         kept = {name: attrs[name] for name in ("baseline",) if attrs.get(name)}
         self.study.enqueue_trial(params, user_attrs=kept)
 

@@ -132,6 +132,15 @@ def new_run_folder(data: str, budget: int, runs: Path = Path("runs")) -> Path:
     return next(runs / n for n in candidates if not (runs / n).exists())
 
 
+def refuse_existing_run(folder: Path) -> None:
+    """Raises ValueError if the folder holds a run."""
+    if (folder / "run.json").exists() or (folder / "study.db").exists():
+        raise ValueError(
+            f"`--out` (={str(folder)!r}) already holds a run: go on with it by "
+            f"`vit-frontier resume {folder}`, or give another folder."
+        )
+
+
 def format_count(value: int) -> str:
     """1300000000 as '1.3G'."""
     for unit in "TGMK":
