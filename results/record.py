@@ -81,7 +81,8 @@ def record_from_trial(
     trial: FrozenTrial, study_attrs: Mapping[str, Any] | None = None
 ) -> TrialRecord | None:
     """The record of one Optuna trial; None where nothing was trained (over budget, duplicate,
-    interrupted, or asked for and not yet described) and where a failed trial was retried. Raises ValueError on attributes the search did not write."""
+    interrupted, asked for and not yet described) and where a failed trial was asked again.
+    Raises ValueError on attributes the search did not write."""
     attrs = trial.user_attrs
     if attrs.get("state") in NEVER_TRAINED or (study_attrs or {}).get(f"retried:{trial.number}"):
         return None

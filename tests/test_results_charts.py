@@ -1,5 +1,6 @@
 """results.charts: the rows a chart shows are the run's, and a chart is drawn from any run."""
 
+import dataclasses
 import json
 import math
 from xml.etree import ElementTree
@@ -85,9 +86,12 @@ def test_curves_are_those_of_the_members(full):
 
 
 def test_trials_that_never_learned_do_not_flatten_the_frontier(full):
-    low = frontier_spec(full)["layer"][-1]["encoding"]["y"]["scale"]["domain"][0]
-    assert below_axis(full) == sum(row["accuracy"] < low for row in frontier_rows(full))
-    assert low < full.front[0].accuracy
+    curve = (dataclasses.replace(full.records[0].curve[-1], accuracy=0.1),)
+    lost = dataclasses.replace(full.records[0], trial=999, curve=curve)
+    run = dataclasses.replace(full, records=(*full.records, lost))
+    low = frontier_spec(run)["layer"][-1]["encoding"]["y"]["scale"]["domain"][0]
+    assert 0.5 < low < run.front[0].accuracy
+    assert below_axis(run) == sum(row["accuracy"] < low for row in frontier_rows(run)) > 0
 
 
 def test_specification_is_strict_json_and_names_no_address(run):

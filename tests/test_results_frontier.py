@@ -212,7 +212,7 @@ def test_impossible_reference_is_refused():
 @given(POINTS)
 def test_progress_ends_at_the_final_hypervolume_and_grows_at_each_step(points):
     trials = records(*points)
-    steps = progress(trials, budget_flops=BUDGET, reference_accuracy=GUESS)
+    steps = progress(trials[::-1], budget_flops=BUDGET, reference_accuracy=GUESS)
     last = pareto_front(trials, budget_flops=BUDGET)
     assert [s.trial for s in steps] == sorted({s.trial for s in steps})
     assert (steps[-1].hypervolume if steps else 0.0) == volume(trials)

@@ -1,5 +1,6 @@
 """results.report: one page that needs nothing else, escapes what it quotes and tells the truth."""
 
+import dataclasses
 import json
 from html.parser import HTMLParser
 
@@ -147,8 +148,6 @@ def test_hostile_text_is_shown_and_never_becomes_markup(tmp_path):
 
 
 def test_hostile_baseline_name_stays_inside_the_chart_data(tmp_path, run):
-    import dataclasses
-
     records = tuple(dataclasses.replace(r, baseline=EVIL) if r.baseline else r for r in run.records)
     html = render_report(dataclasses.replace(run, records=records))
     page = Page(html)
@@ -185,8 +184,6 @@ def test_missing_descriptions_are_dashes(tmp_path):
 
 
 def test_nan_in_a_curve_is_no_obstacle(tmp_path, run):
-    import dataclasses
-
     member = run.front[0]
     curve = tuple(dataclasses.replace(e, val_loss=float("nan")) for e in member.curve)
     records = [r for r in run.records if r is not member]

@@ -3,13 +3,14 @@
 import json
 import random
 import re
+import sqlite3
 import threading
 
 import pytest
 from make_run import add_trial, make_run, new_study, plain, run_json, trial_attrs
 
 from results import hypervolume, load_run, pareto_front
-from results.run import hide_password
+from results.run import _connect_read_only, hide_password
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +53,13 @@ def test_reading_changes_nothing_in_the_folder(folder):
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
 
 
+def test_study_is_opened_without_the_right_to_write(folder):
+    connection = _connect_read_only(folder / "study.db")
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        connection.execute("CREATE TABLE x (y)")
+    connection.close()
+
+
 def test_folder_name_may_hold_any_character(tmp_path):
     assert len(load_run(make_run(tmp_path / "a {0} b?c#d%20é", complete=1)).records) > 0
 
@@ -86,8 +94,6 @@ def load_study(folder):
 
 
 def test_write_ahead_log_is_read_before_it_is_merged(tmp_path):
-    import sqlite3
-
     folder = make_run(tmp_path, complete=1)
     before = len(load_run(folder).records)
     connection = sqlite3.connect(folder / "study.db")
@@ -151,6 +157,13 @@ def test_impossible_setting_is_named(tmp_path, key, value, rule):
     settings = run_json("r", 10**6, 8, ["a", "b"], 3, 0)
     (tmp_path / "run.json").write_text(json.dumps({**settings, key: value}))
     with pytest.raises(ValueError, match=re.escape(rule)):
+        load_run(tmp_path)
+
+
+def test_description_of_another_version_is_refused(tmp_path):
+    settings = run_json("r", 10**6, 8, ["a", "b"], 3, 0)
+    (tmp_path / "run.json").write_text(json.dumps({**settings, "schema": 2}))
+    with pytest.raises(ValueError, match="with `schema` 1, but has 2"):
         load_run(tmp_path)
 
 
