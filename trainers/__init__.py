@@ -10,13 +10,15 @@ from trainers.errors import DataError, NonFiniteLossError, error_kind
 
 if TYPE_CHECKING:
     from trainers.dataset import Dataset, load_dataset
-    from trainers.proxy import TrialOutcome, evaluate, proxy_epochs, train_proxy
+    from trainers.proxy import ProxyTraining, TrialOutcome, proxy_epochs, train_proxy
     from trainers.recipe import Recipe
+    from trainers.scoring import evaluate
 
 __all__ = [
     "DataError",
     "Dataset",
     "NonFiniteLossError",
+    "ProxyTraining",
     "Recipe",
     "TrialOutcome",
     "error_kind",
@@ -30,8 +32,9 @@ _LAZY = {
     "Dataset": "trainers.dataset",
     "load_dataset": "trainers.dataset",
     "Recipe": "trainers.recipe",
+    "ProxyTraining": "trainers.proxy",
     "TrialOutcome": "trainers.proxy",
-    "evaluate": "trainers.proxy",
+    "evaluate": "trainers.scoring",
     "proxy_epochs": "trainers.proxy",
     "train_proxy": "trainers.proxy",
 }

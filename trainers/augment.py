@@ -1,4 +1,4 @@
-"""Images on the device: from uint8 arrays to normalised, augmented batches. No loader, no workers."""
+"""Images on the device: uint8 arrays become normalised, augmented batches there, no loader."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FLOATS_AT_MOST = 2**30  # bytes of a normalised set that is kept instead of mad
 
 
 def to_tensor(array: NDArray[np.uint8] | NDArray[np.int64], device: torch.device) -> Tensor:
-    """The array on the device, moved once; on the CPU the same memory, which must not be written."""
+    """The array on the device; on the CPU the same memory, which must not be written to."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*not writable")  # Ray's shared memory
         return torch.from_numpy(array).to(device)
@@ -39,7 +39,7 @@ class DeviceImages:
         return self.normalised(self.pixels[rows])
 
     def augmented_batch(self, rows: Tensor, generator: Generator) -> Tensor:
-        """As `batch`, each image moved by up to an eighth of its side and flipped half of the time."""
+        """As `batch`, each image shifted by up to an eighth of its side and mirrored at random."""
         return self.normalised(crop_flip(self.pixels, rows, generator=generator))
 
     def normalised(self, pixels: Tensor) -> Tensor:
@@ -81,7 +81,7 @@ def device_images(
 def resize(images: Tensor, img_size: int) -> Tensor:
     """uint8 images (N, C, H, W) at another size: bicubic, antialiased, in parts of 1,024."""
     parts = []
-    for part in images.split(1024):
+    for part in torch.split(images, 1024):
         resized = F.interpolate(
             part.float(), size=(img_size, img_size), mode="bicubic", antialias=True
         )
@@ -90,8 +90,8 @@ def resize(images: Tensor, img_size: int) -> Tensor:
 
 
 def crop_flip(images: Tensor, rows: Tensor, *, generator: Generator) -> Tensor:
-    """Images `rows` of (N, C, S, S): each shifted by up to S/8 in both directions, the rim filled by
-    reflection, and mirrored half of the time. One gather, no padded copy."""
+    """Images `rows` of (N, C, S, S), each shifted by up to S/8 in both directions, the rim filled
+    by reflection, and mirrored with probability 1/2. One gather, no padded copy."""
     count, size, device = len(rows), images.shape[-1], images.device
     reach = max(1, size // 8)
     shifts = torch.randint(-reach, reach + 1, (2, count, 1), generator=generator, device=device)
@@ -109,6 +109,6 @@ def crop_flip(images: Tensor, rows: Tensor, *, generator: Generator) -> Tensor:
 
 
 def _reflect(places: Tensor, size: int) -> Tensor:
-    """Places outside 0 to size - 1 reflected at the first and last pixel, which are not repeated."""
+    """Places outside 0 to size - 1 reflected at the edge pixels, which are not repeated."""
     last = size - 1
     return (last - (last - places.abs()).abs()).abs()

@@ -36,7 +36,7 @@ Unreadable = dict[int, str]
 
 
 def cache_root(cache_dir: str | os.PathLike[str] | None = None) -> Path:
-    """`cache_dir`, else `vit-frontier` in the user's cache directory; made with permissions 0700."""
+    """`cache_dir`, else `vit-frontier` in the user's cache directory; made with mode 0700."""
     if cache_dir is not None:
         root = Path(cache_dir).expanduser()
     else:
@@ -57,6 +57,10 @@ class DecodedImages:
     directory: Path
     count: int
     img_size: int
+
+    def is_complete(self) -> bool:
+        """Whether every row is decoded."""
+        return bool(np.load(self.directory / "state.npy", allow_pickle=False).all())
 
     def read(self, rows: NDArray[np.int64]) -> Pixels:
         """The images of `rows` as an array in memory (n, 3, S, S), in the order asked for."""

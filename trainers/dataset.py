@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from PIL import Image
 
 from space.architecture import did_you_mean
 from trainers.cache import DecodedImages, Progress, Unreadable, cache_root
-from trainers.decode import Pixels, Source, fit_square, shorter_side
+from trainers.decode import Pixels, Source, fit_square
 from trainers.errors import DataError
 from trainers.folder import read_folder
 from trainers.splits import Indices, Labels, limit, split_off_test, split_search
@@ -44,7 +43,10 @@ class ImageSource(Protocol):
     @property
     def augmentation(self) -> Augmentation: ...
     def source(self, row: int) -> Source: ...
-    def open_cache(self, root: Path, *, img_size: int) -> DecodedImages: ...
+    def sample_sides(self) -> list[int]: ...
+    def open_cache(
+        self, root: Path, *, img_size: int, progress: Progress | None = None
+    ) -> DecodedImages: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,8 +120,8 @@ def load_dataset(
 
     `img_size`: by default 8 for digits, else the median shorter side, at most 64. `train_samples`
     limits the images that are trained on, `val_samples` those that validate; both are stratified
-    and drawn by `seed`, whereas the test split is the same for every seed. `data_root` is where a timm
-    dataset lies or is downloaded to. Images are decoded once and then read from a cache in
+    and drawn by `seed`, whereas the test split is the same for every seed. `data_root` is where a
+    timm dataset lies or is downloaded to. Images are decoded once and then read from a cache in
     `cache_dir`; `progress(done, total)` is called while they are decoded.
     Raises DataError, a ValueError.
     """
@@ -215,7 +217,8 @@ def _load(
                 labels[train], train_samples=train_samples, val_samples=val_samples, seed=seed
             )
         )
-    cache = source.open_cache(root, img_size=img_size or _default_img_size(source))
+    size = img_size or _default_img_size(source.sample_sides())
+    cache = source.open_cache(root, img_size=size, progress=progress)
     wanted = np.concatenate([train, val, test])
     unreadable = cache.decode(wanted, source.source, progress)
     _check_unreadable(source, unreadable, len(wanted))
@@ -272,13 +275,8 @@ def channel_statistics(images: Pixels) -> tuple[tuple[float, ...], tuple[float, 
     return tuple(mean), tuple(std)
 
 
-def _default_img_size(source: ImageSource) -> int:
-    """The median shorter side of up to 256 images, at most 64, as a multiple of 8."""
-    sides = []
-    rows = source.splits["train"]
-    for place in np.unique(np.linspace(0, len(rows) - 1, 256).round().astype(int)):
-        with contextlib.suppress(Exception):  # a broken image is named when it is decoded
-            sides.append(shorter_side(source.source(int(rows[place]))))
+def _default_img_size(sides: Sequence[int]) -> int:
+    """The median side, at most 64, as a multiple of 8."""
     return max(8, min(_LARGEST_DEFAULT_SIZE, int(np.median(sides or [64])) // 8 * 8))
 
 

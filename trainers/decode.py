@@ -25,7 +25,7 @@ class UnreadableImageError(Exception):
 
 
 def decode_image(source: Source, img_size: int) -> Pixels:
-    """The image as (3, img_size, img_size): shorter side resized (bicubic, antialiased), centre cut.
+    """The image as (3, img_size, img_size): shorter side resized bicubically, centre cut.
 
     Raises UnreadableImageError with the reason; nothing else, whatever the bytes are.
     """

@@ -16,7 +16,7 @@ def error_kind(error: BaseException) -> str:
     if isinstance(error, NonFiniteLossError):
         return "nan"
     name, message = type(error).__name__, str(error).lower()
-    # By name: torch's class must not be imported to read a record, and it has moved between releases.
+    # By name: torch need not be there to ask, and its class has moved between releases.
     if isinstance(error, MemoryError) or name == "OutOfMemoryError":
         return "out_of_memory"
     if isinstance(error, RuntimeError) and (

@@ -8,6 +8,7 @@ Layouts, `*` at any depth below a class, names of splits and extensions in any c
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Iterator
@@ -18,8 +19,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.cache import DecodedImages, open_cache
-from trainers.decode import UnreadableImageError
+from trainers.cache import DecodedImages, Progress, open_cache
+from trainers.decode import UnreadableImageError, shorter_side
 from trainers.errors import DataError
 from trainers.splits import Labels
 
@@ -59,7 +60,17 @@ class ImageFolder:
             raise UnreadableImageError("not a regular file")
         return path
 
-    def open_cache(self, root: Path, *, img_size: int) -> DecodedImages:
+    def sample_sides(self) -> list[int]:
+        """The shorter sides of up to 256 training images, from their headers."""
+        sides, rows = [], self.splits["train"]
+        for row in rows[:: len(rows) // 256 + 1]:
+            with contextlib.suppress(Exception):  # a broken image is named when it is decoded
+                sides.append(shorter_side(self.source(int(row))))
+        return sides
+
+    def open_cache(
+        self, root: Path, *, img_size: int, progress: Progress | None = None
+    ) -> DecodedImages:
         """The decoded images, one row per file; keyed by names, sizes and times of change."""
         files = [[path, *_size_and_time(self.root / path)] for path in self.paths]
         contents = {"source": str(self.root), "files": files}
@@ -79,7 +90,9 @@ def read_folder(root: str | os.PathLike[str]) -> ImageFolder:
     folders = _split_folders(root)
     class_names = tuple(sorted(path.name for path in _subfolders(folders["train"])))
     _check_classes(root, folders, class_names)
-    paths, labels, splits = [], [], {}
+    paths: list[str] = []
+    labels: list[int] = []
+    splits: dict[str, NDArray[np.int64]] = {}
     for split, folder in folders.items():
         first = len(paths)
         for label, name in enumerate(class_names):
@@ -104,7 +117,7 @@ def read_folder(root: str | os.PathLike[str]) -> ImageFolder:
 
 
 def _split_folders(root: Path) -> dict[str, Path]:
-    """Split name -> folder of class folders; "train" always, "test" and "val" as documented above."""
+    """Split name -> folder of class folders; always "train", maybe "test" and "val"."""
     by_name = {path.name.lower(): path for path in _subfolders(root)}
     found = {
         split: by_name[name] for split, names in SPLIT_NAMES.items() for name in names[::-1]

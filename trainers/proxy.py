@@ -1,4 +1,4 @@
-"""Proxy training: one architecture, trained briefly, and its validation accuracy after each epoch."""
+"""Proxy training: one architecture, trained briefly, validated after each epoch."""
 
 from __future__ import annotations
 
@@ -7,33 +7,31 @@ import math
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from timm.layers import DropPath
 from torch import Tensor, nn
 
-from space import Architecture, build_model
-from trainers.augment import DeviceImages, device_images
+from space import Architecture, VisionTransformer, build_model
+from trainers.augment import device_images
 from trainers.dataset import Dataset
 from trainers.errors import NonFiniteLossError, error_kind
 from trainers.recipe import Recipe
+from trainers.scoring import score
 
+State = Literal["complete", "stopped", "failed"]
 EpochReport = dict[str, Any]
 """epoch (from 1), train_loss, val_loss, accuracy, seconds (of that epoch), images_per_second."""
-
-
-_EVALUATION_BATCH = 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialOutcome:
     """How one training ended. `model` is there unless it failed: in eval mode, on its device."""
 
-    state: Literal["complete", "stopped", "failed"]
+    state: State
     curve: tuple[EpochReport, ...]
     seconds: float
     error: str | None = None
@@ -65,15 +63,16 @@ class ProxyTraining(Iterator[EpochReport]):
         self.recipe, self.seed, self.device, self.epoch = recipe, seed, device, 0
         with _seeded(seed, device):
             model = build_model(architecture, drop_path_rate=recipe.drop_path_rate)
-        self.model: nn.Module = model.to(device)
-        place = {
-            "mean": dataset.mean,
-            "std": dataset.std,
-            "img_size": architecture.img_size,
-            "device": device,
-        }
-        self._train = device_images(dataset.train_images, dataset.train_labels, **place)
-        self._val = device_images(dataset.val_images, dataset.val_labels, **place)
+        self.model = model.to(device)
+        on_device = partial(
+            device_images,
+            mean=dataset.mean,
+            std=dataset.std,
+            img_size=architecture.img_size,
+            device=device,
+        )
+        self._train = on_device(dataset.train_images, dataset.train_labels)
+        self._val = on_device(dataset.val_images, dataset.val_labels)
         self._augment = dataset.augmentation == "crop_flip"
         self._batch_size = min(recipe.batch_size, len(self._train))
         self._optimizer = _optimizer(self.model, recipe)
@@ -107,8 +106,8 @@ class ProxyTraining(Iterator[EpochReport]):
             "images_per_second": images / train_seconds,
         }
 
-    def _batches(self, *, shuffled: bool = True) -> Tensor:
-        """Rows of every step of one epoch, (steps, B). A rest smaller than a batch waits its turn."""
+    def _batches(self) -> Tensor:
+        """Rows of every step of one epoch, (steps, B); the rest below a batch is left out."""
         count = self.steps_per_epoch * self._batch_size
         order = torch.randperm(len(self._train), generator=self._generator, device=self.device)
         return order[:count].view(-1, self._batch_size)
@@ -134,7 +133,7 @@ class ProxyTraining(Iterator[EpochReport]):
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._amp):
             logits = self.model(images)
         loss = F.cross_entropy(logits.float(), labels, label_smoothing=self.recipe.label_smoothing)
-        loss.backward()
+        torch.autograd.backward(loss)
         if self.recipe.clip_grad is not None:
             nn.utils.clip_grad_norm_(self._parameters, self.recipe.clip_grad, foreach=True)
         self._optimizer.step()
@@ -143,8 +142,8 @@ class ProxyTraining(Iterator[EpochReport]):
 
     @torch.no_grad()
     def _recalibrate(self) -> None:
-        """BatchNorm statistics averaged anew over training batches: those gathered while the weights
-        moved are wrong after a short training (DeepViT's authors do the same)."""
+        """BatchNorm statistics averaged anew over training batches: those gathered while the
+        weights moved are wrong after a short training (DeepViT's authors do the same)."""
         norms = [m for m in self.model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
         if not norms:
             return
@@ -173,14 +172,15 @@ def proxy_epochs(
 ) -> ProxyTraining:
     """The training as an iterator of one plain dict per epoch; its `model` holds the weights.
 
-    `device`: by default the GPU if there is one. Raises ValueError if the architecture does not take
-    the dataset's channels and classes.
+    `device`: by default the GPU if there is one. Raises ValueError if the architecture does not
+    take the dataset's channels and classes.
     """
     theirs = (dataset.in_chans, dataset.num_classes)
     if (architecture.in_chans, architecture.num_classes) != theirs:
+        ours = (architecture.in_chans, architecture.num_classes)
         raise ValueError(
-            "`in_chans` and `num_classes` of the architecture must be those of the dataset, but got "
-            f"{(architecture.in_chans, architecture.num_classes)} for {theirs} of {dataset.name}."
+            f"The architecture's (in_chans, num_classes) must be the dataset's, but got {ours} for "
+            f"{theirs} of {dataset.name}."
         )
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -200,7 +200,7 @@ def train_proxy(
     training raises: that is in `error` and `error_kind`."""
     started, curve = time.perf_counter(), list[EpochReport]()
 
-    def outcome(state: Literal["complete", "stopped", "failed"], **rest: Any) -> TrialOutcome:
+    def outcome(state: State, **rest: Any) -> TrialOutcome:
         seconds = time.perf_counter() - started
         return TrialOutcome(state=state, curve=tuple(curve), seconds=seconds, **rest)
 
@@ -208,56 +208,19 @@ def train_proxy(
         training = proxy_epochs(architecture, dataset, recipe, seed=seed, device=device)
         for epoch in training:
             curve.append(epoch)
-            if report is not None and report(epoch) is False:
-                state = "complete" if epoch["epoch"] == recipe.epochs else "stopped"
-                return outcome(state, model=training.model)
+            if report is not None and report(epoch) is False and epoch["epoch"] < recipe.epochs:
+                return outcome("stopped", model=training.model)
     except Exception as error:
-        return outcome(
-            "failed", error=f"{type(error).__name__}: {error}", error_kind=error_kind(error)
-        )
+        reason = f"{type(error).__name__}: {error}"
+        return outcome("failed", error=reason, error_kind=error_kind(error))
     return outcome("complete", model=training.model)
 
 
-def evaluate(
-    model: nn.Module,
-    images: NDArray[np.uint8],
-    labels: NDArray[np.int64],
-    *,
-    mean: tuple[float, ...],
-    std: tuple[float, ...],
-    img_size: int | None = None,
-) -> tuple[float, float]:
-    """(mean cross-entropy, accuracy) of `model` in eval mode on uint8 images (N, C, S, S).
-
-    On the model's device, in float32. `img_size`: what the model takes, by default the images' size.
-    """
-    device = next(model.parameters()).device
-    split = device_images(
-        images, labels, mean=mean, std=std, img_size=img_size or images.shape[-1], device=device
-    )
-    return score(model, split, amp=False)
-
-
-@torch.inference_mode()
-def score(model: nn.Module, split: DeviceImages, *, amp: bool) -> tuple[float, float]:
-    """(mean cross-entropy, accuracy) of `model` in eval mode; one wait for the device."""
-    device = split.labels.device
-    model.eval()
-    total = torch.zeros(2, dtype=torch.float64, device=device)
-    for rows in torch.arange(len(split), device=device).split(_EVALUATION_BATCH):
-        with torch.autocast(device.type, torch.bfloat16, enabled=amp):
-            logits = model(split.batch(rows)).float()
-        labels = split.labels[rows]
-        loss = F.cross_entropy(logits, labels, reduction="sum")
-        total += torch.stack([loss, (logits.argmax(1) == labels).sum()])
-    loss, correct = (total / len(split)).tolist()
-    return loss, correct
-
-
-def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
+def _optimizer(model: VisionTransformer, recipe: Recipe) -> torch.optim.AdamW:
     """AdamW without weight decay on norms, biases, positional embeddings and the class token."""
-    skipped = model.no_weight_decay() if hasattr(model, "no_weight_decay") else set()
-    decayed, plain = [], []
+    skipped = model.no_weight_decay()
+    decayed: list[nn.Parameter] = []
+    plain: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         bare = parameter.ndim <= 1 or name.endswith(".bias") or name in skipped
         (plain if bare else decayed).append(parameter)

@@ -1,4 +1,4 @@
-"""`Recipe`: everything about a proxy training that is not the architecture, the data or the seed."""
+"""`Recipe`: all of a proxy training that is neither architecture nor data nor seed."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def split_search(
         if train_samples is not None:
             val_samples = min(val_samples, max(train_samples // 2, 1))
         val_samples = max(val_samples, len(np.unique(labels)))
-    train, validation = _split(labels, _checked("val_samples", val_samples, most), seed=seed)
+    train, validation = _split(labels, _checked("val_samples", val_samples, below=most), seed=seed)
     return limit(labels, train, train_samples, "train_samples", seed=seed), validation
 
 
@@ -48,7 +48,7 @@ def limit(labels: Labels, indices: Indices, count: int | None, name: str, *, see
 
     `name` is the setting that an error names.
     """
-    if count is None or _checked(name, count, len(labels)) >= len(indices):
+    if count is None or _checked(name, count) >= len(indices):
         return indices
     classes = len(np.unique(labels[indices]))
     if count < classes:
@@ -60,13 +60,13 @@ def limit(labels: Labels, indices: Indices, count: int | None, name: str, *, see
     return np.sort(indices[_first_of_each_class(labels[indices], quota, seed=seed + 1)])
 
 
-def _checked(name: str, count: int, most: int) -> int:
+def _checked(name: str, count: int, *, below: int | None = None) -> int:
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise DataError(f"`{name}` must be an integer of at least 1, but got {count!r}.")
-    if name == "val_samples" and count >= most:
+    if below is not None and count >= below:
         raise DataError(
             f"`{name}` (={count}) must be below the number of images in the training split "
-            f"(={most}), so that some are left to train on."
+            f"(={below}), so that some are left to train on."
         )
     return count
 
@@ -87,7 +87,7 @@ def _quota(labels: Labels, count: int, *, spare: int) -> dict[int, int]:
     classes, sizes = np.unique(labels, return_counts=True)
     exact = sizes * (count / len(labels))
     quota = np.clip(np.floor(exact).astype(np.int64), 1, sizes - spare)
-    for place in np.argsort(np.floor(exact) - exact, kind="stable"):
+    for place in np.argsort(quota - exact, kind="stable"):
         if quota.sum() >= count:
             break
         quota[place] = min(quota[place] + 1, sizes[place] - spare)

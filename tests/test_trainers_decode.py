@@ -1,0 +1,178 @@
+"""Images of every kind a folder may hold: read rightly, or refused with a reason."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from trainers.decode import UnreadableImageError, decode_image, shorter_side
+
+
+def halves(size: int = 16) -> Image.Image:
+    """Red on the left, blue on the right."""
+    image = Image.new("RGB", (size, size), "red")
+    image.paste("blue", (size // 2, 0, size, size))
+    return image
+
+
+def saved(image: Image.Image, name: str, folder: Path, **options: object) -> Path:
+    image.save(folder / name, **options)
+    return folder / name
+
+
+def test_pixels_are_channels_first_and_exact_without_resizing(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    path = saved(Image.fromarray(values), "a.png", tmp_path)
+    pixels = decode_image(path, 8)
+    assert pixels.dtype == np.uint8
+    assert pixels.flags.c_contiguous
+    np.testing.assert_array_equal(pixels, values.transpose(2, 0, 1))
+
+
+def test_shorter_side_is_fitted_and_the_centre_kept(tmp_path: Path) -> None:
+    image = Image.new("RGB", (96, 32), "white")
+    image.paste("black", (24, 0, 72, 32))  # the centre square and a margin for the filter
+    assert decode_image(saved(image, "a.png", tmp_path), 8).max() == 0
+    image.paste("white", (40, 0, 56, 32))
+    assert decode_image(saved(image, "a.png", tmp_path), 8)[0, 4].tolist()[3:5] == [255, 255]
+
+
+def test_downscaling_is_antialiased(tmp_path: Path) -> None:
+    board = (np.indices((64, 64)).sum(0) % 2 * 255).astype(np.uint8)
+    pixels = decode_image(saved(Image.fromarray(board), "a.png", tmp_path), 8)
+    assert abs(pixels.astype(int) - 127.5).max() <= 3
+
+
+def test_large_jpeg_decoded_at_reduced_size_looks_the_same(tmp_path: Path) -> None:
+    y, x = np.indices((512, 640))
+    values = np.stack([x / 640, y / 512, (x + y) / 1152], -1) * 255
+    image = Image.fromarray(values.astype(np.uint8))
+    exact = decode_image(image, 32)
+    reduced = decode_image(saved(image, "a.jpg", tmp_path, quality=95), 32)
+    assert abs(exact.astype(int) - reduced.astype(int)).max() <= 4
+
+
+def test_cmyk_jpeg_has_its_colours(tmp_path: Path) -> None:
+    pixels = decode_image(saved(halves().convert("CMYK"), "a.jpg", tmp_path, quality=95), 16)
+    left, right = pixels[:, 8, 2], pixels[:, 8, 13]
+    assert left[0] > 240
+    assert left[2] < 15
+    assert right[2] > 240
+    assert right[0] < 15
+
+
+def test_sixteen_bit_grey_is_scaled_not_clipped(tmp_path: Path) -> None:
+    values = np.tile(np.linspace(0, 65535, 16).astype(np.uint16), (16, 1))
+    pixels = decode_image(saved(Image.fromarray(values), "a.png", tmp_path), 16)
+    expected = np.rint(values / 257).astype(int)
+    assert abs(pixels.astype(int) - expected).max() <= 1
+
+
+def test_float_tiff_from_0_to_1_is_scaled(tmp_path: Path) -> None:
+    values = np.tile(np.linspace(0, 1, 16, dtype=np.float32), (16, 1))
+    pixels = decode_image(saved(Image.fromarray(values), "a.tiff", tmp_path), 16)
+    assert pixels[0, 0, 0] == 0
+    assert pixels[0, 0, -1] == 255
+    assert pixels[0, 0, 8] == round(8 / 15 * 255)
+
+
+def test_float_tiff_with_nan_is_refused(tmp_path: Path) -> None:
+    values = np.full((8, 8), np.nan, np.float32)
+    with pytest.raises(UnreadableImageError, match="grey values"):
+        decode_image(saved(Image.fromarray(values), "a.tiff", tmp_path), 8)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_transparent_pixels_lie_on_white(tmp_path: Path, mode: str) -> None:
+    image = Image.new("RGBA", (8, 8), (0, 0, 0, 0)).convert(mode)
+    assert decode_image(saved(image, "a.png", tmp_path), 8).min() == 255
+
+
+def test_palette_with_transparency_lies_on_white(tmp_path: Path) -> None:
+    image = Image.new("P", (8, 8), 0)
+    image.putpalette([0, 0, 0, 255, 0, 0])
+    image.paste(1, (4, 0, 8, 8))
+    pixels = decode_image(saved(image, "a.png", tmp_path, transparency=0), 8)
+    assert pixels[:, 0, 0].tolist() == [255, 255, 255]
+    assert pixels[:, 0, 7].tolist() == [255, 0, 0]
+
+
+def test_first_frame_of_an_animation_is_read(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "lime", "blue")]
+    path = saved(frames[0], "a.gif", tmp_path, save_all=True, append_images=frames[1:])
+    assert decode_image(path, 8)[:, 0, 0].tolist() == [255, 0, 0]
+
+
+def test_exif_rotation_is_applied(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: rotate by 90 degrees clockwise
+    path = saved(halves(), "a.jpg", tmp_path, exif=exif, quality=95)
+    pixels = decode_image(path, 16)
+    assert pixels[0, 2, 8] > 240  # what was left is above
+    assert pixels[2, 13, 8] > 240
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+def test_broken_exif_does_not_spoil_the_image(tmp_path: Path) -> None:
+    path = saved(halves(), "a.jpg", tmp_path, exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\0\0")
+    assert decode_image(path, 16).shape == (3, 16, 16)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "YCbCr"])
+def test_other_colour_modes_become_rgb(tmp_path: Path, mode: str) -> None:
+    name = "a.jpg" if mode == "YCbCr" else "a.png"
+    path = saved(Image.new("RGB", (8, 8), "white").convert(mode), name, tmp_path)
+    assert decode_image(path, 8).min() >= 254
+
+
+def test_truncated_jpeg_is_refused(tmp_path: Path) -> None:
+    path = saved(halves(256), "a.jpg", tmp_path)
+    path.write_bytes(path.read_bytes()[:-400])
+    with pytest.raises(UnreadableImageError, match="truncated"):
+        decode_image(path, 16)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"this is text\n" * 50, b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"]
+)
+def test_what_is_no_image_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(content)
+    with pytest.raises(UnreadableImageError):
+        decode_image(path, 16)
+
+
+def test_decompression_bomb_is_refused_before_it_is_unpacked() -> None:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(9)))
+    with pytest.raises(UnreadableImageError, match="decompression bomb"):
+        decode_image(io.BytesIO(bomb), 16)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_random_damage_never_raises_anything_else(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for name in ("a.jpg", "a.png", "a.gif", "a.tiff", "a.webp", "a.bmp"):
+        good = saved(halves(32), name, tmp_path).read_bytes()
+        for _ in range(40):
+            bad = bytearray(good)
+            for place in rng.integers(0, len(bad), 4):
+                bad[place] = rng.integers(0, 256)
+            with contextlib.suppress(UnreadableImageError):
+                assert decode_image(io.BytesIO(bytes(bad)), 8).shape == (3, 8, 8)
+
+
+def test_shorter_side_reads_the_header(tmp_path: Path) -> None:
+    assert shorter_side(saved(Image.new("RGB", (30, 20)), "a.png", tmp_path)) == 20

@@ -1,0 +1,49 @@
+"""Loss and accuracy of a trained model."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import nn
+
+from trainers.augment import DeviceImages, device_images
+
+_BATCH = 512
+
+
+def evaluate(
+    model: nn.Module,
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    *,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    img_size: int | None = None,
+) -> tuple[float, float]:
+    """(mean cross-entropy, accuracy) of `model` in eval mode on uint8 images (N, C, S, S).
+
+    On the model's device, in float32. `img_size`: what the model takes if not the images' size.
+    """
+    device = next(model.parameters()).device
+    split = device_images(
+        images, labels, mean=mean, std=std, img_size=img_size or images.shape[-1], device=device
+    )
+    return score(model, split, amp=False)
+
+
+@torch.inference_mode()
+def score(model: nn.Module, split: DeviceImages, *, amp: bool) -> tuple[float, float]:
+    """(mean cross-entropy, accuracy) of `model` in eval mode; one wait for the device."""
+    device = split.labels.device
+    model.eval()
+    total = torch.zeros(2, dtype=torch.float64, device=device)
+    for rows in torch.split(torch.arange(len(split), device=device), _BATCH):
+        with torch.autocast(device.type, torch.bfloat16, enabled=amp):
+            logits = model(split.batch(rows)).float()
+        labels = split.labels[rows]
+        loss = F.cross_entropy(logits, labels, reduction="sum")
+        total += torch.stack([loss, (logits.argmax(1) == labels).sum()])
+    loss, correct = (total / len(split)).tolist()
+    return loss, correct
