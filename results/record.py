@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 State = Literal["running", "complete", "stopped", "failed"]
 
-# Proposals that no worker ever saw: they are counted, and are no record of a training.
+# States of proposals that were never trained, or not to an end: no record of a training.
 NEVER_TRAINED = ("over_budget", "duplicate", "interrupted")
 
 
@@ -87,7 +87,7 @@ def record_from_trial(
     if attrs.get("state") in NEVER_TRAINED or (study_attrs or {}).get(f"retried:{trial.number}"):
         return None
     state = _STATES[trial.state.name]
-    if "architecture" not in attrs and state != "complete":
+    if state in ("running", "failed") and not all(name in attrs for name in _DESCRIPTION):
         return None
     try:
         return TrialRecord(
@@ -115,6 +115,8 @@ def record_from_trial(
     except (TypeError, ValueError) as error:
         raise ValueError(f"Trial {trial.number} of the study cannot be read: {error}") from error
 
+
+_DESCRIPTION = ("architecture", "flops", "params", "seed")  # written one by one after the ask
 
 # Optuna's state decides, not our attribute: the attribute is written a moment before it.
 _STATES: dict[str, State] = {

@@ -104,7 +104,7 @@ def sections(settings: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str
         "Hardware": settings.get("hardware"),
     }
     return [
-        (title, [(str(key), _text(value)) for key, value in values.items()])
+        (title, _entries(values, nested=title == "Search space"))
         for title, values in named.items()
         if isinstance(values, Mapping) and values
     ]
@@ -146,6 +146,15 @@ def _error(run: Run, accuracy: float | None) -> str:
     if not images or accuracy is None or not math.isfinite(accuracy):
         return ""
     return f"± {100 * units.standard_error(accuracy, images):.1f}"
+
+
+def _entries(values: Mapping[str, Any], *, nested: bool) -> list[tuple[str, str]]:
+    """Names and texts; what the settings repeat from other sections is left to those."""
+    return [
+        (str(key), _text(value))
+        for key, value in values.items()
+        if nested or not isinstance(value, Mapping)
+    ]
 
 
 def _text(value: Any) -> str:

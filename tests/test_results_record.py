@@ -51,6 +51,17 @@ def test_trial_asked_for_but_not_yet_described_is_no_record():
     assert record_from_trial(create_trial(state=TrialState.RUNNING)) is None
 
 
+@pytest.mark.parametrize("state", ["running", "failed"])
+@pytest.mark.parametrize("missing", ["architecture", "flops", "params", "seed"])
+def test_trial_described_in_part_is_no_record(state, missing):
+    assert record_from_trial(frozen(state, **{missing: ...})) is None
+
+
+def test_failed_trial_that_was_asked_again_is_no_record():
+    assert record_from_trial(frozen("failed"), {"retried:0": True}) is None
+    assert record_from_trial(frozen("failed"), {"retried:1": True}) is not None
+
+
 def test_attribute_complete_of_a_trial_not_told_yet_still_counts_as_running():
     trial = frozen("complete", optuna_state=TrialState.RUNNING)
     assert record_from_trial(trial).state == "running"
