@@ -95,7 +95,7 @@ _OPTIONAL_COUNTS = ("max_params", "img_size", "train_samples", "val_samples", "e
 
 def parse_budget(text: str) -> int:
     """FLOPs (multiply-accumulates) of `1.3G`, `300M`, `2500000`, or of a named architecture."""
-    match = re.fullmatch(_NUMBER + r"([KMGT]?)(?:FLOPS?|MACS?)?\s*", text, flags=re.IGNORECASE)
+    match = re.fullmatch(_NUMBER + r"([KMGT]?)(?:FLOPS?|MACS?)?\s*", text, re.IGNORECASE | re.ASCII)
     if match is None:
         if text in NAMED:
             return count_flops(NAMED[text])

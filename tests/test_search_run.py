@@ -1,0 +1,220 @@
+"""Whole searches with a real Ray, through the command line as a user calls it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from results import load_run, pareto_front
+from space import count_flops
+
+ROOT = Path(__file__).parent.parent
+FILES = (
+    "run.json study.db report.html frontier.json frontier.csv trials.csv frontier.svg frontier.png"
+)
+
+
+def command(*words):
+    return [sys.executable, "-m", "search", *map(str, words)]
+
+
+def call(*words, timeout=240, **options):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        command(*words), cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout,
+        check=False, **options,
+    )  # fmt: skip
+
+
+def small_search(out, *words):
+    return (
+        "--budget", "1M", "--epochs", "2", "--train-samples", "128", "--seed", "1", "--out", out,
+        *words,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """One small search, finished: its folder and what the command printed."""
+    out = tmp_path_factory.mktemp("runs") / "small"
+    return out, call("search", *small_search(out, "--trials", 8, "--workers", 2))
+
+
+def test_a_search_leaves_every_file_of_a_run(finished):
+    out, done = finished
+    assert done.returncode == 0, done.stderr
+    assert all((out / name).stat().st_size > 0 for name in FILES.split())
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "[8/8]" in done.stdout
+
+
+def test_the_frontier_is_that_of_the_complete_records_within_the_budget(finished):
+    out, _ = finished
+    run = load_run(out)
+    assert run.finished
+    assert len(run.records) == 8
+    assert {record.state for record in run.records} <= {"complete", "stopped"}
+    assert all(record.flops == count_flops(record.architecture) for record in run.records)
+    assert all(record.flops <= 1_000_000 for record in run.records)
+    points = json.loads((out / "frontier.json").read_text())["points"]
+    front = pareto_front(run.records)
+    assert [point["trial"] for point in points] == [record.trial for record in front]
+    assert all(record.epochs == 2 for record in front)
+    assert all(0 <= point["test_accuracy"] <= 1 for point in points)
+
+
+def test_weights_of_frontier_members_give_their_accuracy(finished):
+    from safetensors.torch import load_file
+
+    from space import build_model
+    from trainers import evaluate, load_dataset
+
+    out, _ = finished
+    run = load_run(out)
+    data = load_dataset("digits", train_samples=128, seed=1)
+    assert {f.stem for f in (out / "weights").iterdir()} == {str(r.trial) for r in run.front}
+    for record in run.front:
+        model = build_model(record.architecture)
+        model.load_state_dict(load_file(out / "weights" / f"{record.trial}.safetensors"))
+        shape = {"mean": data.mean, "std": data.std}
+        _, accuracy = evaluate(model, data.val_images, data.val_labels, **shape)
+        assert accuracy == pytest.approx(record.accuracy, abs=1e-6)
+
+
+def test_actors_are_reused_from_trial_to_trial(finished):
+    out, _ = finished
+    workers = {record.worker for record in load_run(out).records}
+    assert 1 <= len(workers) <= 2
+
+
+def test_status_and_report_read_the_run_folder(finished):
+    out, _ = finished
+    assert "8 complete" in call("status", out).stdout or "stopped" in call("status", out).stdout
+    (out / "report.html").unlink()
+    assert call("report", out).returncode == 0
+    assert (out / "report.html").exists()
+
+
+def test_the_same_seed_and_one_worker_give_the_same_records(tmp_path):
+    def records(name):
+        out = tmp_path / name
+        done = call("search", *small_search(out, "--trials", 4, "--workers", 1))
+        assert done.returncode == 0, done.stderr
+        return [
+            (r.trial, r.seed, r.architecture, [(e.train_loss, e.accuracy) for e in r.curve])
+            for r in load_run(out).records
+        ]
+
+    assert records("a") == records("b")
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_search_that_is_ended_keeps_what_finished_and_goes_on(kind, tmp_path):
+    out = tmp_path / "run"
+    words = small_search(out, "--trials", 6, "--workers", 2, "--epochs", 6)
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(
+            command("search", *words), cwd=ROOT, stdout=log, stderr=log,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+        deadline = time.monotonic() + 120
+        while "[1/6]" not in (tmp_path / "log").read_text() and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        process.send_signal(kind)
+        code = process.wait(timeout=60)
+    before = {r.trial: r for r in load_run(out).records if r.state in ("complete", "stopped")}
+    assert before
+    if kind is not signal.SIGKILL:
+        assert code == 130
+        assert load_run(out).count("running") == 0
+        assert "resume" in (tmp_path / "log").read_text()
+    resumed = call("resume", out, "--workers", 2)
+    assert resumed.returncode == 0, resumed.stderr
+    run = load_run(out)
+    after = {record.trial: record for record in run.records}
+    assert len(after) == 6
+    assert all(after[number] == record for number, record in before.items() if number not in
+               {m.trial for m in run.front})  # fmt: skip
+    assert set(before) <= set(after)
+    assert run.count("running") == 0
+    keys = [record.architecture for record in run.records]
+    assert len({str(a) for a in keys}) == 6
+
+
+BAD_INPUT = [
+    (["--budget", "0"], "--budget"),
+    (["--budget", "-5M"], "--budget"),
+    (["--budget", "abc"], "'abc'"),
+    (["--budget", "1000"], "smallest architecture of the space 'digits' costs, 33952 FLOPs"),
+    (["--budget", "2M", "--space", "digts"], "did you mean 'digits'"),
+    (["--budget", "2M", "--data", "/no/such/folder"], "/no/such/folder"),
+    (["--budget", "2M", "--img-size", "9"], "divisible"),
+    (["--budget", "2M", "--trials", "0"], "--trials"),
+    (["--budget", "2M", "--workers", "many"], "--workers"),
+    (["--budget", "2M", "--sampler", "grid"], "--sampler"),
+    (["--budget", "2M", "--time-limit", "soon"], "--time-limit"),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), BAD_INPUT)
+def test_bad_input_ends_in_one_sentence_and_code_2(words, message, tmp_path):
+    done = call("search", *words, "--out", tmp_path / "run")
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_holds_a_run_is_never_written_over(finished):
+    out, _ = finished
+    before = (out / "study.db").read_bytes()
+    done = call("search", "--budget", "2M", "--out", out)
+    assert done.returncode == 2
+    assert f"vit-frontier resume {out}" in done.stderr
+    assert (out / "study.db").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda f: None, "empty"),
+        (lambda f: (f / "a").mkdir(), "no images"),
+    ],
+)
+def test_a_folder_without_images_is_refused(make, message, tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    make(data)
+    done = call("search", "--budget", "2M", "--data", data, "--out", tmp_path / "run")
+    assert done.returncode == 2
+    assert str(data) in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_flops_of_names_and_files(tmp_path):
+    assert "1,253,683,200 FLOPs" in call("flops", "deit_tiny").stdout
+    file = tmp_path / "mine.json"
+    file.write_text('{"img_size": 8, "patch_size": 2, "embed_dim": 16, "depth": 1, "num_heads": 3}')
+    done = call("flops", file)
+    assert done.returncode == 2
+    assert "`embed_dim` (=16) must be divisible by `num_heads` (=3)" in done.stderr
+    assert "did you mean 'hvt_s_1'" in call("flops", "hvt_s1").stderr
+
+
+def test_help_is_immediate_and_loads_nothing_heavy():
+    code = (
+        "import sys; sys.argv = ['vit-frontier', '--help']\n"
+        "from search.cli import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "assert not {'torch', 'timm', 'ray', 'optuna'} & set(sys.modules), 'loaded'"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
