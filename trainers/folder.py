@@ -94,9 +94,10 @@ def read_folder(root: str | os.PathLike[str]) -> ImageFolder:
     labels: list[int] = []
     splits: dict[str, NDArray[np.int64]] = {}
     for split, folder in folders.items():
-        first = len(paths)
+        first, present = len(paths), {path.name for path in _subfolders(folder)}
         for label, name in enumerate(class_names):
-            files = sorted(_image_files(folder / name, above=folder))
+            found = _image_files(folder / name, above=folder) if name in present else ()
+            files = sorted(found)
             if not files and split == "train":
                 raise DataError(
                     f"Every class folder must hold images, but {folder / name} has none "

@@ -1,0 +1,156 @@
+"""The cache of decoded images: decoded once, resumed, renewed when files change, safe to share."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from trainers.cache import DecodedImages, _OpenArray, cache_root, open_cache
+from trainers.errors import DataError
+
+CONTENTS = {"source": "a folder", "files": [["a.png", 1, 2]]}
+
+
+def flat(row: int) -> Image.Image:
+    return Image.new("RGB", (4, 4), (row, row, row))
+
+
+def opened(root: Path, count: int = 10, **changes: object) -> DecodedImages:
+    return open_cache(root, CONTENTS | changes, count=count, img_size=4)
+
+
+def rows(*indices: int) -> np.ndarray:
+    return np.array(indices, np.int64)
+
+
+def never(row: int) -> Image.Image:
+    raise AssertionError(f"row {row} was decoded again")
+
+
+def test_rows_come_back_in_the_order_asked_for(tmp_path: Path) -> None:
+    cache = opened(tmp_path)
+    assert cache.decode(rows(3, 1, 7), flat) == {}
+    images = cache.read(rows(7, 3, 1))
+    assert images.shape == (3, 3, 4, 4)
+    assert images[:, 0, 0, 0].tolist() == [7, 3, 1]
+
+
+def test_decoded_rows_are_not_decoded_again(tmp_path: Path) -> None:
+    opened(tmp_path).decode(rows(1, 2), flat)
+    again = opened(tmp_path)
+    again.decode(rows(2, 1), never)
+    with pytest.raises(AssertionError, match="row 5"):
+        again.decode(rows(1, 5), never)
+
+
+def test_interrupted_decoding_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    def interrupted(row: int) -> Image.Image:
+        if row >= 600:
+            raise KeyboardInterrupt
+        return flat(row % 256)
+
+    cache = opened(tmp_path, count=1000)
+    with pytest.raises(KeyboardInterrupt):
+        cache.decode(np.arange(1000), interrupted)
+    asked: list[int] = []
+    cache.decode(np.arange(1000), lambda row: asked.append(row) or flat(row % 256))
+    assert sorted(asked) == list(range(512, 1000))
+    assert cache.is_complete()
+    assert cache.read(np.arange(1000))[:, 0, 0, 0].tolist() == [row % 256 for row in range(1000)]
+
+
+def test_unreadable_rows_are_named_and_tried_again(tmp_path: Path) -> None:
+    def broken(row: int) -> Image.Image:
+        raise PermissionError(13, "Permission denied")
+
+    cache = opened(tmp_path)
+    assert cache.decode(rows(4), broken) == {4: "Permission denied"}
+    assert not cache.is_complete()
+    assert cache.decode(rows(4), flat) == {}
+
+
+def test_progress_counts_to_the_number_of_missing_rows(tmp_path: Path) -> None:
+    cache, calls = opened(tmp_path, count=700), list[tuple[int, int]]()
+    cache.decode(np.arange(100), flat)
+    cache.decode(np.arange(700), lambda row: flat(0), lambda *call: calls.append(call))
+    assert calls[-1] == (600, 600)
+    assert [done for done, _ in calls] == sorted({done for done, _ in calls})
+
+
+def test_other_contents_are_another_cache_and_remove_the_stale_one(tmp_path: Path) -> None:
+    old = opened(tmp_path)
+    old.decode(rows(1), flat)
+    new = opened(tmp_path, files=[["a.png", 1, 3]])
+    assert new.directory != old.directory
+    assert not old.directory.exists()
+    other = opened(tmp_path, source="another folder")
+    assert new.directory.exists()
+    assert other.directory.exists()
+
+
+def test_directories_belong_to_the_user_alone(tmp_path: Path) -> None:
+    root = cache_root(tmp_path / "cache")
+    cache = opened(root)
+    assert root.stat().st_mode & 0o777 == 0o700
+    assert cache.directory.stat().st_mode & 0o777 == 0o700
+
+
+def test_cache_root_follows_xdg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_root() == tmp_path / "vit-frontier"
+    monkeypatch.setenv("XDG_CACHE_HOME", "")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert cache_root() == tmp_path / "home" / ".cache" / "vit-frontier"
+
+
+def test_cache_holds_plain_arrays_and_json(tmp_path: Path) -> None:
+    cache = opened(tmp_path)
+    cache.decode(rows(1), flat)
+    assert sorted(os.listdir(cache.directory)) == ["cache.json", "images.npy", "state.npy"]
+    assert json.loads((cache.directory / "cache.json").read_text())["source"] == "a folder"
+    images = np.load(cache.directory / "images.npy", mmap_mode="r", allow_pickle=False)
+    assert images.shape == (10, 3, 4, 4)
+
+
+def test_rows_nobody_asked_for_take_no_space(tmp_path: Path) -> None:
+    cache = open_cache(tmp_path, CONTENTS, count=100_000, img_size=64)
+    cache.decode(rows(99_999), lambda row: flat(9))
+    status = (cache.directory / "images.npy").stat()
+    assert status.st_size > 1e9
+    assert status.st_blocks * 512 < 1e6
+    assert cache.read(rows(99_999)).max() == 9
+
+
+def test_several_at_once_make_one_cache(tmp_path: Path) -> None:
+    def work() -> None:
+        opened(tmp_path, count=300).decode(np.arange(300), lambda row: flat(row % 256))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(os.listdir(tmp_path)) == 1
+    values = opened(tmp_path, count=300).read(np.arange(300))[:, 0, 0, 0]
+    assert values.tolist() == [row % 256 for row in range(300)]
+
+
+def test_cache_that_cannot_be_made_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=r"cache must be writable, but .*file.*XDG_CACHE_HOME"):
+        cache_root(tmp_path / "file")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_full_disk_is_explained(tmp_path: Path) -> None:
+    cache = opened(tmp_path)
+    array = _OpenArray(cache.directory / "images.npy")
+    array._path = Path("/dev/full")
+    with array, pytest.raises(DataError, match="No space left"):
+        array.write(0, np.zeros((3, 4, 4), np.uint8))
