@@ -138,7 +138,7 @@ def load_dataset(
             img_size or 8, train_samples=train_samples, val_samples=val_samples, seed=seed
         )
     root = cache_root(cache_dir)
-    return _load(
+    return load_source(
         _find(name, data_root, root),
         img_size=img_size,
         train_samples=train_samples,
@@ -191,16 +191,17 @@ def _load_digits(
     )
 
 
-def _load(
+def load_source(
     source: ImageSource,
     *,
-    img_size: int | None,
-    train_samples: int | None,
-    val_samples: int | None,
-    seed: int,
     root: Path,
-    progress: Progress | None,
+    img_size: int | None = None,
+    train_samples: int | None = None,
+    val_samples: int | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
 ) -> Dataset:
+    """The dataset of an image source, by the rules of `load_dataset`; decoded below `root`."""
     splits, labels = source.splits, source.labels
     _check_class_sizes(source)
     if "test" in splits:

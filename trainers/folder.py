@@ -8,7 +8,6 @@ Layouts, `*` at any depth below a class, names of splits and extensions in any c
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainers.cache import DecodedImages, Progress, open_cache
-from trainers.decode import UnreadableImageError, shorter_side
+from trainers.decode import UnreadableImageError, sample_sides
 from trainers.errors import DataError
 from trainers.splits import Labels
 
@@ -61,12 +60,8 @@ class ImageFolder:
         return path
 
     def sample_sides(self) -> list[int]:
-        """The shorter sides of up to 256 training images, from their headers."""
-        sides, rows = [], self.splits["train"]
-        for row in rows[:: len(rows) // 256 + 1]:
-            with contextlib.suppress(Exception):  # a broken image is named when it is decoded
-                sides.append(shorter_side(self.source(int(row))))
-        return sides
+        """The shorter sides of some training images, from their headers."""
+        return sample_sides(self.source, self.splits["train"])
 
     def open_cache(
         self, root: Path, *, img_size: int, progress: Progress | None = None

@@ -18,10 +18,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from timm.data import create_dataset
+from torch.utils.data import IterableDataset
 
 from space.architecture import did_you_mean
 from trainers.cache import DecodedImages, Progress, open_cache
-from trainers.decode import Source, shorter_side
+from trainers.decode import Source, sample_sides
 from trainers.errors import DataError
 from trainers.splits import Labels
 
@@ -59,7 +60,7 @@ class TimmImages:
 
     @property
     def streamed(self) -> bool:
-        return not all(hasattr(part, "__getitem__") for part in self.parts)
+        return any(isinstance(part, IterableDataset) for part in self.parts)
 
     def source(self, row: int) -> Source:
         """The image of that row, opened if it lies in a file. Not for a streamed dataset."""
@@ -73,8 +74,7 @@ class TimmImages:
         """The shorter sides of some training images."""
         if self.streamed:
             return [min(image.size) for image, _ in islice(self.parts[0], _STREAM_WINDOW)]
-        rows = self.splits["train"]
-        return [shorter_side(self.source(int(row))) for row in rows[:: len(rows) // 256 + 1]]
+        return sample_sides(self.source, self.splits["train"])
 
     def open_cache(
         self, root: Path, *, img_size: int, progress: Progress | None = None
@@ -180,10 +180,10 @@ def _labels(part: Any) -> Labels:
         labels = (sample[1] for sample in reader.samples)
     elif hasattr(part, "targets"):
         labels = np.asarray(part.targets).reshape(len(part), -1)[:, 0]
-    elif hasattr(part, "__getitem__"):
-        labels = (part[row][1] for row in range(len(part)))
-    else:
+    elif isinstance(part, IterableDataset):
         labels = (label for _, label in part)
+    else:
+        labels = (part[row][1] for row in range(len(part)))
     return np.array([int(label) for label in labels], np.int64)
 
 
