@@ -241,7 +241,7 @@ def _points(rows: Sequence[dict[str, Any]], x: alt.X, y: alt.Y, *, interactive: 
     color = alt.Scale(domain=present, range=colors)
     points = (
         alt.Chart(alt.NamedData("trials"))
-        .mark_point(filled=True)
+        .mark_point(filled=True, opacity=1)
         .encode(
             x=x,
             y=y,
@@ -357,12 +357,12 @@ def _few(values: Sequence[float], most: int = 5) -> Sequence[float]:
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Round numbers between `low` and `high`: 1, 2, 5 of each decade, fewer or more as they fit."""
+    """Round numbers between `low` and `high`, at least three where the axis allows."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for steps in ((1,), (1, 3), (1, 2, 5), (1, 2, 3, 4, 5, 6, 7, 8, 9)):
+    for steps in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7)):
         ticks = [step * 10.0**decade for decade in decades for step in steps]
         ticks = [tick for tick in ticks if low <= tick <= high]
-        if len(ticks) >= 4:
+        if len(ticks) >= (3 if len(steps) == 3 else 4):
             break
     return ticks
 

@@ -151,7 +151,9 @@ def _error(run: Run, accuracy: float | None) -> str:
 def _entries(values: Mapping[str, Any], *, nested: bool) -> list[tuple[str, str]]:
     """Names and texts; what the settings repeat from other sections is left to those."""
     return [
-        (str(key), _text(value))
+        (key.removesuffix("_bytes"), units.scaled(value, "B"))
+        if key.endswith("_bytes") and isinstance(value, int)
+        else (key, _text(value))
         for key, value in values.items()
         if nested or not isinstance(value, Mapping)
     ]
@@ -159,7 +161,7 @@ def _entries(values: Mapping[str, Any], *, nested: bool) -> list[tuple[str, str]
 
 def _text(value: Any) -> str:
     if value is None:
-        return "off"
+        return units.MISSING
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
