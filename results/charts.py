@@ -125,6 +125,7 @@ def frontier_rows(run: Run) -> list[dict[str, Any]]:
         row = {
             "trial": record.trial,
             "series": series,
+            "state": _state(record, series),
             "flops": record.flops,
             "accuracy": record.accuracy,
             "member": record.trial in members,
@@ -258,8 +259,7 @@ def _points(rows: Sequence[dict[str, Any]], x: alt.X, y: alt.Y, *, interactive: 
         opacity=alt.condition(chosen, alt.value(1), alt.value(0.06)),
         tooltip=[
             alt.Tooltip("trial:Q", title="Trial"),
-            alt.Tooltip("baseline:N", title="Baseline"),
-            alt.Tooltip("series:N", title="State"),
+            alt.Tooltip("state:N", title="State"),
             alt.Tooltip("accuracy:Q", title="Accuracy", format=".1%"),
             alt.Tooltip("flops:Q", title="FLOPs", format=".3s"),
             alt.Tooltip("params:Q", title="Parameters", format=".3s"),
@@ -297,6 +297,12 @@ def _series(record: TrialRecord, *, on_front: bool) -> str:
     if record.baseline is not None and record.state == "complete":
         return "baseline"
     return "on the frontier" if on_front else _STATES.get(record.state, record.state)
+
+
+def _state(record: TrialRecord, series: str) -> str:
+    if record.baseline is None:
+        return series
+    return f"{_STATES.get(record.state, record.state)}, baseline {record.baseline}"
 
 
 def _flops_domain(run: Run, rows: Sequence[dict[str, Any]]) -> tuple[float, float]:

@@ -48,11 +48,13 @@ def test_every_trial_with_an_accuracy_has_one_row(full):
 
 def test_rows_name_members_baselines_and_states(full):
     series = {row["trial"]: row["series"] for row in frontier_rows(full)}
+    states = {row["trial"]: row["state"] for row in frontier_rows(full)}
     members = {record.trial for record in full.front}
     names = {"complete": "complete", "stopped": "stopped early", "failed": "failed"}
     for record in full.records:
         if record.baseline:
             assert series[record.trial] == "baseline"
+            assert states[record.trial] == f"complete, baseline {record.baseline}"
         elif record.trial in members:
             assert series[record.trial] == "on the frontier"
         elif record.accuracy is not None:
