@@ -28,7 +28,9 @@ class Staircase:
         return float(widths @ (self.levels[1:] - self.levels[0]))
 
 
-def staircase(costs: ArrayLike, accuracies: ArrayLike, *, reference: float, end: float) -> Staircase:
+def staircase(
+    costs: ArrayLike, accuracies: ArrayLike, *, reference: float, end: float
+) -> Staircase:
     """The staircase of points of that cost and accuracy; `costs` and `end` on one axis."""
     costs, accuracies = np.asarray(costs, float), np.asarray(accuracies, float)
     order = np.lexsort((-accuracies, costs))

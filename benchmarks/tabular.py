@@ -1,0 +1,214 @@
+"""A table of trained items as a search problem, so that samplers can be compared in seconds.
+
+Another table needs one function like `nas_bench_macro` that returns a `Table`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+
+Array = NDArray[np.float64]
+MACRO = Path(__file__).parent / "tables" / "nas_bench_macro_cifar10.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """Items with known cost, features, and accuracies that were measured several times."""
+
+    name: str
+    genes: Mapping[str, tuple[Any, ...]]  # every gene's choices, numbers in order
+    items: tuple[tuple[Any, ...], ...]  # (N,) genes of every item, in the order of `genes`
+    features: Array  # (N, D) what a surrogate may see
+    cost: Array  # (N,)
+    accuracy: Array  # (N, runs); a search sees one run at random, the truth is the mean
+    budget: float
+    reference_accuracy: float
+
+    @property
+    def truth(self) -> Array:
+        return np.asarray(self.accuracy.mean(axis=1))
+
+    @property
+    def fitting(self) -> NDArray[np.intp]:
+        return np.flatnonzero(self.cost <= self.budget)
+
+    def hypervolume(self, rows: Any, accuracies: Array | None = None) -> float:
+        """Area over log10(cost) between the staircase of the rows' true accuracies and the
+        reference, up to the budget."""
+        rows = np.asarray(rows, int)
+        accuracies = self.truth[rows] if accuracies is None else accuracies
+        order = np.argsort(self.cost[rows], kind="stable")
+        costs = np.minimum(self.cost[rows][order], self.budget)
+        levels = np.maximum.accumulate(np.maximum(accuracies[order], self.reference_accuracy))
+        widths = np.diff(np.log10(np.append(costs, self.budget)))
+        return float(widths @ (levels - self.reference_accuracy))
+
+
+class TableProblem:
+    """A table as `search.problem.Problem`; an item is a row number."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self.budget = table.budget
+        self._rows = {item: row for row, item in enumerate(table.items)}
+        self.distributions: dict[str, BaseDistribution] = {
+            name: IntDistribution(choices[0], choices[-1])
+            if choices == tuple(range(choices[0], choices[0] + len(choices)))
+            else CategoricalDistribution(choices)
+            for name, choices in (
+                (name, choices) for name, choices in table.genes.items() if len(choices) > 1
+            )
+        }
+
+    def decode(self, params: Mapping[str, Any]) -> int:
+        wanted = tuple(params.get(name, choices[0]) for name, choices in self.table.genes.items())
+        return self._row(wanted)
+
+    def _row(self, wanted: tuple[Any, ...]) -> int:
+        """The row of these genes, or the one that differs in the fewest if the table has gaps."""
+        if wanted in self._rows:
+            return self._rows[wanted]
+        differ = [sum(a != b for a, b in zip(wanted, item)) for item in self.table.items]
+        return int(np.argmin(differ))
+
+    def encode(self, item: int) -> dict[str, Any]:
+        values = zip(self.table.genes, self.table.items[item], strict=True)
+        return {name: value for name, value in values if name in self.distributions}
+
+    def key(self, item: int) -> Hashable:
+        return item
+
+    def cost(self, item: int) -> float:
+        return float(self.table.cost[item])
+
+    def fits(self, item: int) -> bool:
+        return bool(self.table.cost[item] <= self.budget)
+
+    def features(self, item: int) -> Array:
+        return self.table.features[item]
+
+    def smallest(self) -> int:
+        return int(self.table.cost.argmin())
+
+    def sample(self, rng: np.random.Generator) -> int:
+        return int(rng.integers(len(self.table.items)))
+
+    def mutate(self, item: int, rng: np.random.Generator) -> int:
+        genes = list(self.table.items[item])
+        place = int(rng.integers(len(genes)))
+        choices = tuple(self.table.genes.values())[place]
+        genes[place] = choices[int(rng.integers(len(choices)))]
+        return self._row(tuple(genes))
+
+    def crossover(self, first: int, second: int, rng: np.random.Generator) -> int:
+        parents = self.table.items[first], self.table.items[second]
+        return self._row(tuple(pair[rng.random() < 0.5] for pair in zip(*parents, strict=True)))
+
+    def size(self) -> int:
+        return len(self.table.items)
+
+    def enumerate(self) -> Iterator[int]:
+        return iter(range(len(self.table.items)))
+
+
+def nas_bench_macro(
+    path: Path = MACRO, *, budget: float = 60e6, reference_accuracy: float = 0.85
+) -> Table:
+    """NAS-Bench-Macro from the file here or the authors' own JSON.
+
+    Features are what the digits mean: for each of eight places whether a block is there and whether
+    it is the wide one, for each of three stages how many blocks and how much expansion; and the
+    logs of FLOPs and parameters.
+    """
+    data = json.loads(path.read_text(encoding="utf-8"))
+    if "flops" in data:
+        digits = np.array([[int(d) for d in np.base_repr(i, 3).zfill(8)] for i in range(3**8)])
+        flops, params = (np.array(data[name], float) for name in ("flops", "params"))
+        accuracy = np.array(data["accuracy"]) * data["accuracy_unit"]
+    else:
+        names = sorted(data)
+        digits = np.array([[int(digit) for digit in name] for name in names])
+        flops, params = (np.array([data[n][c] for n in names], float) for c in ("flops", "params"))
+        accuracy = np.array([data[name]["test_acc"] for name in names]) / 100.0
+    stages = [digits[:, part] for part in (slice(0, 2), slice(2, 5), slice(5, 8))]
+    features = [digits > 0, digits == 2, np.log(flops), np.log(params)]
+    features += [(stage > 0).sum(axis=1) for stage in stages]
+    features += [stage.sum(axis=1) for stage in stages]
+    return Table(
+        name="NAS-Bench-Macro",
+        genes={f"layer_{place}": (0, 1, 2) for place in range(8)},
+        items=tuple(tuple(row) for row in digits.tolist()),
+        features=np.column_stack(features).astype(float),
+        cost=flops,
+        accuracy=accuracy,
+        budget=budget,
+        reference_accuracy=reference_accuracy,
+    )
+
+
+def pit(path: Path, *, share: float = 0.8, reference_accuracy: float = 0.5) -> Table:
+    """One hundred PiT on CIFAR-100 (lliai/Auto-Prox-AAAI24). The budget leaves that share of them.
+
+    The table has no FLOPs: they are counted from the blocks, on 27 x 27 tokens and two poolings.
+    One accuracy each: two more runs are drawn around it, with half a point of noise.
+    """
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    flops, params = [], []
+    for base, ratio, depths, heads, _ in rows:
+        side, macs, weights = 27, 0, 0
+        for depth, count in zip(depths, heads, strict=True):
+            width, tokens = base * count, side**2 + 1
+            weights += depth * width**2 * (4 + 2 * ratio)
+            macs += depth * (tokens * width**2 * (4 + 2 * ratio) + 2 * tokens**2 * width)
+            side = (side + 1) // 2
+        flops.append(macs)
+        params.append(weights)
+    items = tuple((base, ratio, *depths, *heads) for base, ratio, depths, heads, _ in rows)
+    accuracy = np.array([row[4] / 100.0 for row in rows])
+    noise = np.random.default_rng(0).normal(0.0, 0.005, (len(rows), 3))
+    names = ("base_dim", "mlp_ratio", *(f"{g}_{s}" for g in ("depth", "heads") for s in (1, 2, 3)))
+    choices = [tuple(sorted({item[i] for item in items})) for i in range(len(names))]
+    return Table(
+        name="PiT",
+        genes=dict(zip(names, choices, strict=True)),
+        items=items,
+        features=np.column_stack([np.log(np.array(items)), np.log(flops), np.log(params)]),
+        cost=np.array(flops, float),
+        accuracy=accuracy[:, None] + noise,
+        budget=float(np.quantile(flops, share)),
+        reference_accuracy=reference_accuracy,
+    )
+
+
+def synthetic(seed: int, *, noise: float = 0.01, items: int = 4000) -> Table:
+    """A made-up space: accuracy saturates with cost, depends smoothly and jointly on six genes of
+    six choices, and a little on chance."""
+    rng = np.random.default_rng((7, seed))
+    rows = np.unique(rng.integers(0, 6, (2 * items, 6)), axis=0)
+    rows = rows[rng.permutation(len(rows))[:items]]
+    slopes = rng.uniform(0.1, 0.45, 6)
+    log_cost = rows @ slopes + 0.05 * rows[:, 0] * rows[:, 1]
+    size = (log_cost - log_cost.min()) / np.ptp(log_cost)
+    waves = np.cos(rows @ rng.normal(0, 0.25, (6, 20)) + rng.uniform(0, 2 * math.pi, 20))
+    taste = waves @ rng.normal(0, 0.12, 20) + rng.normal(0, 0.04, len(rows))
+    truth = 0.95 / (1.0 + np.exp(1.5 - 3.5 * (1.0 - np.exp(-2.5 * size)) - taste))
+    cost = np.exp(log_cost) * 1e6
+    return Table(
+        name=f"synthetic {seed}",
+        genes={f"gene_{i}": tuple(range(6)) for i in range(6)},
+        items=tuple(tuple(row) for row in rows.tolist()),
+        features=np.column_stack([rows, log_cost]).astype(float),
+        cost=cost,
+        accuracy=np.clip(truth[:, None] + rng.normal(0, noise, (len(rows), 3)), 0.0, 1.0),
+        budget=float(np.quantile(cost, 0.7)),
+        reference_accuracy=0.1,
+    )
