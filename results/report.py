@@ -14,7 +14,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from results import charts, units
+from results import charts, rows, units
 from results.drawing import block_drawing
 from results.frontier import HYPERVOLUME_AXIS, hypervolume
 from results.record import TrialRecord
@@ -58,8 +58,8 @@ def render_report(run: Run, *, fallback_svg: str | None = None) -> str:
         weights=(run.path / "weights").is_dir(),
         failures=failures(run.records),
         failures_total=run.count("failed"),
-        below_axis=charts.below_axis(run),
-        undrawn=len(run.records) - len(charts.frontier_rows(run)),
+        below_axis=rows.below_axis(run),
+        undrawn=len(run.records) - len(rows.frontier_rows(run)),
         seconds=sum(record.seconds or 0.0 for record in run.records),
         error=lambda accuracy: _error(run, accuracy),
         charts=_charts(run),
@@ -135,7 +135,7 @@ def _charts(run: Run) -> dict[str, dict[str, Any]]:
     specs = {"frontier": charts.frontier_spec(run)}
     if any(record.epochs > 1 for record in run.front):
         specs["curves"] = charts.curves_spec(run)
-    if len(charts.progress_rows(run)) > 1:
+    if len(rows.progress_rows(run)) > 1:
         specs["hypervolume"] = charts.progress_spec(run, "hypervolume", "Hypervolume")
         specs["best"] = charts.progress_spec(run, "best_accuracy", "Best accuracy")
     return specs
