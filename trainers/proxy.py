@@ -63,6 +63,9 @@ class ProxyTraining(Iterator[EpochReport]):
         self.recipe, self.seed, self.device, self.epoch = recipe, seed, device, 0
         with _seeded(seed, device):
             model = build_model(architecture, drop_path_rate=recipe.drop_path_rate)
+            for name, parameter in model.named_parameters():
+                if name.endswith("pos_embed"):
+                    nn.init.trunc_normal_(parameter, std=recipe.pos_embed_std)
         self.model = model.to(device)
         on_device = partial(
             device_images,
@@ -150,6 +153,8 @@ class ProxyTraining(Iterator[EpochReport]):
         momenta = [norm.momentum for norm in norms]
         for norm in norms:
             norm.reset_running_stats()
+            if norm.running_var is not None:
+                norm.running_var.zero_()  # beside a 1 the variance of attention maps is rounded off
             norm.momentum = None  # a cumulative average
         self.model.train()
         for module in self.model.modules():

@@ -1,0 +1,72 @@
+"""Recipes: valid by construction, plain JSON, and a schedule with the stated shape."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+
+from trainers import Recipe, load_dataset
+
+
+def test_recipe_survives_json() -> None:
+    recipe = Recipe(epochs=3, clip_grad=None, warmup_epochs=0.5)
+    assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
+
+
+def test_digits_are_trained_for_30_epochs_unless_told() -> None:
+    data = load_dataset("digits")
+    assert Recipe.for_dataset(data).epochs == 30
+    assert Recipe.for_dataset(data, epochs=7).epochs == 7
+    assert Recipe.for_dataset(data, epochs=7).batch_size == Recipe.for_dataset(data).batch_size
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("epochs", 0),
+        ("epochs", 2.0),
+        ("batch_size", -1),
+        ("learning_rate", 0.0),
+        ("learning_rate", math.nan),
+        ("weight_decay", -0.1),
+        ("label_smoothing", 1.0),
+        ("drop_path_rate", "0"),
+        ("clip_grad", 0.0),
+        ("warmup_epochs", math.inf),
+        ("pos_embed_std", None),
+        ("recalibration_batches", True),
+        ("amp", "bf16"),
+    ],
+)
+def test_impossible_values_are_named(name: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"`{name}` must be .*but got"):
+        Recipe.from_dict({name: value})
+
+
+def test_unknown_key_is_named() -> None:
+    with pytest.raises(ValueError, match="Unknown recipe key 'momentum'"):
+        Recipe.from_dict({"momentum": 0.9})
+
+
+def test_learning_rate_warms_up_linearly_and_falls_to_zero() -> None:
+    recipe = Recipe(epochs=10, warmup_epochs=2, learning_rate=1e-2)
+    rates = [recipe.learning_rate_at(step, steps_per_epoch=5) for step in range(50)]
+    assert rates[0] == pytest.approx(1e-2 / 11)
+    assert rates[9] == pytest.approx(1e-2 * 10 / 11)
+    assert rates[10] == max(rates) == 1e-2
+    assert rates[30] == pytest.approx(0.5e-2)
+    assert rates == sorted(rates[:11]) + sorted(rates[11:], reverse=True)
+    assert 0 < rates[-1] < 1e-4
+
+
+def test_no_warmup_starts_at_the_full_rate() -> None:
+    recipe = Recipe(epochs=2, warmup_epochs=0)
+    assert recipe.learning_rate_at(0, steps_per_epoch=5) == recipe.learning_rate
+
+
+def test_warmup_takes_at_most_half_of_a_short_training() -> None:
+    recipe = Recipe(epochs=1, warmup_epochs=3)
+    rates = [recipe.learning_rate_at(step, steps_per_epoch=10) for step in range(10)]
+    assert rates.index(max(rates)) == 5
