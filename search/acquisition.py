@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.special import ndtr
 
 Array = NDArray[np.float64]
@@ -28,11 +28,8 @@ class Staircase:
         return float(widths @ (self.levels[1:] - self.levels[0]))
 
 
-def staircase(
-    costs: ArrayLike, accuracies: ArrayLike, *, reference: float, end: float
-) -> Staircase:
+def staircase(costs: Array, accuracies: Array, *, reference: float, end: float) -> Staircase:
     """The staircase of points of that cost and accuracy; `costs` and `end` on one axis."""
-    costs, accuracies = np.asarray(costs, float), np.asarray(accuracies, float)
     order = np.lexsort((-accuracies, costs))
     costs, accuracies = costs[order], accuracies[order]
     best = np.maximum.accumulate(np.append(reference, accuracies))
@@ -44,21 +41,20 @@ def staircase(
     )
 
 
-def expected_improvement(mean: Array, sd: Array, level: ArrayLike) -> Array:
+def expected_improvement(mean: Array, sd: Array, level: Array) -> Array:
     """E[max(0, Y - level)] of Y ~ N(mean, sd^2)."""
     gap = mean - level
     scaled = gap / sd
     return np.asarray(gap * ndtr(scaled) + sd * np.exp(-0.5 * scaled**2) / np.sqrt(2.0 * np.pi))
 
 
-def expected_gain(costs: ArrayLike, mean: ArrayLike, sd: ArrayLike, front: Staircase) -> Array:
+def expected_gain(costs: Array, mean: Array, sd: Array, front: Staircase) -> Array:
     """Expected growth of the hypervolume by each candidate of exact cost and accuracy
     ~ N(mean, sd^2).
 
     Exact: raising A(t) to y for all t >= c adds, over step j, its length right of c times
     max(0, y - A_j); so the expectation is a weighted sum of ordinary expected improvements.
     """
-    costs, mean, sd = (np.asarray(values, float) for values in (costs, mean, sd))
     right = np.append(front.starts[1:], front.end)
     widths = np.maximum(right - np.maximum(front.starts, costs[:, None]), 0.0)  # (N, J)
     sd = np.maximum(sd, 1e-12)

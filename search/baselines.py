@@ -14,13 +14,14 @@ def baselines(space: SearchSpace, budget: int, *, most: int) -> dict[str, Archit
     """At most `most` networks of the space under the budget, by name, the largest first.
 
     The named models that are in the space, then a ladder of plain ViTs (no Re-attention, no pools)
-    near budget / 1, 2, 4 and 8, of DeiT's proportions.
+    near 1, 1/2, 1/4 and 1/8 of the most that fits, of DeiT's proportions.
     """
     known = {name: a for name, a in NAMED.items() if a in space and count_flops(a) <= budget}
     chosen = dict(sorted(known.items(), key=lambda item: -count_flops(item[1])))
     plain = [(a, count_flops(a)) for a in _plain_networks(space)]
+    top = max((flops for _, flops in plain if flops <= budget), default=budget)
     for rung in range(RUNGS):
-        target = budget / 2**rung
+        target = top / 2**rung
         fitting = [(a, flops) for a, flops in plain if target / 2 < flops <= target]
         if fitting:
             best, _ = min(fitting, key=lambda pair: _awkwardness(pair[0], pair[1], target))

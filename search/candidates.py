@@ -1,4 +1,4 @@
-"""Items a sampler may propose: random ones that fit, and neighbours of good ones. No Optuna here."""
+"""Items a sampler may propose: random ones that fit, and neighbours of good ones. No Optuna."""
 
 from __future__ import annotations
 

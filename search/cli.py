@@ -65,7 +65,7 @@ def search(
         str | None, typer.Option(help="Stop after 90s, 15m, 2h; the run can be resumed.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs of a full training.")] = None,
-    sampler: Annotated[str, typer.Option(help="frontier, tpe, nsga2, gp or random.")] = "tpe",
+    sampler: Annotated[str, typer.Option(help="frontier, tpe, nsga2, gp or random.")] = "frontier",
     early_stopping: Annotated[
         bool, typer.Option(help="Stop trials that are far from the frontier.")
     ] = True,
@@ -415,6 +415,23 @@ def _read_architecture(name_or_file: str) -> Any:
         return Architecture.from_dict(values)
     except ValueError as error:
         raise ValueError(f"{name_or_file}: {error}") from None
+
+
+@app.command()
+def doctor(
+    data: Annotated[str | None, typer.Option(help="The data of the search to come.")] = None,
+    address: Annotated[str | None, typer.Option(help="The Ray cluster to look at.")] = None,
+) -> None:
+    """Look at this machine, or at every node of a cluster, and say what to fix."""
+    from search.doctor import examine
+
+    findings = examine(address=address, data=data)
+    for finding in findings:
+        print(f"{'ok ' if finding.fix is None else 'FIX'} {finding.what}")
+        if finding.fix is not None:
+            print(f"    {finding.fix}")
+    if any(finding.fix is not None for finding in findings):
+        sys.exit(1)
 
 
 def _console(as_json: bool) -> Console:

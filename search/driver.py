@@ -11,6 +11,8 @@ import os
 import platform
 import shutil
 import signal
+import socket
+import sqlite3
 import sys
 import tempfile
 import time
@@ -49,6 +51,8 @@ RAY_ENVIRONMENT = {
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     "TUNE_WARN_THRESHOLD_S": "60",
 }
+KNOCK_SECONDS = 10.0
+LOCK_SECONDS = 60.0  # how long the study may be locked by another reader or writer
 BASELINE_SHARE = 4  # at most one trial in four is a baseline
 
 
@@ -74,11 +78,18 @@ def open_study(folder: Path, name: str, storage: str | None) -> optuna.Study:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    url = storage or f"sqlite:///{folder.resolve() / 'study.db'}"
-    engine = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}
+
+    def connect() -> sqlite3.Connection:
+        file = folder.resolve() / "study.db"
+        connection = sqlite3.connect(file, timeout=LOCK_SECONDS, check_same_thread=False)
+        connection.execute("PRAGMA synchronous=NORMAL")
+        return connection
+
+    # Without --storage the URL only names the dialect: a path may hold what a URL may not.
+    engine = {} if storage else {"creator": connect}
     study = optuna.create_study(
         study_name=name,
-        storage=optuna.storages.RDBStorage(url, engine_kwargs=engine),
+        storage=optuna.storages.RDBStorage(storage or "sqlite:///study.db", engine_kwargs=engine),
         directions=["maximize", "minimize"],
         load_if_exists=True,
     )
@@ -120,7 +131,8 @@ def run_search(
                 ledger.enqueue(network, label)
         with Display(ledger, console, quiet=quiet) as display:
             display.note("Starting Ray ...")
-            with _ray(settings):
+            wanted = math.ceil((settings.workers or 0) * settings.cpus_per_trial)
+            with connected(settings.address, least_cpus=wanted):
                 display.note("")
                 interrupted = _tune(folder, settings, ledger, dataset, recipe, display)
                 if not interrupted:
@@ -214,26 +226,30 @@ def workers(settings: SearchSettings) -> int:
 
 
 @contextlib.contextmanager
-def _ray(settings: SearchSettings) -> Iterator[None]:
-    """Ray, on this machine or on the cluster at `settings.address` or RAY_ADDRESS."""
+def connected(address: str | None, *, least_cpus: int = 1) -> Iterator[None]:
+    """Ray, on the cluster at `address` or RAY_ADDRESS, else on this machine with at least
+    `least_cpus`. Raises ValueError if no cluster answers there."""
     for name, value in RAY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     import ray
 
     logging.getLogger("ray").setLevel(logging.ERROR)
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
-    address = settings.address or os.environ.get("RAY_ADDRESS")
+    address = address or os.environ.get("RAY_ADDRESS")
     if ray.is_initialized():
         yield
         return
     if address:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        try:
+            _knock(address)
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        except (OSError, RuntimeError, ray.exceptions.RaySystemError) as error:
+            raise ValueError(_explain_connection(address, error)) from None
     else:
         cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        wanted = math.ceil((settings.workers or 0) * settings.cpus_per_trial)
         ray.init(
             address="local",
-            num_cpus=max(cpus or 1, wanted),
+            num_cpus=max(cpus or 1, least_cpus),
             include_dashboard=False,
             log_to_driver=False,
             logging_level=logging.ERROR,
@@ -242,6 +258,27 @@ def _ray(settings: SearchSettings) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Raises OSError if nothing listens at host:port; Ray itself would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=KNOCK_SECONDS).close()
+
+
+def _explain_connection(address: str, error: Exception) -> str:
+    """What to do when a cluster does not answer."""
+    text = " ".join(str(error).split())
+    if "token" in text.lower() or "auth" in text.lower():
+        return (
+            f"The Ray cluster at {address!r} asks for a token: set RAY_AUTH_MODE=token and give "
+            "the cluster's token by RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token."
+        )
+    return (
+        f"`--address` (={address!r}) must be a Ray cluster that answers, but: {text[:300]} Start "
+        "one by `ray start --head`, or leave --address out to use this machine."
+    )
 
 
 @contextlib.contextmanager

@@ -30,7 +30,7 @@ REFINED = 8  # the best candidates, whose neighbours are candidates too
 _CHOICE_STREAM, _ORDER_STREAM = 3, 4
 
 
-class SpaceExhausted(RuntimeError):
+class SpaceExhaustedError(RuntimeError):
     """Every item that fits has been tried. The trial that was asked for is told as failed."""
 
 
@@ -59,8 +59,8 @@ class FrontierSampler(BaseSampler):
     "over_budget" or "duplicate"); PRUNED ones by their user attribute `curve`, a list of
     {"epoch", "accuracy"}, as observations after fewer epochs; RUNNING and WAITING ones as if the
     surrogate's belief came true; FAIL as tried. No other state: the same study and `seed` give the
-    same proposal. Never proposes what was tried. Raises `SpaceExhausted` if nothing is left, and at
-    construction ValueError if nothing fits.
+    same proposal. Never proposes what was tried. Raises `SpaceExhaustedError` if nothing is left,
+    and at construction ValueError if nothing fits.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class FrontierSampler(BaseSampler):
             )
         try:
             return self._problem.encode(self._choose(self._read(study, trial), trial.number).item)
-        except SpaceExhausted:
+        except SpaceExhaustedError:
             study.tell(trial.number, state=TrialState.FAIL)
             raise
 
@@ -137,7 +137,7 @@ class FrontierSampler(BaseSampler):
         if not pool:
             pool = self._candidates.left(history.tried)
         if not pool:
-            raise SpaceExhausted(
+            raise SpaceExhaustedError(
                 f"Every item that fits the budget of {self._problem.budget:g} has been tried "
                 f"({len(history.tried)})."
             )
@@ -181,9 +181,7 @@ class FrontierSampler(BaseSampler):
             surrogate.believe(_inputs(history.pending, history))
         known = history.complete + history.pending
         believed, _ = surrogate.predict(_inputs(known, history))
-        front = staircase(
-            [c.log_cost for c in known], believed, reference=self._reference, end=self._end
-        )
+        front = staircase(_costs(known), believed, reference=self._reference, end=self._end)
         parents = [known[i].item for i in _corners(known, believed)]
         pool = pool + self._new(self._candidates.near(parents, rng), history, pool)
         gains = self._gains(pool, surrogate, front, history)
@@ -210,8 +208,11 @@ class FrontierSampler(BaseSampler):
         history: History[Any],
     ) -> Array:
         mean, sd = surrogate.predict(_inputs(candidates, history))
-        costs = [candidate.log_cost for candidate in candidates]
-        return expected_gain(costs, mean, CAUTION * sd, front)
+        return expected_gain(_costs(candidates), mean, CAUTION * sd, front)
+
+
+def _costs(candidates: list[Candidate[Any]]) -> Array:
+    return np.array([candidate.log_cost for candidate in candidates])
 
 
 def _curve(trial: FrozenTrial) -> dict[int, float]:
@@ -248,7 +249,7 @@ def _inputs(
     history: History[Any],
     epochs: list[int | None] | None = None,
 ) -> Array:
-    """Features (N, D); with stopped trials in the study a last column: 0 at all epochs, 1 at one."""
+    """Features (N, D), and with stopped trials in the study a column: 0 at all epochs, 1 at one."""
     features = np.array([candidate.features for candidate in candidates])
     if all(seen is None for _, _, seen in history.observations):
         return features
@@ -264,7 +265,7 @@ def _fit(history: History[Any]) -> Surrogate:
     accuracies = np.array([accuracy for _, accuracy, _ in history.observations])
     candidates = [candidate for candidate, _, _ in history.observations]
     inputs = _inputs(candidates, history, [epochs for _, _, epochs in history.observations])
-    costs = np.array([candidate.log_cost for candidate in candidates])
+    costs = _costs(candidates)
     rows = _most_telling(costs, accuracies, POINTS)
     inputs, accuracies, costs = inputs[rows], accuracies[rows], costs[rows]
     subset = _most_telling(costs, accuracies, FIT_POINTS) if len(rows) > FIT_POINTS else None
@@ -272,7 +273,7 @@ def _fit(history: History[Any]) -> Surrogate:
 
 
 def _most_telling(costs: Array, accuracies: Array, count: int) -> NDArray[np.intp]:
-    """At most `count` rows: half of them nearest below the frontier, the others spread over cost."""
+    """At most `count` rows: half nearest below the frontier, the others spread over cost."""
     if len(costs) <= count:
         return np.arange(len(costs))
     order = np.lexsort((-accuracies, costs))

@@ -16,13 +16,15 @@ import optuna
 from optuna.trial import TrialState
 
 from results import TrialRecord, pareto_front, record_from_trial
-from search.samplers import gene_distributions, make_sampler
+from search.candidates import Candidates
+from search.frontier_sampler import FrontierSampler, SpaceExhaustedError
+from search.problem import Network, SpaceProblem
+from search.samplers import make_sampler
 from search.settings import SearchSettings
 from space import Architecture, count_flops, count_params
 
 REJECTS_BEFORE_RANDOM = 30  # proposals in a row, over budget or known, until one is drawn at random
 REPEATED_FAILURES = 5  # the same failure that often in a row stops the run
-DRAWS = 4000
 
 
 @dataclass(slots=True)
@@ -48,7 +50,10 @@ class Ledger:
 
     def __init__(self, study: optuna.Study, settings: SearchSettings) -> None:
         self.study, self.settings, self.space = study, settings, settings.space
-        self.distributions = gene_distributions(self.space)
+        self.problem = SpaceProblem(
+            self.space, budget=settings.budget, max_params=settings.max_params
+        )
+        self._candidates: Candidates[Network] | None = None
         self.live: dict[int, LiveTrial] = {}
         self.finished: list[TrialRecord] = []
         self.over_budget = self.duplicates = 0
@@ -61,7 +66,15 @@ class Ledger:
         """Learns what the study holds; trials that a dead driver left running are asked again."""
         trials = self.study.get_trials(deepcopy=False)
         seed = _seed(self.settings.seed, len(trials), 1)
-        self.study.sampler = make_sampler(self.settings.sampler, seed=seed)
+        self.study.sampler = (
+            FrontierSampler(
+                self.problem,
+                seed=self.settings.seed,
+                reference_accuracy=1.0 / self.space.num_classes,
+            )
+            if self.settings.sampler == "frontier"
+            else make_sampler(self.settings.sampler, seed=seed)
+        )
         for trial in trials:
             if trial.state == TrialState.RUNNING:
                 self._requeue(trial.number, trial.params, trial.user_attrs)
@@ -95,15 +108,19 @@ class Ledger:
         rejected = 0
         while self.remaining:
             if rejected and rejected % REJECTS_BEFORE_RANDOM == 0:
-                drawn = self._draw_untried(seed=rejected)
+                drawn = self._draw_untried()
                 if drawn is None:
                     self.exhausted = True
                     return None
                 self.enqueue(drawn)
-            trial = self.study.ask(self.distributions)
+            try:
+                trial = self.study.ask(self.problem.distributions)
+            except SpaceExhaustedError:
+                self.exhausted = True
+                return None
             live = self._describe(trial)
             twin = self._known.get(self.space.key(live.architecture))
-            if not self._fits(live.architecture):
+            if not self.problem.fits(Network({}, live.architecture)):
                 self._tell_over_budget(live)
             elif twin is not None:
                 self._tell_duplicate(live, twin)
@@ -134,12 +151,6 @@ class Ledger:
             trial.set_constraint("params over limit", live.params - self.settings.max_params)
         return live
 
-    def _fits(self, architecture: Architecture) -> bool:
-        limit = self.settings.max_params
-        return count_flops(architecture) <= self.settings.budget and (
-            limit is None or count_params(architecture) <= limit
-        )
-
     def _tell_over_budget(self, live: LiveTrial) -> None:
         """A violated constraint, which samplers learn from; FAIL would have TPE ask it again."""
         live.trial.set_user_attr("state", "over_budget")
@@ -156,22 +167,15 @@ class Ledger:
             self.study.tell(live.trial, state=TrialState.FAIL)
         self.duplicates += 1
 
-    def _draw_untried(self, *, seed: int) -> Architecture | None:
+    def _draw_untried(self) -> Architecture | None:
         """A random untried network within the budget; `None` if the space has no more."""
-        rng = np.random.default_rng(_seed(self.settings.seed, len(self._known), seed))
-        here = self.space.smallest()
-        for draw in range(DRAWS):
-            # Half of the draws walk from the smallest network: it finds what a tight budget hides.
-            other = self.space.sample(rng) if draw % 2 else self.space.mutate(here, rng)
-            if not self._fits(other):
-                continue
-            here = other if draw % 20 else self.space.smallest()
-            if self.space.key(other) not in self._known:
-                return other
-        if self.space.size() > 200_000:
-            return None
-        rest = (a for a in self.space.enumerate() if self._fits(a))
-        return next((a for a in rest if self.space.key(a) not in self._known), None)
+        if self._candidates is None:
+            self._candidates = Candidates(self.problem, seed=self.settings.seed)
+        number = len(self._known)
+        drawn = [c for c in self._candidates.at_random(number) if c.key not in self._known]
+        drawn = drawn or self._candidates.left(self._known.keys())
+        rng = np.random.default_rng(_seed(self.settings.seed, number, 2))
+        return drawn[int(rng.integers(len(drawn)))].item.architecture if drawn else None
 
     # ---- what comes back -----------------------------------------------------------------------
 

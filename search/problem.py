@@ -1,4 +1,4 @@
-"""What the frontier sampler needs to know of a search space: `Problem`, and that of `SearchSpace`."""
+"""What the frontier sampler must know of a search space: `Problem`, and that of `SearchSpace`."""
 
 from __future__ import annotations
 

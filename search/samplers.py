@@ -38,8 +38,8 @@ def _distribution(choices: tuple[Any, ...]) -> BaseDistribution:
 
 
 def make_sampler(name: str, *, seed: int) -> optuna.samplers.BaseSampler:
-    """The sampler of that name. `seed` should depend on how many trials the study holds, so that a
-    resumed search does not draw the same numbers again."""
+    """Optuna's sampler of that name. `seed` should depend on how many trials the study holds, so
+    that a resumed search does not draw the same numbers again."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         if name == "tpe":

@@ -38,7 +38,7 @@ class SearchSettings:
     trials: int = 24
     time_limit: float | None = None
     epochs: int | None = None
-    sampler: str = "tpe"
+    sampler: str = "frontier"
     early_stopping: bool = True
     baselines: bool = True
     seed: int = 0

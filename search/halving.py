@@ -1,0 +1,146 @@
+"""Which networks go on training: successive halving that respects the frontier. No Ray here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+NEIGHBOURHOOD = 1.5  # networks within that factor of FLOPs are compared like with like
+# An accuracy is taken for that much its own and for the rest what its FLOPs would let expect: the
+# best of many noisy ones are mostly lucky. Not with fewer points than a trend needs.
+RELIABILITY, TREND_POINTS = 0.6, 8
+
+
+def non_dominated_rank(accuracies: Sequence[float], flops: Sequence[float]) -> NDArray[np.intp]:
+    """The front each point is on: 0 for those that no other beats in one and equals in the other,
+    1 for those that only front 0 does so to, and so on. Equal points are on one front."""
+    points = np.column_stack([-np.asarray(accuracies, float), np.asarray(flops, float)])
+    no_worse = (points[:, None] <= points[None]).all(axis=2)
+    beats = no_worse & ~no_worse.T  # [i, j]: i dominates j
+    ranks = np.full(len(points), -1)
+    for front in range(len(points)):
+        open_ = ranks < 0
+        if not open_.any():
+            break
+        ranks[open_ & ~beats[open_].any(axis=0)] = front
+    return ranks
+
+
+def spread_order(accuracies: Sequence[float], flops: Sequence[float]) -> list[int]:
+    """Indices such that every prefix is an epsilon-net: first the two ends in log FLOPs, then each
+    time the point farthest from those before it, both axes scaled to [0, 1].
+
+    Accuracy has no say in it beyond its place, so that no end of a front is preferred.
+    """
+    axes = np.column_stack([np.log(np.asarray(flops, float)), np.asarray(accuracies, float)])
+    span = np.ptp(axes, axis=0)
+    axes = (axes - axes.min(axis=0)) / np.where(span > 0.0, span, 1.0)
+    order = [int(np.lexsort((axes[:, 1], axes[:, 0]))[-1])]
+    distance = np.full(len(axes), np.inf)
+    while len(order) < len(axes):
+        distance = np.minimum(distance, np.linalg.norm(axes - axes[order[-1]], axis=1))
+        distance[order] = -1.0
+        order.append(int(distance.argmax()))
+    return order
+
+
+def towards_trend(accuracies: Sequence[float], flops: Sequence[float]) -> Sequence[float]:
+    """The accuracies drawn towards their least-squares line over log FLOPs, by `RELIABILITY`."""
+    if len(accuracies) < TREND_POINTS:
+        return accuracies
+    places, values = np.log(np.asarray(flops, float)), np.asarray(accuracies, float)
+    off = places - places.mean()
+    slope = off @ values / (off @ off) if off @ off > 1e-12 else 0.0
+    trend = values.mean() + slope * off
+    return list(trend + RELIABILITY * (values - trend))
+
+
+def priority(accuracies: Sequence[float], flops: Sequence[float]) -> list[int]:
+    """Indices in the order in which networks deserve to go on: by front, inside one by spread.
+
+    A total order, in which each network is cheaper and better than the next, is left as it is.
+    """
+    accuracies = towards_trend(accuracies, flops)
+    ranks = non_dominated_rank(accuracies, flops)
+    order: list[int] = []
+    for front in range(int(ranks.max(initial=-1)) + 1):
+        members = np.flatnonzero(ranks == front)
+        inside = spread_order(np.asarray(accuracies)[members], np.asarray(flops)[members])
+        order += members[inside].tolist()
+    return order
+
+
+class HalvingRule:
+    """Asynchronous successive halving (arXiv 1810.05934) on accuracy and exact FLOPs together.
+
+    When a trial reaches a rung, it is compared with all that reached the rung before. It goes on if
+    it is among the first 1/`reduction_factor` of them by `priority`, or if no trial of about its
+    FLOPs (within `NEIGHBOURHOOD`) dominates it: large networks learn more slowly, and against small
+    ones at equal epochs all would be stopped. With fewer than `reduction_factor` results at a rung
+    nothing is stopped; a NaN is at once.
+    """
+
+    def __init__(
+        self, *, max_epochs: int, first_rung: int | None = None, reduction_factor: int = 3
+    ) -> None:
+        if reduction_factor < 2:
+            raise ValueError(f"`reduction_factor >= 2` must hold, but got {reduction_factor}.")
+        if max_epochs < 1:
+            raise ValueError(f"`max_epochs >= 1` must hold, but got {max_epochs}.")
+        first = first_rung or max(1, math.ceil(max_epochs / reduction_factor**2))
+        self.reduction_factor = reduction_factor
+        rungs = []
+        while first < max_epochs:
+            rungs.append(first)
+            first *= reduction_factor
+        self.rungs = tuple(rungs)
+        self._results: dict[int, dict[int, tuple[float, float]]] = {rung: {} for rung in rungs}
+
+    def report(self, trial: int, *, flops: float, epoch: int, accuracy: float | None) -> bool:
+        """Takes in one epoch of a trial; whether the trial should go on."""
+        if accuracy is None or not math.isfinite(accuracy):
+            return False
+        results = self._results.get(epoch)
+        if results is None:
+            return True
+        results[trial] = (accuracy, flops)
+        return self.is_kept(trial, epoch)
+
+    def is_kept(self, trial: int, rung: int) -> bool:
+        """Whether the trial deserves to go on, given the results at `rung` so far."""
+        results = self._results[rung]
+        if len(results) < self.reduction_factor:
+            return True
+        numbers = list(results)
+        accuracies, flops = zip(*results.values(), strict=True)
+        place = [numbers[i] for i in priority(accuracies, flops)].index(trial)
+        return place * self.reduction_factor < len(numbers) or self._leads_neighbourhood(
+            results, trial
+        )
+
+    def _leads_neighbourhood(self, results: Mapping[int, tuple[float, float]], trial: int) -> bool:
+        accuracy, flops = results[trial]
+        return not any(
+            other_flops * NEIGHBOURHOOD >= flops
+            and other_flops <= flops
+            and other >= accuracy
+            and (other, -other_flops) > (accuracy, -flops)
+            for other, other_flops in results.values()
+        )
+
+    def forget(self, trial: int) -> None:
+        """Takes a trial out that failed or will be trained anew."""
+        for results in self._results.values():
+            results.pop(trial, None)
+
+    def take_in(self, curves: Iterable[tuple[int, float, Sequence[Mapping[str, Any]]]]) -> None:
+        """Rebuilds the rungs from (trial, FLOPs, curve) of a study."""
+        for trial, flops, curve in curves:
+            for point in curve:
+                self.report(trial, flops=flops, epoch=point["epoch"], accuracy=point["accuracy"])

@@ -1,0 +1,54 @@
+"""`FrontierHalving`: early stopping on accuracy and FLOPs, as a scheduler of Ray Tune."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+
+from search.halving import HalvingRule
+
+
+class FrontierHalving(FIFOScheduler):
+    """Stops trials that `rule` gives up.
+
+    A trial's config carries `trial` (its number) and `flops`, a result `epoch` and `accuracy`; a
+    result without an epoch decides nothing. Its state is the rule's: after a restart, rebuild that
+    by `HalvingRule.take_in`; what Tune would save or restore is not needed.
+    """
+
+    def __init__(self, rule: HalvingRule) -> None:
+        super().__init__()
+        self.rule = rule
+        self.stopped = 0
+
+    def set_search_properties(self, metric: str | None, mode: str | None, **spec: Any) -> bool:
+        """Whatever Tune is told to optimise: accuracy and FLOPs are what counts here."""
+        return True
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        if result.get("epoch") is None or "accuracy" not in result:
+            return str(TrialScheduler.CONTINUE)
+        goes_on = self.rule.report(
+            trial.config["trial"],
+            flops=trial.config["flops"],
+            epoch=result["epoch"],
+            accuracy=result["accuracy"],
+        )
+        if goes_on:
+            return str(TrialScheduler.CONTINUE)
+        self.stopped += 1
+        return str(TrialScheduler.STOP)
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        """A trial that broke is no one's measure."""
+        self.rule.forget(trial.config["trial"])
+
+    def debug_string(self) -> str:
+        return f"{type(self).__name__}: rungs {list(self.rule.rungs)}, {self.stopped} stopped"
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the study is the state."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: the study is the state."""
