@@ -1,6 +1,6 @@
 """How few trainings find the frontier: samplers and stopping rules on tables of trained networks.
 
-    python benchmarks/search_efficiency.py [--table FILE.json] [--seeds 10] [--part samplers|halving]
+    python benchmarks/search_efficiency.py [--table FILE.json] [--seeds 10] [--part PART]
 
 Prints tables and one line of JSON, and draws `benchmarks/search_efficiency.svg`. An over-budget or
 known proposal costs nothing and is told as such, as in the search itself. Nothing of the sampler

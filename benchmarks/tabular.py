@@ -77,7 +77,9 @@ class TableProblem:
         """The row of these genes, or the one that differs in the fewest if the table has gaps."""
         if wanted in self._rows:
             return self._rows[wanted]
-        differ = [sum(a != b for a, b in zip(wanted, item)) for item in self.table.items]
+        differ = [
+            sum(a != b for a, b in zip(wanted, item, strict=True)) for item in self.table.items
+        ]
         return int(np.argmin(differ))
 
     def encode(self, item: int) -> dict[str, Any]:

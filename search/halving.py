@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
 
@@ -17,11 +17,11 @@ NEIGHBOURHOOD = 1.5  # networks within that factor of FLOPs are compared like wi
 RELIABILITY, TREND_POINTS = 0.6, 8
 
 
-def non_dominated_rank(accuracies: Sequence[float], flops: Sequence[float]) -> NDArray[np.intp]:
+def non_dominated_rank(accuracies: ArrayLike, flops: ArrayLike) -> NDArray[np.intp]:
     """The front each point is on: 0 for those that no other beats in one and equals in the other,
     1 for those that only front 0 does so to, and so on. Equal points are on one front."""
     points = np.column_stack([-np.asarray(accuracies, float), np.asarray(flops, float)])
-    no_worse = (points[:, None] <= points[None]).all(axis=2)
+    no_worse = np.all(points[:, None] <= points[None], axis=2)
     beats = no_worse & ~no_worse.T  # [i, j]: i dominates j
     ranks = np.full(len(points), -1)
     for front in range(len(points)):
@@ -32,7 +32,7 @@ def non_dominated_rank(accuracies: Sequence[float], flops: Sequence[float]) -> N
     return ranks
 
 
-def spread_order(accuracies: Sequence[float], flops: Sequence[float]) -> list[int]:
+def spread_order(accuracies: ArrayLike, flops: ArrayLike) -> list[int]:
     """Indices such that every prefix is an epsilon-net: first the two ends in log FLOPs, then each
     time the point farthest from those before it, both axes scaled to [0, 1].
 
@@ -50,28 +50,28 @@ def spread_order(accuracies: Sequence[float], flops: Sequence[float]) -> list[in
     return order
 
 
-def towards_trend(accuracies: Sequence[float], flops: Sequence[float]) -> Sequence[float]:
+def towards_trend(accuracies: ArrayLike, flops: ArrayLike) -> Array:
     """The accuracies drawn towards their least-squares line over log FLOPs, by `RELIABILITY`."""
-    if len(accuracies) < TREND_POINTS:
-        return accuracies
     places, values = np.log(np.asarray(flops, float)), np.asarray(accuracies, float)
+    if len(values) < TREND_POINTS:
+        return values
     off = places - places.mean()
     slope = off @ values / (off @ off) if off @ off > 1e-12 else 0.0
     trend = values.mean() + slope * off
-    return list(trend + RELIABILITY * (values - trend))
+    return np.asarray(trend + RELIABILITY * (values - trend))
 
 
-def priority(accuracies: Sequence[float], flops: Sequence[float]) -> list[int]:
+def priority(accuracies: ArrayLike, flops: ArrayLike) -> list[int]:
     """Indices in the order in which networks deserve to go on: by front, inside one by spread.
 
     A total order, in which each network is cheaper and better than the next, is left as it is.
     """
-    accuracies = towards_trend(accuracies, flops)
-    ranks = non_dominated_rank(accuracies, flops)
+    denoised, flops = towards_trend(accuracies, flops), np.asarray(flops, float)
+    ranks = non_dominated_rank(denoised, flops)
     order: list[int] = []
     for front in range(int(ranks.max(initial=-1)) + 1):
         members = np.flatnonzero(ranks == front)
-        inside = spread_order(np.asarray(accuracies)[members], np.asarray(flops)[members])
+        inside = spread_order(denoised[members], flops[members])
         order += members[inside].tolist()
     return order
 
@@ -139,7 +139,7 @@ class HalvingRule:
         for results in self._results.values():
             results.pop(trial, None)
 
-    def take_in(self, curves: Iterable[tuple[int, float, Sequence[Mapping[str, Any]]]]) -> None:
+    def take_in(self, curves: Iterable[tuple[int, float, list[Mapping[str, Any]]]]) -> None:
         """Rebuilds the rungs from (trial, FLOPs, curve) of a study."""
         for trial, flops, curve in curves:
             for point in curve:
