@@ -16,7 +16,9 @@ from search.problem import Item, Problem
 
 Array = NDArray[np.float64]
 
-BLOCK, BLOCKS = 250, 8  # random items are drawn in blocks; a suggestion sees that many of them
+# Random items are drawn in blocks. A suggestion sees the standing ones, drawn once, and those of
+# the trial and of the one after: the space is seen anew all the time at little cost.
+BLOCK, STANDING, FRESH = 300, 6, 2
 NEIGHBOURS = 240
 ENUMERABLE = 8192  # a space of at most that many items is looked at as a whole
 SEARCHABLE = 200_000  # ... or looked through for what is left, before it counts as exhausted
@@ -56,6 +58,8 @@ class Candidates(Generic[Item]):
         self._low, self._span = features.min(axis=0), np.ptp(features, axis=0)
         self._span[self._span == 0.0] = 1.0
         self._blocks.clear()
+        if not self._is_small:
+            first = [c for index in range(STANDING) for c in self._block(index)]
         costs = [candidate.log_cost for candidate in first]
         self.lowest_cost, self.highest_cost = min(costs), max(costs)
 
@@ -76,10 +80,10 @@ class Candidates(Generic[Item]):
         2,000, a few of which change from trial to trial."""
         if self._is_small:
             return self._block(0)
-        last = max(number, BLOCKS - 1)
-        wanted = range(last - BLOCKS + 1, last + 1)
-        for old in [index for index in self._blocks if index < wanted[0]]:
+        fresh = range(STANDING + number, STANDING + number + FRESH)
+        for old in [index for index in self._blocks if STANDING <= index < fresh[0]]:
             del self._blocks[old]
+        wanted = [*range(STANDING), *fresh]
         found = {c.key: c for index in wanted for c in self._block(index)}
         return list(found.values())
 
@@ -110,7 +114,7 @@ class Candidates(Generic[Item]):
             items: Iterator[Item] = problem.enumerate()
         else:
             rng = np.random.default_rng((self._seed, _LAST_STREAM, len(tried)))
-            items = self._walk(rng, tries=20 * BLOCK * BLOCKS)
+            items = self._walk(rng, tries=40_000)
         for item in items:
             key = problem.key(item)
             if key not in tried and key not in found and problem.fits(item):

@@ -78,6 +78,9 @@ def search(
     gpus_per_trial: Annotated[
         float | None, typer.Option(help="GPUs of one trial; may be a fraction. [1 if there is one]")
     ] = None,
+    silence: Annotated[
+        str, typer.Option(help="Kill a worker that reports nothing for that long.")
+    ] = "30m",
     address: Annotated[
         str | None, typer.Option(help="A running Ray cluster: auto, host:port or ray://...")
     ] = None,
@@ -121,6 +124,7 @@ def search(
         "workers": _parse_workers(workers),
         "cpus_per_trial": cpus_per_trial,
         "gpus_per_trial": gpus_per_trial,
+        "silence": parse_seconds(silence, "--silence"),
         "address": address,
         "storage": storage,
     }

@@ -157,9 +157,13 @@ def _tune(
     from ray import tune
     from ray.tune.schedulers import FIFOScheduler
 
+    from search.halving import HalvingRule
+    from search.scheduler import FrontierHalving
     from search.searcher import Recorder, Stop, StudySearcher
     from search.trainable import ProxyTrainable
 
+    rule = HalvingRule(max_epochs=recipe.epochs)
+    rule.take_in(ledger.curves())
     resources = trial_resources(settings)
     deadline = None if settings.time_limit is None else time.monotonic() + settings.time_limit
     stop = Stop(ledger, deadline)
@@ -167,6 +171,7 @@ def _tune(
         ledger,
         stop,
         weights=folder / "weights",
+        silence=settings.silence,
         on_finished=display.finished,
         on_step=display.update,
     )
@@ -182,7 +187,7 @@ def _tune(
                 ),
                 name="search",
                 search_alg=StudySearcher(ledger, lambda: workers(settings)),
-                scheduler=FIFOScheduler(),
+                scheduler=FrontierHalving(rule) if settings.early_stopping else FIFOScheduler(),
                 num_samples=-1,
                 resources_per_trial=resources,
                 reuse_actors=True,

@@ -257,6 +257,14 @@ class Ledger:
         self.finished.append(record)
         return record
 
+    def curves(self) -> list[tuple[int, int, list[dict[str, Any]]]]:
+        """(trial, FLOPs, curve) of every record: what a restarted early stopping learns from."""
+        return [
+            (r.trial, r.flops, [{"epoch": e.epoch, "accuracy": e.accuracy} for e in r.curve])
+            for r in self.finished
+            if r.state != "failed"
+        ]
+
     def counts(self) -> Counter[str]:
         """How many finished trials there are of each state."""
         return Counter(record.state for record in self.finished)

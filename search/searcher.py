@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import ray
 from ray.tune import Callback, Stopper
 from ray.tune.search import Searcher
 
@@ -81,20 +83,39 @@ class Recorder(Callback):
         stop: Stop,
         *,
         weights: Path,
+        silence: float,
         on_finished: Callable[[TrialRecord], None],
         on_step: Callable[[], None],
     ) -> None:
+        """`silence`: seconds without a report after which a worker is taken to hang."""
         self._ledger, self._stop, self._weights = ledger, stop, weights
+        self._silence = silence
         self._on_finished, self._on_step = on_finished, on_step
         self._last: dict[int, dict[str, Any]] = {}
+        self._heard: dict[int, float] = {}  # running trial -> when it began or last reported
+        self._hung: set[int] = set()
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        self._kill_hung_workers(trials)
         self._on_step()
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._heard[trial.config["trial"]] = time.monotonic()
+
+    def _kill_hung_workers(self, trials: list[Any]) -> None:
+        late = time.monotonic() - self._silence
+        hung = {n for n, heard in self._heard.items() if heard < late and n not in self._hung}
+        for trial in trials if hung else ():
+            number, actor = trial.config["trial"], trial.temporary_state.ray_actor
+            if number in hung and actor is not None:
+                self._hung.add(number)
+                ray.kill(actor)  # Tune then reports an error of the trial
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         number = trial.config["trial"]
+        self._heard[number] = time.monotonic()
         if number not in self._ledger.live:
             return
         # Popped, so that Tune does not keep the weights of every trial.
@@ -106,6 +127,7 @@ class Recorder(Callback):
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         number = trial.config["trial"]
+        self._heard.pop(number, None)
         if number not in self._ledger.live:
             return
         last = self._last.pop(number, {})
@@ -126,16 +148,20 @@ class Recorder(Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         number = trial.config["trial"]
+        self._heard.pop(number, None)
         if number not in self._ledger.live:
             return
         self._last.pop(number, None)
         error = trial.get_error()
-        text = " ".join(str(error).split())
-        if _is_infrastructure(error):
+        if number in self._hung:
+            kind, text = "hang", f"no report for {self._silence:g} s: the worker was killed"
+        elif _is_infrastructure(error):
             self._ledger.release(number)
             return
-        kind = "out_of_memory" if "OutOfMemory" in type(error).__name__ else "crash"
-        self._on_finished(self._ledger.fail(number, kind=kind, error=text[:500]))
+        else:
+            kind = "out_of_memory" if "OutOfMemory" in type(error).__name__ else "crash"
+            text = _first_sentences(error)
+        self._on_finished(self._ledger.fail(number, kind=kind, error=text))
 
     def _keep_weights(self, number: int, weights: Any) -> None:
         if weights is not None:
@@ -150,6 +176,13 @@ class Recorder(Callback):
         for file in self._weights.glob("*.safetensors"):
             if file.stem not in members:
                 file.unlink(missing_ok=True)
+
+
+def _first_sentences(error: BaseException | None) -> str:
+    """What Ray says of a dead worker, without ids, which would make two alike look different."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    told = [line for line in lines if line and not re.match(r"\w+: \S+$|class_name:|\w+_id:", line)]
+    return re.sub(r"\b[0-9a-f]{16,}\b", "...", " ".join(told))[:400]
 
 
 def _is_infrastructure(error: BaseException | None) -> bool:

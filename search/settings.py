@@ -21,7 +21,8 @@ _NUMBER = r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchSettings:
-    """One search. `budget`: multiply-accumulates of one image; `time_limit`: seconds; `None` means
+    """One search. `budget`: multiply-accumulates of one image; `time_limit`: seconds; `silence`:
+    seconds without a report after which a worker is taken to hang and killed; `None` means
     off, or for `workers`, `epochs` and `gpus_per_trial`: chosen from the machine and the data.
 
     Raises ValueError naming the option, its value and the fix.
@@ -45,6 +46,7 @@ class SearchSettings:
     workers: int | None = None
     cpus_per_trial: float = 1.0
     gpus_per_trial: float | None = None
+    silence: float = 1800.0
     address: str | None = None
     storage: str | None = None
 
@@ -57,7 +59,7 @@ class SearchSettings:
                 raise ValueError(f"`{_option(name)}` must be an integer of at least 1: {value!r}.")
         if type(self.seed) is not int or not 0 <= self.seed < 2**32:
             raise ValueError(f"`--seed` must be an integer from 0 to 2**32 - 1: {self.seed!r}.")
-        for name in ("time_limit", "cpus_per_trial", "gpus_per_trial"):
+        for name in ("time_limit", "cpus_per_trial", "gpus_per_trial", "silence"):
             value = getattr(self, name)
             low = 0.0 if name == "gpus_per_trial" else 1e-9
             if value is not None and not (math.isfinite(value) and value >= low):
@@ -109,11 +111,11 @@ def parse_budget(text: str) -> int:
     return round(value)
 
 
-def parse_seconds(text: str) -> float:
+def parse_seconds(text: str, option: str = "--time-limit") -> float:
     """Seconds of `90`, `90s`, `15m`, `2h` or `1d`."""
     match = re.fullmatch(_NUMBER + r"([smhd]?)\s*", text)
     if match is None or not 0 < float(match[1]) < math.inf:
-        raise ValueError(f"`--time-limit` must be a time such as 90s, 15m or 2h, but got {text!r}.")
+        raise ValueError(f"`{option}` must be a time such as 90s, 15m or 2h, but got {text!r}.")
     return float(match[1]) * _SECONDS[match[2]]
 
 
