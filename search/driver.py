@@ -238,8 +238,7 @@ def connected(address: str | None, *, least_cpus: int = 1) -> Iterator[None]:
         os.environ.setdefault(name, value)
     import ray
 
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    _silence_ray()
     address = address or os.environ.get("RAY_ADDRESS")
     if ray.is_initialized():
         yield
@@ -263,6 +262,16 @@ def connected(address: str | None, *, least_cpus: int = 1) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _silence_ray() -> None:
+    """Ray's words about workers go to its log files; ours are in the records."""
+    import ray._private.worker
+
+    for name in ("ray", "ray.tune", "ray.tune.tune"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    # What raylets report of dead workers is printed to stdout, and no setting turns that off.
+    ray._private.worker.print_to_stdstream = lambda *data, **options: None
 
 
 def _knock(address: str) -> None:

@@ -152,15 +152,15 @@ class Recorder(Callback):
         if number not in self._ledger.live:
             return
         self._last.pop(number, None)
-        error = trial.get_error()
+        error = _read_error(trial)
         if number in self._hung:
             kind, text = "hang", f"no report for {self._silence:g} s: the worker was killed"
-        elif _is_infrastructure(error):
-            self._ledger.release(number)
+        elif any(sign in error for sign in ("node was terminated", "node died", "node has died")):
+            self._ledger.release(number)  # a machine was lost, not a training
             return
         else:
-            kind = "out_of_memory" if "OutOfMemory" in type(error).__name__ else "crash"
-            text = _first_sentences(error)
+            kind = "out_of_memory" if "running low on memory" in error else "crash"
+            text = error or "the worker died"
         self._on_finished(self._ledger.fail(number, kind=kind, error=text))
 
     def _keep_weights(self, number: int, weights: Any) -> None:
@@ -178,14 +178,11 @@ class Recorder(Callback):
                 file.unlink(missing_ok=True)
 
 
-def _first_sentences(error: BaseException | None) -> str:
+def _read_error(trial: Any) -> str:
     """What Ray says of a dead worker, without ids, which would make two alike look different."""
-    lines = [line.strip() for line in str(error).splitlines()]
-    told = [line for line in lines if line and not re.match(r"\w+: \S+$|class_name:|\w+_id:", line)]
-    return re.sub(r"\b[0-9a-f]{16,}\b", "...", " ".join(told))[:400]
-
-
-def _is_infrastructure(error: BaseException | None) -> bool:
-    """Whether a machine was lost, not a training."""
-    text = str(error)
-    return any(sign in text for sign in ("node was terminated", "node died", "NodeDied"))
+    try:
+        lines = Path(trial.error_file).read_text(encoding="utf-8").splitlines()[1:]
+    except (OSError, TypeError):
+        return ""
+    told = [line.strip() for line in lines if not re.match(r"\s*[\w ]+: \S+$", line)]
+    return re.sub(r"\b[0-9a-f]{16,}\b", "...", " ".join(filter(None, told)))[:400]

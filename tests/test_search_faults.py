@@ -1,0 +1,94 @@
+"""Real faults in real searches: workers that die, hang, or run out of memory."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from results import load_run
+
+ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for workers in /proc")
+
+
+@pytest.fixture
+def start():
+    """Starts searches of small digit trials, their output in `out`.log, and ends what is left."""
+    drivers = []
+
+    def start_one(out, *words):
+        drivers.append(start_search(out, *words))
+        return drivers[-1]
+
+    yield start_one
+    for driver in drivers:
+        if driver.poll() is None:
+            driver.terminate()
+            driver.wait(timeout=60)
+
+
+def start_search(out, *words):
+    command = [
+        sys.executable, "-m", "search", "search", "--budget", "1M", "--train-samples", "128",
+        "--no-early-stopping", "--no-baselines", "--workers", "2", "--out", out, *words,
+    ]  # fmt: skip
+    log = Path(f"{out}.log").open("w")  # noqa: SIM115
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        list(map(str, command)), cwd=ROOT, stdout=log, stderr=log, env=environment
+    )
+
+
+def parent(pid):
+    with contextlib.suppress(OSError):
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return 0
+
+
+def workers(driver):
+    """Processes of Ray actors below the driver."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
+            continue
+        with contextlib.suppress(OSError):
+            title = (folder / "cmdline").read_bytes()  # Ray renames an actor as it works
+            if not title.startswith((b"ray::ProxyTrainable", b"ray::_Inner")):
+                continue
+            pid = ancestor = int(folder.name)
+            while ancestor > 1 and ancestor != driver.pid:
+                ancestor = parent(ancestor)
+            if ancestor == driver.pid:
+                found.append(pid)
+    return sorted(found)
+
+
+def wait_for_output(out, text, driver, seconds=120):
+    deadline = time.monotonic() + seconds
+    while text not in (said := Path(f"{out}.log").read_text()):
+        assert driver.poll() is None, said
+        assert time.monotonic() < deadline, said
+        time.sleep(0.1)
+
+
+def test_killed_and_hanging_workers_are_records_and_the_search_goes_on(start, tmp_path):
+    out = tmp_path / "run"
+    driver = start(out, "--trials", 10, "--epochs", 12, "--silence", "12s")
+    wait_for_output(out, "[2/10]", driver)
+    first, *_ = workers(driver)
+    os.kill(first, signal.SIGKILL)
+    wait_for_output(out, "failed", driver)
+    stuck = next(pid for pid in workers(driver) if pid != first)
+    os.kill(stuck, signal.SIGSTOP)
+    assert driver.wait(timeout=180) == 0, Path(f"{out}.log").read_text()
+    run = load_run(out)
+    kinds = sorted(r.error_kind for r in run.records if r.state == "failed")
+    assert kinds == ["crash", "hang"]
+    assert len(run.records) == 10
+    assert run.count("complete") == 8
+    assert "no report for 12 s" in (out / "report.html").read_text()
