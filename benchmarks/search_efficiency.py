@@ -38,11 +38,13 @@ from benchmarks.tabular import (  # noqa: E402
     synthetic,
 )
 from search.frontier_sampler import FrontierSampler  # noqa: E402
+from search.halving import priority  # noqa: E402
 
 EVALUATIONS = (10, 20, 30, 50, 75, 100)
 SHARE = 0.95
 REJECTS = 30  # proposals in a row that cost nothing, until one is drawn at random
 PARALLEL = 8
+POOL, CUTS = 81, ((27, 0.03), (9, 0.015))  # networks, then (kept, noise of what is seen)
 SAMPLERS: dict[str, Callable[[Table, int], BaseSampler]] = {
     "random": lambda table, seed: optuna.samplers.RandomSampler(seed=seed),
     "tpe": lambda table, seed: optuna.samplers.TPESampler(seed=seed),
@@ -59,11 +61,17 @@ OURS = "frontier"
 
 
 def search(
-    table: Table, sampler: str, *, seed: int, workers: int, evaluations: int
+    table: Table,
+    sampler: str,
+    *,
+    seed: int,
+    workers: int,
+    evaluations: int,
+    ordered: bool = True,
 ) -> tuple[list[int], float]:
     """The rows in the order in which they were evaluated, and the seconds a suggestion took."""
     rng = np.random.default_rng((seed, 99))
-    problem = TableProblem(table)
+    problem = TableProblem(table, ordered=ordered)
     study = optuna.create_study(
         directions=["maximize", "minimize"], sampler=SAMPLERS[sampler](table, seed)
     )
@@ -114,25 +122,33 @@ def _finish(
     study.tell(trial, (accuracies[row], float(np.log10(table.cost[row]))))
 
 
-def one_search(job: tuple[Table, str, int, int]) -> tuple[list[float], float]:
+def one_search(job: tuple[Table, str, int, int, bool]) -> tuple[list[float], float]:
     """Share of the best hypervolume after each evaluation, and seconds a suggestion."""
-    table, sampler, seed, workers = job
+    table, sampler, seed, workers, ordered = job
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore")
-    rows, seconds = search(table, sampler, seed=seed, workers=workers, evaluations=max(EVALUATIONS))
+    rows, seconds = search(
+        table, sampler, seed=seed, workers=workers, evaluations=max(EVALUATIONS), ordered=ordered
+    )
     best = table.hypervolume(table.fitting)
     return [table.hypervolume(rows[: n + 1]) / best for n in range(len(rows))], seconds
 
 
 def compare(
-    table: Table, samplers: list[str], *, seeds: int, processes: int, workers: tuple[int, ...]
+    table: Table,
+    samplers: list[str],
+    *,
+    seeds: int,
+    processes: int,
+    workers: tuple[int, ...],
+    ordered: bool = True,
 ) -> dict[str, dict[str, Any]]:
     """For each sampler and number of workers: the mean curve, and when it reaches `SHARE`."""
     results = {}
     with ProcessPoolExecutor(processes) as pool:
         for count in workers:
             for name in samplers:
-                jobs = [(table, name, seed, count) for seed in range(seeds)]
+                jobs = [(table, name, seed, count, ordered) for seed in range(seeds)]
                 runs = list(pool.map(one_search, jobs))
                 curves = np.array([curve for curve, _ in runs])
                 label = name if count == 1 else f"{name} x{count}"
@@ -158,6 +174,25 @@ def summarise(curves: Any, seconds: float) -> dict[str, Any]:
         "curve": [round(float(value), 4) for value in mean],
         "sd": [round(float(value), 4) for value in curves.std(axis=0)],
     }
+
+
+def halving_shares(table: Table | None = None, *, repeats: int = 200) -> dict[str, float]:
+    """Mean share of the hypervolume of 81 random networks that the last 9 of a halving keep."""
+    table = table or nas_bench_macro()
+    shares: dict[str, list[float]] = {"frontier": [], "accuracy": [], "random": []}
+    for repeat in range(repeats):
+        start = np.random.default_rng(repeat).choice(table.fitting, POOL, replace=False)
+        for rule, kept_shares in shares.items():
+            rng, rows = np.random.default_rng((repeat, 1)), start
+            for keep, noise in CUTS:
+                seen = table.truth[rows] + rng.normal(0.0, noise, len(rows))
+                if rule == "frontier":
+                    order: Any = priority(seen, table.cost[rows])
+                else:
+                    order = np.argsort(-seen) if rule == "accuracy" else rng.permutation(len(rows))
+                rows = rows[order[:keep]]
+            kept_shares.append(table.hypervolume(rows) / table.hypervolume(start))
+    return {rule: round(float(np.mean(values)), 4) for rule, values in shares.items()}
 
 
 def header() -> str:
@@ -204,6 +239,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--samplers", default=",".join(SAMPLERS))
     parser.add_argument("--workers", default=f"1,{PARALLEL}")
+    parser.add_argument("--categorical", action="store_true", help="tell numbers as categories")
     parser.add_argument("--part", choices=["samplers", "halving", "all"], default="all")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".svg"))
     options = parser.parse_args()
@@ -218,13 +254,19 @@ def main() -> None:
             seeds=options.seeds,
             processes=options.processes,
             workers=tuple(int(count) for count in options.workers.split(",")),
+            ordered=not options.categorical,
         )
+        report["ordered"] = not options.categorical
         draw(results, options.out, f"{table.name}, mean of {options.seeds} seeds")
         report["table"] = table.name
         report["samplers"] = {
             name: {k: v for k, v in result.items() if k not in ("curve", "sd")}
             for name, result in results.items()
         }
+    if options.part in ("halving", "all"):
+        report["halving"] = halving_shares(table)
+        print(f"{POOL} -> {' -> '.join(str(keep) for keep, _ in CUTS)}, hypervolume kept, by rule:")
+        print("  ".join(f"{rule} {share:.3f}" for rule, share in report["halving"].items()))
     print(json.dumps(report))
 
 

@@ -54,15 +54,18 @@ class Table:
 
 
 class TableProblem:
-    """A table as `search.problem.Problem`; an item is a row number."""
+    """A table as `search.problem.Problem`; an item is a row number.
 
-    def __init__(self, table: Table) -> None:
+    Genes of consecutive integers are told to Optuna as integers if `ordered`, else as categories.
+    """
+
+    def __init__(self, table: Table, *, ordered: bool = True) -> None:
         self.table = table
         self.budget = table.budget
         self._rows = {item: row for row, item in enumerate(table.items)}
         self.distributions: dict[str, BaseDistribution] = {
             name: IntDistribution(choices[0], choices[-1])
-            if choices == tuple(range(choices[0], choices[0] + len(choices)))
+            if ordered and choices == tuple(range(choices[0], choices[0] + len(choices)))
             else CategoricalDistribution(choices)
             for name, choices in (
                 (name, choices) for name, choices in table.genes.items() if len(choices) > 1

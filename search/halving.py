@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -20,16 +21,14 @@ RELIABILITY, TREND_POINTS = 0.6, 8
 def non_dominated_rank(accuracies: ArrayLike, flops: ArrayLike) -> NDArray[np.intp]:
     """The front each point is on: 0 for those that no other beats in one and equals in the other,
     1 for those that only front 0 does so to, and so on. Equal points are on one front."""
-    points = np.column_stack([-np.asarray(accuracies, float), np.asarray(flops, float)])
-    no_worse = np.all(points[:, None] <= points[None], axis=2)
-    beats = no_worse & ~no_worse.T  # [i, j]: i dominates j
-    ranks = np.full(len(points), -1)
-    for front in range(len(points)):
-        open_ = ranks < 0
-        if not open_.any():
-            break
-        ranks[open_ & ~beats[open_].any(axis=0)] = front
-    return ranks
+    points = np.column_stack([np.asarray(flops, float), -np.asarray(accuracies, float)])
+    distinct, twin = np.unique(points, axis=0, return_inverse=True)  # cheapest first, then best
+    ranks = np.zeros(len(distinct), int)
+    best: list[float] = []  # the lowest -accuracy of each front so far
+    for i, loss in enumerate(distinct[:, 1].tolist()):
+        ranks[i] = front = bisect_right(best, loss)  # all cheaper ones came before
+        best[front : front + 1] = [loss]
+    return ranks[twin.reshape(-1)]
 
 
 def spread_order(accuracies: ArrayLike, flops: ArrayLike) -> list[int]:
@@ -117,21 +116,23 @@ class HalvingRule:
         results = self._results[rung]
         if len(results) < self.reduction_factor:
             return True
-        numbers = list(results)
-        accuracies, flops = zip(*results.values(), strict=True)
-        place = [numbers[i] for i in priority(accuracies, flops)].index(trial)
-        return place * self.reduction_factor < len(numbers) or self._leads_neighbourhood(
-            results, trial
-        )
+        return self.is_among_first(trial, rung) or self.leads_neighbourhood(trial, rung)
 
-    def _leads_neighbourhood(self, results: Mapping[int, tuple[float, float]], trial: int) -> bool:
-        accuracy, flops = results[trial]
+    def is_among_first(self, trial: int, rung: int) -> bool:
+        """Whether the trial is in the first 1/`reduction_factor` at `rung`, by `priority`."""
+        results = self._results[rung]
+        accuracies, flops = zip(*results.values(), strict=True)
+        place = priority(accuracies, flops).index(list(results).index(trial))
+        return place * self.reduction_factor < len(results)
+
+    def leads_neighbourhood(self, trial: int, rung: int) -> bool:
+        """Whether none of at most its FLOPs, down to 1/`NEIGHBOURHOOD` of them, is better."""
+        accuracy, flops = self._results[rung][trial]
         return not any(
-            other_flops * NEIGHBOURHOOD >= flops
+            flops <= other_flops * NEIGHBOURHOOD
             and other_flops <= flops
-            and other >= accuracy
-            and (other, -other_flops) > (accuracy, -flops)
-            for other, other_flops in results.values()
+            and (other > accuracy or (other == accuracy and other_flops < flops))
+            for other, other_flops in self._results[rung].values()
         )
 
     def forget(self, trial: int) -> None:
@@ -139,7 +140,7 @@ class HalvingRule:
         for results in self._results.values():
             results.pop(trial, None)
 
-    def take_in(self, curves: Iterable[tuple[int, float, list[Mapping[str, Any]]]]) -> None:
+    def take_in(self, curves: Iterable[tuple[int, float, Iterable[Mapping[str, Any]]]]) -> None:
         """Rebuilds the rungs from (trial, FLOPs, curve) of a study."""
         for trial, flops, curve in curves:
             for point in curve:
