@@ -87,6 +87,16 @@ def test_untrained_loss_is_the_logarithm_of_the_classes(
     assert loss == pytest.approx(math.log(10), abs=0.05)
 
 
+def test_positional_embeddings_start_as_large_as_the_recipe_says(digits: Dataset) -> None:
+    changes = {"pools": (Pool(after=0),), "head": "token"}
+    recipe = dataclasses.replace(QUICK, pos_embed_std=0.5)
+    model = proxy_epochs(architecture(**changes), digits, recipe, seed=0, device="cpu").model
+    deviations = {name: float(p.detach().std()) for name, p in model.named_parameters()}
+    assert deviations["pos_embed"] == pytest.approx(0.5, rel=0.2)
+    assert deviations["blocks.0.pool.pos_embed"] == pytest.approx(0.5, rel=0.2)
+    assert deviations["cls_token"] == pytest.approx(0.02, rel=0.5)
+
+
 def test_same_seed_same_numbers_and_another_seed_others(digits: Dataset) -> None:
     changes = {"reattention": (1,)}
     one, two, other = (run(digits, seed=seed, **changes) for seed in (7, 7, 8))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 
+import numpy as np
 import pytest
 
 from trainers import Recipe, load_dataset
@@ -20,6 +22,20 @@ def test_digits_are_trained_for_30_epochs_unless_told() -> None:
     assert Recipe.for_dataset(data).epochs == 30
     assert Recipe.for_dataset(data, epochs=7).epochs == 7
     assert Recipe.for_dataset(data, epochs=7).batch_size == Recipe.for_dataset(data).batch_size
+
+
+@pytest.mark.parametrize(
+    ("images", "batch_size"), [(40, 32), (5_000, 32), (40_000, 256), (1_000_000, 512)]
+)
+def test_batch_of_photographs_grows_with_their_number(images: int, batch_size: int) -> None:
+    digits = load_dataset("digits")
+    photographs = dataclasses.replace(
+        digits,
+        augmentation="crop_flip",
+        train_images=np.zeros((images, 1, 8, 8), np.uint8),
+        train_labels=np.zeros(images, np.int64),
+    )
+    assert Recipe.for_dataset(photographs).batch_size == batch_size
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,12 @@ def test_validation_must_leave_training_images() -> None:
         split_search(LABELS, train_samples=None, val_samples=720, seed=0)
 
 
+def test_every_class_keeps_a_training_image() -> None:
+    labels = np.array([0] * 50 + [1] * 2)
+    train, val = split_search(labels, train_samples=None, val_samples=51, seed=0)
+    assert set(labels[train]) == set(labels[val]) == {0, 1}
+
+
 def test_no_limit_and_a_high_limit_keep_all() -> None:
     rows = np.arange(720)
     assert limit(LABELS, rows, None, "val_samples", seed=0).tolist() == rows.tolist()
