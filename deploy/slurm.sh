@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# SLURM: one search over the nodes of an allocation, Ray started and stopped by `ray symmetric-run`.
+#   sbatch deploy/slurm.sh --budget 1.3G --data FOLDER --trials 200
+# A second `sbatch` of the same lines with `resume RUN` goes on after the time limit.
+#SBATCH --job-name=vit-frontier
+#SBATCH --nodes=4
+#SBATCH --ntasks-per-node=1
+#SBATCH --cpus-per-task=16
+#SBATCH --gpus-per-task=4
+#SBATCH --time=08:00:00
+#SBATCH --signal=B:TERM@120
+set -euo pipefail
+
+nodes=$(scontrol show hostnames "$SLURM_JOB_NODELIST")
+head=$(head -n 1 <<<"$nodes")
+port=${RAY_PORT:-6379}
+
+srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" \
+    ray symmetric-run \
+    --address "$head:$port" \
+    --min-nodes "$SLURM_JOB_NUM_NODES" \
+    --num-cpus "$SLURM_CPUS_PER_TASK" \
+    -- python -m search "$@" --address auto

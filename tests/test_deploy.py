@@ -1,0 +1,62 @@
+"""The files of deploy/ are what their tools read, and call commands that exist."""
+
+import json
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+DEPLOY = Path(__file__).parent.parent / "deploy"
+yaml = pytest.importorskip("yaml")
+
+
+def options_of(text):
+    """The long options of the search command in a text."""
+    words = shlex.split(text.replace("\\\n", " ").replace("#", " "))
+    start = next(i for i, w in enumerate(words) if w in ("search", "vit-frontier"))
+    return {word for word in words[start:] if word.startswith("--")}
+
+
+def known_options():
+    import typer
+
+    from search.cli import app
+
+    return {o for p in typer.main.get_command(app).commands["search"].params for o in p.opts}
+
+
+def test_the_cluster_launcher_file_fits_rays_schema():
+    import ray
+    from jsonschema import validate
+
+    schema = Path(ray.__file__).parent / "autoscaler" / "ray-schema.json"
+    config = yaml.safe_load((DEPLOY / "cluster.yaml").read_text())
+    validate(config, json.loads(schema.read_text()))
+    assert config["head_node_type"] in config["available_node_types"]
+
+
+def test_the_ray_job_has_what_kuberay_requires():
+    job = yaml.safe_load((DEPLOY / "rayjob.yaml").read_text())
+    assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
+    cluster = job["spec"]["rayClusterSpec"]
+    groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
+    for group in groups:
+        assert isinstance(group["rayStartParams"], dict)
+        container = group["template"]["spec"]["containers"][0]
+        assert {"name", "image", "resources"} <= set(container)
+        mounts = {mount["name"] for mount in container["volumeMounts"]}
+        assert mounts <= {volume["name"] for volume in group["template"]["spec"]["volumes"]}
+    assert options_of(job["spec"]["entrypoint"]) <= known_options()
+
+
+def test_the_slurm_script_is_bash_and_calls_ray_symmetric_run():
+    script = DEPLOY / "slurm.sh"
+    assert subprocess.run([shutil.which("bash"), "-n", script], check=False).returncode == 0
+    from ray.scripts.symmetric_run import symmetric_run
+
+    known = {option for parameter in symmetric_run.params for option in parameter.opts}
+    text = script.read_text().rpartition("ray symmetric-run")[2].partition("-- python")[0]
+    used = {word for word in text.split() if word.startswith("--")}
+    assert used - {"--num-cpus"} <= known
