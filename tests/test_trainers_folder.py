@@ -77,6 +77,14 @@ def test_linked_files_and_folders_are_followed(tmp_path: Path) -> None:
     assert read_folder(farm).paths == ("a/1.jpg", "b/1.jpg")
 
 
+def test_folder_linked_twice_counts_once_under_the_first_name(tmp_path: Path) -> None:
+    real = fill(tmp_path / "real", ["1.jpg"])
+    root = fill(tmp_path / "root", ["a/1.jpg", "b/1.jpg"])
+    for name in ("x", "y"):
+        (root / "a" / name).symlink_to(real)
+    assert read_folder(root).paths == ("a/1.jpg", "a/x/1.jpg", "b/1.jpg")
+
+
 def test_link_loops_end_and_bring_no_image_of_another_class(tmp_path: Path) -> None:
     root = fill(tmp_path / "root", ["a/1.jpg", "b/1.jpg"])
     (root / "a" / "up").symlink_to(root)
