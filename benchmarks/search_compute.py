@@ -1,4 +1,4 @@
-"""Hypervolume over spent training compute, on real trainings: digits, several seeds, three searches.
+"""Hypervolume over spent training compute, on real trainings of digits.
 
     python benchmarks/search_compute.py [--trials 24] [--seeds 5] [--keep FOLDER]
 
