@@ -11,7 +11,7 @@ from PIL import Image
 from timm.data import IterableImageDataset
 
 from trainers import DataError, load_dataset
-from trainers.dataset import load_source
+from trainers.loading import load_source
 from trainers.timm_data import TimmImages
 
 

@@ -119,7 +119,8 @@ def open_timm(name: str, *, root: str | os.PathLike[str] | None, downloads: Path
         with contextlib.suppress(Exception):  # this split does not exist there
             test = _create(name, split, options)
             test_labels = _labels(test)
-            if _class_names(test) == class_names and test_labels.min() >= 0:
+            same_classes = _class_names(test) == class_names and test_labels.min() >= 0
+            if same_classes and _files(train).isdisjoint(_files(test)):
                 return _timm_images(name, (train, test), (labels, test_labels), class_names)
     return _timm_images(name, (train,), (labels,), class_names)
 
@@ -207,12 +208,17 @@ def _image(part: Any, row: int) -> Source:
     return image
 
 
+def _files(part: Any) -> set[str]:
+    """The files of a part that lies in single files; a missing split may be the whole folder."""
+    samples = getattr(getattr(part, "reader", part), "samples", ())
+    return {os.fspath(path) for path, *_ in samples}
+
+
 def _fingerprint(part: Any) -> list[Any]:
     """What changes with the pixels: files with size and time, a Hugging Face digest, or a name."""
-    reader = getattr(part, "reader", part)
-    samples = getattr(reader, "samples", None)
-    if samples:
-        stats = ((os.fspath(path), os.stat(path)) for path, *_ in samples)
+    reader, files = getattr(part, "reader", part), sorted(_files(part))
+    if files:
+        stats = ((path, os.stat(path)) for path in files)
         return [[path, status.st_size, status.st_mtime_ns] for path, status in stats]
     digest = getattr(getattr(reader, "dataset", None), "_fingerprint", None)
     return [type(reader).__name__, str(digest or getattr(part, "root", ""))]
