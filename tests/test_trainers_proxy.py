@@ -200,6 +200,13 @@ def test_loss_that_grows_without_bound_keeps_the_epochs_before(digits: Dataset) 
         next(training)
 
 
+def test_validation_loss_that_is_not_finite_is_never_reported(digits: Dataset) -> None:
+    training = proxy_epochs(architecture(), digits, QUICK, seed=0, device="cpu")
+    training._val.pixels[0] = math.nan
+    with pytest.raises(NonFiniteLossError, match="validation loss is nan in epoch 1"):
+        next(training)
+
+
 def test_exception_in_a_report_is_a_failed_trial(digits: Dataset) -> None:
     def report(epoch: dict[str, Any]) -> None:
         raise KeyError("x")

@@ -8,7 +8,7 @@ class DataError(ValueError):
 
 
 class NonFiniteLossError(ArithmeticError):
-    """The training loss became NaN or infinite."""
+    """The loss became NaN or infinite."""
 
 
 def error_kind(error: BaseException) -> str:

@@ -81,7 +81,11 @@ class ProxyTraining(Iterator[EpochReport]):
         self._optimizer = _optimizer(self.model, recipe)
         self._parameters = list(self.model.parameters())
         self._generator = torch.Generator(device).manual_seed(seed)
-        self._amp = recipe.amp == "auto" and device.type == "cuda"
+        self._amp = (
+            recipe.amp == "auto"
+            and device.type == "cuda"
+            and torch.cuda.is_bf16_supported(including_emulation=False)
+        )
 
     @property
     def steps_per_epoch(self) -> int:
@@ -95,10 +99,10 @@ class ProxyTraining(Iterator[EpochReport]):
             train_loss = self._train_epoch()
         images = self.steps_per_epoch * self._batch_size
         train_seconds = time.perf_counter() - started
-        if not math.isfinite(train_loss):
-            raise NonFiniteLossError(f"the training loss is {train_loss} in epoch {self.epoch + 1}")
+        self._check_finite("training", train_loss)
         self._recalibrate()
         val_loss, accuracy = score(self.model, self._val, amp=self._amp)
+        self._check_finite("validation", val_loss)
         self.epoch += 1
         return {
             "epoch": self.epoch,
@@ -108,6 +112,10 @@ class ProxyTraining(Iterator[EpochReport]):
             "seconds": time.perf_counter() - started,
             "images_per_second": images / train_seconds,
         }
+
+    def _check_finite(self, what: str, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise NonFiniteLossError(f"the {what} loss is {loss} in epoch {self.epoch + 1}")
 
     def _batches(self) -> Tensor:
         """Rows of every step of one epoch, (steps, B); the rest below a batch is left out."""
