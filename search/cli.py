@@ -55,6 +55,9 @@ def search(
     data: Annotated[
         str, typer.Option(help="digits, an image folder, or a name timm.data knows.")
     ] = "digits",
+    data_root: Annotated[
+        str | None, typer.Option(help="Where a timm dataset lies or is downloaded to.")
+    ] = None,
     img_size: Annotated[int | None, typer.Option(help="Pixels the images are resized to.")] = None,
     train_samples: Annotated[
         int | None, typer.Option(help="Most images to train on. [all]")
@@ -109,6 +112,7 @@ def search(
     choices: dict[str, Any] = {
         "budget": budget_flops,
         "data": data,
+        "data_root": data_root,
         "out": str(folder),
         "max_params": None if max_params is None else parse_budget(max_params),
         "img_size": img_size,

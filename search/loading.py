@@ -32,6 +32,7 @@ def load_with_progress(choices: Mapping[str, Any], console: Console) -> Dataset:
 
         return load_dataset(
             choices["data"],
+            data_root=choices["data_root"],
             img_size=choices["img_size"],
             train_samples=choices["train_samples"],
             val_samples=choices["val_samples"],

@@ -122,6 +122,8 @@ class Recorder(Callback):
         kept = {key: result.get(key) for key in ("failed", "error", "traceback", "finished")}
         self._last[number] = kept | {WEIGHTS: result.pop(WEIGHTS, None)}
         self._ledger.live[number].worker = f"{result.get('hostname', '')}:{result.get('pid', '')}"
+        if result.get("started_anew"):
+            self._ledger.live[number].curve.clear()
         if result.get("epoch") is not None:
             self._ledger.report(number, {key: result[key] for key in CURVE_KEYS})
 

@@ -31,6 +31,7 @@ class SearchSettings:
     budget: int
     space: SearchSpace
     data: str = "digits"
+    data_root: str | None = None
     out: str = "runs/run"
     max_params: int | None = None
     img_size: int | None = None

@@ -34,7 +34,7 @@ class ProxyTrainable(tune.Trainable):
         return True
 
     def _start(self, config: dict[str, Any]) -> None:
-        self._trial = config
+        self._trial, self._parts = config, 1
         self._training: ProxyTraining | None = None
 
     def step(self) -> dict[str, Any]:
@@ -45,6 +45,9 @@ class ProxyTrainable(tune.Trainable):
             return result | self._train_one_epoch()
         except Exception as error:
             self._training = None
+            if error_kind(error) == "out_of_memory" and self._parts == 1:
+                self._parts = 2
+                return result | {"started_anew": "out of memory, now with half batches"}
             return result | {
                 "failed": error_kind(error),
                 "error": f"{type(error).__name__}: {error}",
@@ -58,7 +61,11 @@ class ProxyTrainable(tune.Trainable):
         if self._training is None:
             architecture = Architecture.from_dict(self._trial["architecture"])
             self._training = proxy_epochs(
-                architecture, self._dataset, self._recipe, seed=self._trial["seed"]
+                architecture,
+                self._dataset,
+                self._recipe,
+                seed=self._trial["seed"],
+                parts=self._parts,
             )
         result = next(self._training)
         if result["epoch"] < self._recipe.epochs:

@@ -92,3 +92,34 @@ def test_killed_and_hanging_workers_are_records_and_the_search_goes_on(start, tm
     assert len(run.records) == 10
     assert run.count("complete") == 8
     assert "no report for 12 s" in (out / "report.html").read_text()
+
+
+LITTLE_MEMORY = """
+import resource
+from search.trainable import ProxyTrainable
+from trainers import Recipe, load_dataset
+data = load_dataset("digits", train_samples=64)
+values = {"img_size": 8, "patch_size": 2, "in_chans": 1, "num_classes": 10, "num_heads": 1}
+def config(trial, dim):
+    return {"trial": trial, "seed": 0, "architecture": {**values, "embed_dim": dim, "depth": 4}}
+worker = ProxyTrainable.__new__(ProxyTrainable)
+worker.setup(config(0, 8), dataset=data, recipe=Recipe(epochs=1))
+print(worker.step()["finished"])
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 2**28, used + 2**28))
+worker.reset_config(config(1, 4096))
+print(worker.step()["started_anew"])
+print(worker.step()["failed"])
+worker.reset_config(config(2, 8))
+print(worker.step()["finished"])
+"""
+
+
+def test_out_of_memory_is_tried_once_more_with_half_batches_and_then_recorded():
+    done = subprocess.run(
+        [sys.executable, "-c", LITTLE_MEMORY], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    said = done.stdout.split("\n")
+    assert said[0] == "True", done.stderr
+    assert "half batches" in said[1]
+    assert said[2:4] == ["out_of_memory", "True"]

@@ -202,7 +202,7 @@ def test_loss_that_grows_without_bound_keeps_the_epochs_before(digits: Dataset) 
 
 def test_validation_loss_that_is_not_finite_is_never_reported(digits: Dataset) -> None:
     training = proxy_epochs(architecture(), digits, QUICK, seed=0, device="cpu")
-    training._val.pixels[0] = math.nan
+    training._val = dataclasses.replace(training._val, pixels=training._val.pixels * math.nan)
     with pytest.raises(NonFiniteLossError, match="validation loss is nan in epoch 1"):
         next(training)
 
@@ -323,3 +323,18 @@ def test_gpu_learns_in_bf16(digits: Dataset) -> None:
     outcome = train_proxy(architecture(reattention=(1,), embed_dim=32), data, recipe, 0)
     assert outcome.accuracy == 1.0
     assert next(outcome.model.parameters()).is_cuda
+
+
+def test_a_batch_in_two_parts_trains_alike(digits: Dataset) -> None:
+    whole = proxy_epochs(architecture(), digits, QUICK, seed=0, device="cpu")
+    halves = proxy_epochs(architecture(), digits, QUICK, seed=0, device="cpu", parts=2)
+    assert next(halves)["train_loss"] == pytest.approx(next(whole)["train_loss"], rel=1e-4)
+
+
+def test_images_stay_on_the_device_from_one_training_to_the_next(digits: Dataset) -> None:
+    first = proxy_epochs(architecture(), digits, QUICK, seed=0, device="cpu")
+    second = proxy_epochs(architecture(), digits, QUICK, seed=1, device="cpu")
+    assert first._train.pixels is second._train.pixels
+    copied = dataclasses.replace(digits, train_images=digits.train_images.copy())
+    third = proxy_epochs(architecture(), copied, QUICK, seed=1, device="cpu")
+    assert first._train.pixels is not third._train.pixels

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import warnings
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,6 +49,23 @@ class DeviceImages:
         if pixels.dtype != torch.uint8:
             return pixels
         return torch.addcmul(-self.mean / self.std, pixels, 1 / (255 * self.std))
+
+
+_kept: dict[tuple[int, int, str], tuple[weakref.ref[Any], DeviceImages]] = {}
+
+
+def kept_images(
+    images: NDArray[np.uint8], *rest: Any, img_size: int, device: torch.device, **shape: Any
+) -> DeviceImages:
+    """`device_images`, kept for the next training in this process as long as `images` lives."""
+    key = (id(images), img_size, str(device))
+    alive, split = _kept.get(key, (None, None))
+    if split is None or alive is None or alive() is not images:
+        for old in [k for k, (reference, _) in _kept.items() if reference() is None]:
+            del _kept[old]
+        split = device_images(images, *rest, img_size=img_size, device=device, **shape)
+        _kept[key] = (weakref.ref(images), split)
+    return split
 
 
 def device_images(

@@ -16,7 +16,7 @@ from timm.layers import DropPath
 from torch import Tensor, nn
 
 from space import Architecture, VisionTransformer, build_model
-from trainers.augment import device_images
+from trainers.augment import kept_images
 from trainers.dataset import Dataset
 from trainers.errors import NonFiniteLossError, error_kind
 from trainers.recipe import Recipe
@@ -59,6 +59,7 @@ class ProxyTraining(Iterator[EpochReport]):
         *,
         seed: int,
         device: torch.device,
+        parts: int = 1,
     ) -> None:
         self.recipe, self.seed, self.device, self.epoch = recipe, seed, device, 0
         with _seeded(seed, device):
@@ -68,7 +69,7 @@ class ProxyTraining(Iterator[EpochReport]):
                     nn.init.trunc_normal_(parameter, std=recipe.pos_embed_std)
         self.model = model.to(device)
         on_device = partial(
-            device_images,
+            kept_images,
             mean=dataset.mean,
             std=dataset.std,
             img_size=architecture.img_size,
@@ -78,6 +79,7 @@ class ProxyTraining(Iterator[EpochReport]):
         self._val = on_device(dataset.val_images, dataset.val_labels)
         self._augment = dataset.augmentation == "crop_flip"
         self._batch_size = min(recipe.batch_size, len(self._train))
+        self._parts = parts
         self._optimizer = _optimizer(self.model, recipe)
         self._parameters = list(self.model.parameters())
         self._generator = torch.Generator(device).manual_seed(seed)
@@ -136,6 +138,17 @@ class ProxyTraining(Iterator[EpochReport]):
         return losses.item() / self.steps_per_epoch
 
     def _train_step(self, rows: Tensor) -> Tensor:
+        loss = torch.zeros((), device=self.device)
+        for part in torch.tensor_split(rows, self._parts):
+            loss += self._backward(part, share=len(part) / len(rows))
+        if self.recipe.clip_grad is not None:
+            nn.utils.clip_grad_norm_(self._parameters, self.recipe.clip_grad, foreach=True)
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        return loss
+
+    def _backward(self, rows: Tensor, *, share: float) -> Tensor:
+        """Adds the gradients of `rows`, `share` of a batch; their part of its loss."""
         if self._augment:
             images = self._train.augmented_batch(rows, self._generator)
         else:
@@ -144,11 +157,9 @@ class ProxyTraining(Iterator[EpochReport]):
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._amp):
             logits = self.model(images)
         loss = F.cross_entropy(logits.float(), labels, label_smoothing=self.recipe.label_smoothing)
+        if share < 1.0:
+            loss = loss * share
         torch.autograd.backward(loss)
-        if self.recipe.clip_grad is not None:
-            nn.utils.clip_grad_norm_(self._parameters, self.recipe.clip_grad, foreach=True)
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
         return loss.detach()
 
     @torch.no_grad()
@@ -182,11 +193,13 @@ def proxy_epochs(
     *,
     seed: int,
     device: str | torch.device | None = None,
+    parts: int = 1,
 ) -> ProxyTraining:
     """The training as an iterator of one plain dict per epoch; its `model` holds the weights.
 
-    `device`: by default the GPU if there is one. Raises ValueError if the architecture does not
-    take the dataset's channels and classes.
+    `device`: by default the GPU if there is one. `parts`: in how many pieces a batch goes through
+    the network, gradients added up, which takes less memory. Raises ValueError if the
+    architecture does not take the dataset's channels and classes.
     """
     theirs = (dataset.in_chans, dataset.num_classes)
     if (architecture.in_chans, architecture.num_classes) != theirs:
@@ -197,7 +210,9 @@ def proxy_epochs(
         )
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    return ProxyTraining(architecture, dataset, recipe, seed=seed, device=torch.device(device))
+    return ProxyTraining(
+        architecture, dataset, recipe, seed=seed, device=torch.device(device), parts=parts
+    )
 
 
 def train_proxy(
