@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
 
-NEIGHBOURHOOD = 1.5  # networks within that factor of FLOPs are compared like with like
+NEIGHBOURHOOD = 2.0  # networks within that factor of FLOPs are compared like with like
 # An accuracy is taken for that much its own and for the rest what its FLOPs would let expect: the
 # best of many noisy ones are mostly lucky. Not with fewer points than a trend needs.
 RELIABILITY, TREND_POINTS = 0.6, 8
@@ -81,19 +81,29 @@ class HalvingRule:
     When a trial reaches a rung, it is compared with all that reached the rung before. It goes on if
     it is among the first 1/`reduction_factor` of them by `priority`, or if no trial of about its
     FLOPs (within `NEIGHBOURHOOD`) dominates it: large networks learn more slowly, and against small
-    ones at equal epochs all would be stopped. With fewer than `reduction_factor` results at a rung
-    nothing is stopped; a NaN is at once.
+    ones at equal epochs all would be stopped. As an early accuracy is noisy, a dominating trial
+    must have an error less than (1 - `tolerance`) times as large. With fewer than
+    `reduction_factor` results at a rung nothing is stopped; a NaN is at once.
+
+    By default the rungs are at 1/9 and 1/3 of the epochs.
     """
 
     def __init__(
-        self, *, max_epochs: int, first_rung: int | None = None, reduction_factor: int = 3
+        self,
+        *,
+        max_epochs: int,
+        first_rung: int | None = None,
+        reduction_factor: int = 3,
+        tolerance: float = 0.3,
     ) -> None:
         if reduction_factor < 2:
             raise ValueError(f"`reduction_factor >= 2` must hold, but got {reduction_factor}.")
         if max_epochs < 1:
             raise ValueError(f"`max_epochs >= 1` must hold, but got {max_epochs}.")
+        if not 0.0 <= tolerance < 1.0:
+            raise ValueError(f"`0 <= tolerance < 1` must hold, but got {tolerance}.")
         first = first_rung or max(1, math.ceil(max_epochs / reduction_factor**2))
-        self.reduction_factor = reduction_factor
+        self.reduction_factor, self._tolerance = reduction_factor, tolerance
         rungs = []
         while first < max_epochs:
             rungs.append(first)
@@ -126,12 +136,13 @@ class HalvingRule:
         return place * self.reduction_factor < len(results)
 
     def leads_neighbourhood(self, trial: int, rung: int) -> bool:
-        """Whether none of at most its FLOPs, down to 1/`NEIGHBOURHOOD` of them, is better."""
+        """Whether none of at most its FLOPs, down to 1/`NEIGHBOURHOOD` of them, is clearly better."""
         accuracy, flops = self._results[rung][trial]
+        bar = 1.0 - (1.0 - accuracy) * (1.0 - self._tolerance)
         return not any(
             flops <= other_flops * NEIGHBOURHOOD
             and other_flops <= flops
-            and (other > accuracy or (other == accuracy and other_flops < flops))
+            and (other > bar or (other == accuracy == bar and other_flops < flops))
             for other, other_flops in self._results[rung].values()
         )
 

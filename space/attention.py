@@ -100,7 +100,7 @@ class ReAttention(nn.Module):
         # momentum None is a cumulative average, as in torch.nn.BatchNorm2d
         rate = norm.momentum if norm.momentum is not None else 1.0 / norm.num_batches_tracked
         unbiased = variance * (count / max(count - 1, 1))
-        # Not `running += rate * (new - running)`: variances near 1e-7 would be rounded off beside 1.
+        # Not `running += rate * (new - running)`: that rounds variances near 1e-7 off beside 1.
         norm.running_mean.mul_(1.0 - rate).add_(rate * mean)
         norm.running_var.mul_(1.0 - rate).add_(rate * unbiased)
 

@@ -52,7 +52,7 @@ def test_on_a_total_order_decisions_are_the_true_top_share(eta, count, widest):
         rng = np.random.default_rng(seed)
         accuracies = np.sort(rng.random(count))[::-1]  # the cheapest is the best, and so on
         flops = np.sort(rng.uniform(1.0, widest, count) * 1e6)
-        rule = HalvingRule(max_epochs=9, first_rung=1, reduction_factor=eta)
+        rule = HalvingRule(max_epochs=9, first_rung=1, reduction_factor=eta, tolerance=0)
         for i in rng.permutation(count).tolist():
             rule.report(i, flops=flops[i], epoch=1, accuracy=accuracies[i])
         first = [i for i in range(count) if rule.is_among_first(i, 1)]
@@ -63,7 +63,7 @@ def test_on_a_total_order_decisions_are_the_true_top_share(eta, count, widest):
 
 def test_on_equal_flops_decisions_are_the_true_top_share_by_accuracy():
     accuracies = np.random.default_rng(0).permutation(30) / 30
-    rule = HalvingRule(max_epochs=9, first_rung=1)
+    rule = HalvingRule(max_epochs=9, first_rung=1, tolerance=0)
     for i, accuracy in enumerate(accuracies):
         rule.report(i, flops=1e6, epoch=1, accuracy=accuracy)
     kept = {i for i in range(30) if rule.is_kept(i, 1)}
@@ -99,6 +99,16 @@ def test_slow_large_network_that_leads_its_neighbourhood_goes_on():
     assert rule.report(90, flops=1e7, epoch=1, accuracy=0.3)
     assert rule.report(91, flops=1.2e7, epoch=1, accuracy=0.35)
     assert not rule.report(92, flops=1.3e7, epoch=1, accuracy=0.2)
+
+
+def test_tolerance_spares_what_is_worse_by_less_than_noise():
+    errors = {i: 0.10 for i in range(9)} | {10: 0.11, 11: 0.20}
+    for tolerance, spared in ((0.0, False), (0.3, True)):
+        rule = HalvingRule(max_epochs=9, first_rung=1, tolerance=tolerance)
+        for i, error in errors.items():
+            rule.report(i, flops=1e6, epoch=1, accuracy=1 - error)
+        assert rule.leads_neighbourhood(10, 1) is spared
+        assert not rule.leads_neighbourhood(11, 1)
 
 
 def test_between_rungs_and_at_the_end_nothing_is_stopped():
@@ -140,7 +150,14 @@ def test_forgotten_trial_measures_no_one():
     assert rule.is_kept(9, 1)
 
 
-@pytest.mark.parametrize("wrong", [{"max_epochs": 0}, {"max_epochs": 5, "reduction_factor": 1}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"max_epochs": 0},
+        {"max_epochs": 5, "reduction_factor": 1},
+        {"max_epochs": 5, "tolerance": 1.0},
+    ],
+)
 def test_impossible_settings_raise(wrong):
     with pytest.raises(ValueError, match="must hold"):
         HalvingRule(**wrong)
