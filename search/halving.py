@@ -136,7 +136,7 @@ class HalvingRule:
         return place * self.reduction_factor < len(results)
 
     def leads_neighbourhood(self, trial: int, rung: int) -> bool:
-        """Whether none of at most its FLOPs, down to 1/`NEIGHBOURHOOD` of them, is clearly better."""
+        """Whether none of 1/`NEIGHBOURHOOD` of its FLOPs up to all of them is clearly better."""
         accuracy, flops = self._results[rung][trial]
         bar = 1.0 - (1.0 - accuracy) * (1.0 - self._tolerance)
         return not any(

@@ -96,6 +96,22 @@ def test_running_trials_are_not_asked_again_and_spread_the_next_picks(digits):
     assert len(costs) >= 8
 
 
+def test_surrogate_believes_what_is_running(digits, monkeypatch):
+    study = new_study(FrontierSampler(digits, seed=3))
+    run(study, digits, 12)
+    believed = []
+    believe = module.Surrogate.believe
+
+    def count(surrogate, features):
+        believed.append(len(features))
+        believe(surrogate, features)
+
+    monkeypatch.setattr(module.Surrogate, "believe", count)
+    for _ in range(3):
+        ask(study, digits)
+    assert believed == [1, 2]
+
+
 def test_sixty_four_workers_may_ask_before_anything_is_known(digits):
     study = new_study(FrontierSampler(digits, seed=3))
     items = [ask(study, digits)[1] for _ in range(64)]

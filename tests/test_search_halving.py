@@ -93,7 +93,7 @@ def test_nan_is_stopped_at_once_and_measures_no_one(accuracy):
 
 
 def test_slow_large_network_that_leads_its_neighbourhood_goes_on():
-    rule = HalvingRule(max_epochs=9, first_rung=1)
+    rule = HalvingRule(max_epochs=9, first_rung=1, tolerance=0)
     for i in range(20):
         rule.report(i, flops=1e5 * (1 + i / 20), epoch=1, accuracy=0.5 + i / 100)
     assert rule.report(90, flops=1e7, epoch=1, accuracy=0.3)
@@ -102,7 +102,7 @@ def test_slow_large_network_that_leads_its_neighbourhood_goes_on():
 
 
 def test_tolerance_spares_what_is_worse_by_less_than_noise():
-    errors = {i: 0.10 for i in range(9)} | {10: 0.11, 11: 0.20}
+    errors = dict.fromkeys(range(9), 0.1) | {10: 0.11, 11: 0.20}
     for tolerance, spared in ((0.0, False), (0.3, True)):
         rule = HalvingRule(max_epochs=9, first_rung=1, tolerance=tolerance)
         for i, error in errors.items():

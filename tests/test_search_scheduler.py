@@ -31,7 +31,7 @@ def local_ray(monkeypatch):
 
 
 def test_tune_stops_what_the_rule_gives_up_and_keeps_what_leads(local_ray, tmp_path):
-    scheduler = FrontierHalving(HalvingRule(max_epochs=9))
+    scheduler = FrontierHalving(HalvingRule(max_epochs=9, tolerance=0))
     analysis = tune.run(
         make_training(CEILINGS, BROKEN),
         config={
