@@ -13,9 +13,6 @@ from numpy.typing import ArrayLike, NDArray
 Array = NDArray[np.float64]
 
 NEIGHBOURHOOD = 2.0  # networks within that factor of FLOPs are compared like with like
-# An accuracy is taken for that much its own and for the rest what its FLOPs would let expect: the
-# best of many noisy ones are mostly lucky. Not with fewer points than a trend needs.
-RELIABILITY, TREND_POINTS = 0.6, 8
 
 
 def non_dominated_rank(accuracies: ArrayLike, flops: ArrayLike) -> NDArray[np.intp]:
@@ -32,15 +29,15 @@ def non_dominated_rank(accuracies: ArrayLike, flops: ArrayLike) -> NDArray[np.in
 
 
 def spread_order(accuracies: ArrayLike, flops: ArrayLike) -> list[int]:
-    """Indices such that every prefix is an epsilon-net: first the two ends in log FLOPs, then each
-    time the point farthest from those before it, both axes scaled to [0, 1].
+    """Indices such that every prefix is an epsilon-net: first the point nearest the middle, then
+    each time the one farthest from those before it; log FLOPs and accuracy scaled to [0, 1].
 
     Accuracy has no say in it beyond its place, so that no end of a front is preferred.
     """
     axes = np.column_stack([np.log(np.asarray(flops, float)), np.asarray(accuracies, float)])
     span = np.ptp(axes, axis=0)
     axes = (axes - axes.min(axis=0)) / np.where(span > 0.0, span, 1.0)
-    order = [int(np.lexsort((axes[:, 1], axes[:, 0]))[-1])]
+    order = [int(np.linalg.norm(axes - axes.mean(axis=0), axis=1).argmin())]
     distance = np.full(len(axes), np.inf)
     while len(order) < len(axes):
         distance = np.minimum(distance, np.linalg.norm(axes - axes[order[-1]], axis=1))
@@ -49,28 +46,14 @@ def spread_order(accuracies: ArrayLike, flops: ArrayLike) -> list[int]:
     return order
 
 
-def towards_trend(accuracies: ArrayLike, flops: ArrayLike) -> Array:
-    """The accuracies drawn towards their least-squares line over log FLOPs, by `RELIABILITY`."""
-    places, values = np.log(np.asarray(flops, float)), np.asarray(accuracies, float)
-    if len(values) < TREND_POINTS:
-        return values
-    off = places - places.mean()
-    slope = off @ values / (off @ off) if off @ off > 1e-12 else 0.0
-    trend = values.mean() + slope * off
-    return np.asarray(trend + RELIABILITY * (values - trend))
-
-
 def priority(accuracies: ArrayLike, flops: ArrayLike) -> list[int]:
-    """Indices in the order in which networks deserve to go on: by front, inside one by spread.
-
-    A total order, in which each network is cheaper and better than the next, is left as it is.
-    """
-    denoised, flops = towards_trend(accuracies, flops), np.asarray(flops, float)
-    ranks = non_dominated_rank(denoised, flops)
+    """Indices in the order in which networks deserve to go on: by front, inside one by spread."""
+    accuracies, flops = np.asarray(accuracies, float), np.asarray(flops, float)
+    ranks = non_dominated_rank(accuracies, flops)
     order: list[int] = []
     for front in range(int(ranks.max(initial=-1)) + 1):
         members = np.flatnonzero(ranks == front)
-        inside = spread_order(denoised[members], flops[members])
+        inside = spread_order(accuracies[members], flops[members])
         order += members[inside].tolist()
     return order
 

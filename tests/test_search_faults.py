@@ -68,6 +68,15 @@ def workers(driver):
     return sorted(found)
 
 
+def worker_other_than(pids, driver, seconds=60):
+    """A living worker; a new one takes seconds to start."""
+    deadline = time.monotonic() + seconds
+    while not (found := [pid for pid in workers(driver) if pid not in pids]):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return found[0]
+
+
 def wait_for_output(out, text, driver, seconds=120):
     deadline = time.monotonic() + seconds
     while text not in (said := Path(f"{out}.log").read_text()):
@@ -80,10 +89,10 @@ def test_killed_and_hanging_workers_are_records_and_the_search_goes_on(start, tm
     out = tmp_path / "run"
     driver = start(out, "--trials", 10, "--epochs", 12, "--silence", "12s")
     wait_for_output(out, "[2/10]", driver)
-    first, *_ = workers(driver)
+    first = worker_other_than([], driver)
     os.kill(first, signal.SIGKILL)
     wait_for_output(out, "failed", driver)
-    stuck = next(pid for pid in workers(driver) if pid != first)
+    stuck = worker_other_than([first], driver)
     os.kill(stuck, signal.SIGSTOP)
     assert driver.wait(timeout=180) == 0, Path(f"{out}.log").read_text()
     run = load_run(out)

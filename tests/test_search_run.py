@@ -103,7 +103,7 @@ def test_status_and_report_read_the_run_folder(finished):
 def test_the_same_seed_and_one_worker_give_the_same_records(tmp_path):
     def records(name):
         out = tmp_path / name
-        done = call("search", *small_search(out, "--trials", 4, "--workers", 1))
+        done = call("search", *small_search(out, "--trials", 3, "--workers", 1))
         assert done.returncode == 0, done.stderr
         return [
             (r.trial, r.seed, r.architecture, [(e.train_loss, e.accuracy) for e in r.curve])
@@ -113,7 +113,10 @@ def test_the_same_seed_and_one_worker_give_the_same_records(tmp_path):
     assert records("a") == records("b")
 
 
-@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "kind",
+    [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGKILL],
+)
 def test_a_search_that_is_ended_keeps_what_finished_and_goes_on(kind, tmp_path):
     out = tmp_path / "run"
     words = small_search(out, "--trials", 6, "--workers", 2, "--epochs", 6)
@@ -154,7 +157,7 @@ BAD_INPUT = [
     (["--budget", "1000"], "smallest architecture of the space 'digits' costs, 33952 FLOPs"),
     (["--budget", "2M", "--space", "digts"], "did you mean 'digits'"),
     (["--budget", "2M", "--data", "/no/such/folder"], "/no/such/folder"),
-    (["--budget", "2M", "--img-size", "9"], "divisible"),
+    (["--budget", "2M", "--img-size", "9", "--space", "cifar"], "divisible"),
     (["--budget", "2M", "--trials", "0"], "--trials"),
     (["--budget", "2M", "--workers", "many"], "--workers"),
     (["--budget", "2M", "--sampler", "grid"], "--sampler"),
