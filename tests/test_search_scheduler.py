@@ -7,7 +7,7 @@ from ray import tune
 from search.halving import HalvingRule
 from search.scheduler import FrontierHalving
 
-CEILINGS = (0.9, 0.6, 0.5, 0.95, 0.3, 0.35, 0.9)
+CEILINGS = (0.9, 0.6, 0.5, 0.95, 0.3, 0.35, 0.99)
 BROKEN = 6
 
 
