@@ -18,7 +18,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator
-from importlib import metadata
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +49,8 @@ RAY_ENVIRONMENT = {
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
     "TUNE_FORCE_TRIAL_CLEANUP_S": "10",
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    # Actors start side by side, not one after another: the searcher limits how many there are.
+    "TUNE_MAX_PENDING_TRIALS_PG": "1000",
     "TUNE_WARN_THRESHOLD_S": "60",
 }
 KNOCK_SECONDS = 10.0
@@ -134,10 +136,10 @@ def run_search(
             wanted = math.ceil((settings.workers or 0) * settings.cpus_per_trial)
             with connected(settings.address, least_cpus=wanted):
                 display.note("")
-                interrupted = _tune(folder, settings, ledger, dataset, recipe, display)
+                interrupted, reader = _tune(folder, settings, ledger, dataset, recipe, display)
                 if not interrupted:
                     display.note("Reading the test split for the frontier ...")
-                    _measure_test_accuracy(folder, settings, ledger, dataset)
+                    _measure_test_accuracy(folder, settings, ledger, dataset, reader)
                 display.note("")
         study.set_user_attr("stop_reason", ledger.stop_reason)
         study.set_user_attr("finished", not interrupted)
@@ -153,7 +155,8 @@ def _tune(
     dataset: Dataset,
     recipe: Recipe,
     display: Display,
-) -> bool:
+) -> tuple[bool, Any]:
+    """Trains; whether it was interrupted, and the reader of the test split if it was started."""
     from ray import tune
     from ray.tune.schedulers import FIFOScheduler
 
@@ -165,6 +168,14 @@ def _tune(
     rule = HalvingRule(max_epochs=recipe.epochs)
     rule.take_in(ledger.curves())
     resources = trial_resources(settings)
+    reader: Any = None
+
+    def step() -> None:
+        nonlocal reader
+        display.update()
+        if reader is None and not ledger.remaining and len(ledger.live) < workers(settings):
+            reader = _start_reader(settings)
+
     deadline = None if settings.time_limit is None else time.monotonic() + settings.time_limit
     stop = Stop(ledger, deadline)
     recorder = Recorder(
@@ -173,7 +184,7 @@ def _tune(
         weights=folder / "weights",
         silence=settings.silence,
         on_finished=display.finished,
-        on_step=display.update,
+        on_step=step,
     )
     scratch = tempfile.mkdtemp(prefix="vit-frontier-")
     try:
@@ -202,7 +213,7 @@ def _tune(
         for number in list(ledger.live):
             ledger.release(number)
         shutil.rmtree(scratch, ignore_errors=True)
-    return stop.interrupted
+    return stop.interrupted, reader
 
 
 def trial_resources(settings: SearchSettings) -> dict[str, float]:
@@ -333,8 +344,18 @@ def _only_driver(folder: Path) -> Iterator[None]:
         yield
 
 
+def _start_reader(settings: SearchSettings) -> Any:
+    import ray
+
+    from search.trainable import TestSplitReader
+
+    # No CPUs are asked for: it starts while the last trials still hold theirs.
+    gpus = trial_resources(settings)["gpu"]
+    return ray.remote(TestSplitReader).options(num_cpus=0, num_gpus=gpus).remote()
+
+
 def _measure_test_accuracy(
-    folder: Path, settings: SearchSettings, ledger: Ledger, dataset: Dataset
+    folder: Path, settings: SearchSettings, ledger: Ledger, dataset: Dataset, reader: Any
 ) -> None:
     """Reads the test split once for every frontier member that has weights and no test accuracy."""
     import ray
@@ -347,13 +368,10 @@ def _measure_test_accuracy(
             members.append((record.trial, record.architecture.to_dict(), file.read_bytes()))
     if not members or not len(dataset.test_labels):
         return
-    from search.trainable import accuracies_on_test_split
-
-    resources = trial_resources(settings)
-    task = ray.remote(num_cpus=resources["cpu"], num_gpus=resources["gpu"])(
-        accuracies_on_test_split
-    )
-    for number, accuracy in ray.get(task.remote(members, ray.put(dataset))).items():
+    reader = reader or _start_reader(settings)
+    answer = reader.accuracies.remote(members, ray.put(dataset))
+    import_module("results.report")  # takes a second, in which the worker starts
+    for number, accuracy in ray.get(answer).items():
         ledger.study.set_user_attr(f"test_accuracy:{number}", accuracy)
 
 

@@ -85,27 +85,31 @@ def pack_weights(state_dict: dict[str, Any]) -> np.ndarray[Any, np.dtype[np.uint
     return np.frombuffer(save(tensors), dtype=np.uint8)
 
 
-def accuracies_on_test_split(
-    members: list[tuple[int, dict[str, Any], bytes]], dataset: Any
-) -> dict[int, float]:
-    """Accuracy on the test split of (trial, architecture, safetensors bytes), by trial."""
-    import torch
-    from safetensors.torch import load
+class TestSplitReader:
+    """An actor that reads the test split; started early, so that its imports delay nobody."""
 
-    from space import build_model
-    from trainers import evaluate
+    def __init__(self) -> None:
+        import torch
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    accuracies = {}
-    for number, architecture, weights in members:
-        model = build_model(Architecture.from_dict(architecture))
-        model.load_state_dict(load(weights))
-        accuracies[number] = evaluate(
-            model.to(device),
-            dataset.test_images,
-            dataset.test_labels,
-            mean=dataset.mean,
-            std=dataset.std,
-            img_size=model.architecture.img_size,
-        )[1]
-    return accuracies
+        import space.model  # noqa: F401
+
+        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+
+    def accuracies(
+        self, members: list[tuple[int, dict[str, Any], bytes]], dataset: Any
+    ) -> dict[int, float]:
+        """Accuracy of (trial, architecture, safetensors bytes), by trial."""
+        from safetensors.torch import load
+
+        from space import build_model
+        from trainers import evaluate
+
+        found = {}
+        for number, architecture, weights in members:
+            model = build_model(Architecture.from_dict(architecture)).to(self._device)
+            model.load_state_dict(load(weights))
+            shape = {"mean": dataset.mean, "std": dataset.std}
+            size = model.architecture.img_size
+            images, labels = dataset.test_images, dataset.test_labels
+            found[number] = evaluate(model, images, labels, img_size=size, **shape)[1]
+        return found
