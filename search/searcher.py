@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Callable
@@ -16,7 +17,8 @@ from results import TrialRecord
 from search.ledger import Ledger
 from search.trainable import WEIGHTS
 
-# What Tune puts into every result; a record keeps what the trainer reported.
+ROOM_SECONDS = 2.0  # between two looks at how large the cluster is
+# Tune puts more into every result; a record keeps what the trainer reported.
 CURVE_KEYS = ("epoch", "train_loss", "val_loss", "accuracy", "seconds", "images_per_second")
 
 
@@ -27,16 +29,17 @@ class StudySearcher(Searcher):
     def __init__(self, ledger: Ledger, workers: Callable[[], int]) -> None:
         super().__init__(metric="accuracy", mode="max")
         self._ledger, self._workers = ledger, workers
-        self.trial_numbers: dict[str, int] = {}  # Ray's trial id -> trial number
+        self._room, self._asked = 0, -math.inf
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        if len(self._ledger.live) >= self._workers():
+        if time.monotonic() - self._asked > ROOM_SECONDS:
+            self._room, self._asked = self._workers(), time.monotonic()
+        if len(self._ledger.live) >= self._room:
             return None
         live = self._ledger.ask()
         if live is None:
             # Running trials may yet be handed back, if their machine dies.
             return Searcher.FINISHED if not self._ledger.live else None
-        self.trial_numbers[trial_id] = live.trial.number
         return {
             "trial": live.trial.number,
             "architecture": live.architecture.to_dict(),
