@@ -4,6 +4,7 @@ immediate; every mistake of a user ends in one sentence and exit code 2."""
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -34,13 +35,13 @@ RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, ru
 
 def main() -> None:
     """Runs the command line. Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted."""
+    for kind in (signal.SIGINT, signal.SIGTERM):  # typer would end with 1
+        signal.signal(kind, lambda *_: sys.exit(INTERRUPTED))
     try:
         app(prog_name="vit-frontier")
     except ValueError as error:
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
 
 
 @app.command()
@@ -218,8 +219,10 @@ def _introduce(
         highlight=False,
         soft_wrap=True,
     )
-    if dataset.skipped:
-        console.print(f"{len(dataset.skipped)} images could not be read and are left out.")
+    for path, reason in dataset.skipped[:10]:
+        console.print(f"Left out: {path}: {reason}", markup=False, soft_wrap=True)
+    if len(dataset.skipped) > 10:
+        console.print(f"... and {len(dataset.skipped) - 10} more images that cannot be read.")
 
 
 def _conclude(run: Run, console: Console, *, interrupted: bool, as_json: bool) -> None:

@@ -18,6 +18,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module, metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -131,7 +132,8 @@ def run_search(
             most = settings.trials // BASELINE_SHARE
             for label, network in baselines(settings.space, settings.budget, most=most).items():
                 ledger.enqueue(network, label)
-        with Display(ledger, console, quiet=quiet) as display:
+        # The report is written while Ray shuts down.
+        with ThreadPoolExecutor(1) as pool, Display(ledger, console, quiet=quiet) as display:
             display.note("Starting Ray ...")
             wanted = math.ceil((settings.workers or 0) * settings.cpus_per_trial)
             with connected(settings.address, least_cpus=wanted):
@@ -141,10 +143,11 @@ def run_search(
                     display.note("Reading the test split for the frontier ...")
                     _measure_test_accuracy(folder, settings, ledger, dataset, reader)
                 display.note("")
-        study.set_user_attr("stop_reason", ledger.stop_reason)
-        study.set_user_attr("finished", not interrupted)
-        run = load_run(folder)
-        write_results(run)
+                study.set_user_attr("stop_reason", ledger.stop_reason)
+                study.set_user_attr("finished", not interrupted)
+                run = load_run(folder)
+                written = pool.submit(write_results, run)
+        written.result()
         return run, interrupted
 
 
@@ -312,7 +315,7 @@ def _signals(stop: Any) -> Iterator[None]:
 
     def ask_to_stop(number: int, frame: Any) -> None:
         if stop.interrupted and number == signal.SIGINT:
-            raise KeyboardInterrupt
+            sys.exit(130)
         stop.interrupted = True
 
     kinds = (signal.SIGINT, signal.SIGTERM)

@@ -46,15 +46,18 @@ _FREE = frozenset(
 def measure_flops(model: nn.Module, input_size: int | tuple[int, ...]) -> int:
     """Multiply-accumulates of one forward pass of `model` on one image, traced by fvcore.
 
-    `input_size`: image size in pixels (channels are the model's, else 3), or (C, H, W). Traced in
-    eval mode; the model's modes are put back. Costs 0.2 to 2 s. Raises ValueError on an
-    operator that no handle counts and that is not known to be free of multiply-accumulates.
+    `input_size`: image size in pixels or (H, W) (channels are the model's, else 3), or
+    (C, H, W). Traced in eval mode; the model's modes are put back. Costs 0.2 to 2 s. Raises
+    ValueError on an operator that no handle counts and that is not known to be free of
+    multiply-accumulates.
     """
     parameter = next(model.parameters(), torch.empty(0))
     if isinstance(input_size, int):
         size: tuple[int, ...] = (_in_chans(model), input_size, input_size)
+    elif len(input_size) == 2:
+        size = (_in_chans(model), *input_size)
     else:
-        size = input_size[1:] if len(input_size) == 4 else tuple(input_size)
+        size = tuple(input_size[-3:])
     image = torch.zeros(1, *size, device=parameter.device, dtype=parameter.dtype)
     modes = {module: module.training for module in model.modules()}
     model.eval()

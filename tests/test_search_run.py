@@ -42,7 +42,7 @@ def small_search(out, *words):
 def finished(tmp_path_factory):
     """One small search, finished: its folder and what the command printed."""
     out = tmp_path_factory.mktemp("runs") / "small"
-    return out, call("search", *small_search(out, "--trials", 8, "--workers", 2))
+    return out, call("search", *small_search(out, "--trials", 6, "--workers", 1))
 
 
 def test_a_search_leaves_every_file_of_a_run(finished):
@@ -50,14 +50,14 @@ def test_a_search_leaves_every_file_of_a_run(finished):
     assert done.returncode == 0, done.stderr
     assert all((out / name).stat().st_size > 0 for name in FILES.split())
     assert "Traceback" not in done.stdout + done.stderr
-    assert "[8/8]" in done.stdout
+    assert "[6/6]" in done.stdout
 
 
 def test_the_frontier_is_that_of_the_complete_records_within_the_budget(finished):
     out, _ = finished
     run = load_run(out)
     assert run.finished
-    assert len(run.records) == 8
+    assert len(run.records) == 6
     assert {record.state for record in run.records} <= {"complete", "stopped"}
     assert all(record.flops == count_flops(record.architecture) for record in run.records)
     assert all(record.flops <= 1_000_000 for record in run.records)
@@ -86,31 +86,30 @@ def test_weights_of_frontier_members_give_their_accuracy(finished):
         assert accuracy == pytest.approx(record.accuracy, abs=1e-6)
 
 
-def test_actors_are_reused_from_trial_to_trial(finished):
+def test_one_actor_trains_one_trial_after_another(finished):
     out, _ = finished
-    workers = {record.worker for record in load_run(out).records}
-    assert 1 <= len(workers) <= 2
+    assert len({record.worker for record in load_run(out).records}) == 1
 
 
 def test_status_and_report_read_the_run_folder(finished):
     out, _ = finished
-    assert "8 complete" in call("status", out).stdout or "stopped" in call("status", out).stdout
+    assert f"{load_run(out).count('complete')} complete" in call("status", out).stdout
     (out / "report.html").unlink()
     assert call("report", out).returncode == 0
     assert (out / "report.html").exists()
 
 
-def test_the_same_seed_and_one_worker_give_the_same_records(tmp_path):
-    def records(name):
-        out = tmp_path / name
-        done = call("search", *small_search(out, "--trials", 3, "--workers", 1))
-        assert done.returncode == 0, done.stderr
+def test_the_same_seed_and_one_worker_give_the_same_records(finished, tmp_path):
+    def records(out):
         return [
             (r.trial, r.seed, r.architecture, [(e.train_loss, e.accuracy) for e in r.curve])
             for r in load_run(out).records
         ]
 
-    assert records("a") == records("b")
+    again = tmp_path / "again"
+    done = call("search", *small_search(again, "--trials", 6, "--workers", 1))
+    assert done.returncode == 0, done.stderr
+    assert records(again) == records(finished[0])
 
 
 @pytest.mark.parametrize(
