@@ -91,9 +91,9 @@ class Display:
             f"{counts['stopped']} stopped early" if counts["stopped"] else "",
             f"{counts['failed']} failed" if counts["failed"] else "",
             f"{len(ledger.live)} running",
+            self._eta(),
             f"{ledger.over_budget} over budget (not trained)",
             f"hypervolume {self.hypervolume():.4f}",
-            self._eta(),
         ]
         return ", ".join(part for part in parts if part)
 
@@ -119,7 +119,10 @@ class Display:
             completed=len(self.ledger.finished),
             total=max(self.ledger.settings.trials, len(self.ledger.finished)),
         )
-        lines: list[Any] = [self._bar, Text(self._counts(), style="dim")]
+        lines: list[Any] = [
+            self._bar,
+            Text(self._counts(), style="dim", no_wrap=True, overflow="ellipsis"),
+        ]
         for live in list(self.ledger.live.values())[:4]:
             last = live.curve[-1] if live.curve else None
             state = (
