@@ -18,7 +18,6 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module, metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -132,8 +131,7 @@ def run_search(
             most = settings.trials // BASELINE_SHARE
             for label, network in baselines(settings.space, settings.budget, most=most).items():
                 ledger.enqueue(network, label)
-        # The report is written while Ray shuts down.
-        with ThreadPoolExecutor(1) as pool, Display(ledger, console, quiet=quiet) as display:
+        with Display(ledger, console, quiet=quiet) as display:
             display.note("Starting Ray ...")
             wanted = math.ceil((settings.workers or 0) * settings.cpus_per_trial)
             with connected(settings.address, least_cpus=wanted):
@@ -143,11 +141,10 @@ def run_search(
                     display.note("Reading the test split for the frontier ...")
                     _measure_test_accuracy(folder, settings, ledger, dataset, reader)
                 display.note("")
-                study.set_user_attr("stop_reason", ledger.stop_reason)
-                study.set_user_attr("finished", not interrupted)
-                run = load_run(folder)
-                written = pool.submit(write_results, run)
-        written.result()
+        study.set_user_attr("stop_reason", ledger.stop_reason)
+        study.set_user_attr("finished", not interrupted)
+        run = load_run(folder)
+        write_results(run)
         return run, interrupted
 
 

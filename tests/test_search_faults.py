@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from results import load_run
+from space import search_space as space
 
 ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for workers in /proc")
@@ -101,6 +103,38 @@ def test_killed_and_hanging_workers_are_records_and_the_search_goes_on(start, tm
     assert len(run.records) == 10
     assert run.count("complete") == 8
     assert "no report for 12 s" in (out / "report.html").read_text()
+
+
+@pytest.mark.slow
+def test_thirty_kills_of_the_driver_lose_nothing_and_count_nothing_twice(start, tmp_path):
+    out, draw = tmp_path / "run", random.Random(0)
+    driver = start(out, "--trials", 40, "--epochs", 4)
+    finished = {}
+    for _ in range(30):
+        time.sleep(draw.uniform(2, 14))
+        driver.kill()
+        driver.wait()
+        if (out / "run.json").exists():
+            records = load_run(out).records if (out / "study.db").exists() else ()
+            now = {r.trial: r for r in records if r.state == "complete"}
+            assert finished.items() <= now.items()
+            finished = now
+            driver = resume(out)
+        else:
+            driver = start(out, "--trials", 40, "--epochs", 4)
+    assert driver.wait(timeout=300) == 0, Path(f"{out}.log").read_text()
+    run = load_run(out)
+    assert [r.state for r in run.records] == ["complete"] * 40
+    assert len({space.architecture_key(r.architecture) for r in run.records}) == 40
+    assert finished.keys() <= {r.trial for r in run.records}
+
+
+def resume(out):
+    with Path(f"{out}.log").open("a") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "search", "resume", str(out)],
+            cwd=ROOT, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
 
 
 LITTLE_MEMORY = """
