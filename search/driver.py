@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import gc
 import json
 import logging
 import math
@@ -272,7 +273,14 @@ def connected(address: str | None, *, least_cpus: int = 1) -> Iterator[None]:
     try:
         yield
     finally:
-        ray.shutdown()
+        # Garbage collected in another thread while Ray shuts down may hold a reference of Ray's,
+        # and giving that back to a half dead Ray ends the process.
+        gc.collect()
+        gc.disable()
+        try:
+            ray.shutdown()
+        finally:
+            gc.enable()
 
 
 def _silence_ray() -> None:
