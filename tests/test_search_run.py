@@ -114,7 +114,11 @@ def test_the_same_seed_and_one_worker_give_the_same_records(finished, tmp_path):
 
 @pytest.mark.parametrize(
     "kind",
-    [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGKILL],
+    [
+        signal.SIGINT,
+        pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param(signal.SIGKILL, marks=pytest.mark.slow),
+    ],
 )
 def test_a_search_that_is_ended_keeps_what_finished_and_goes_on(kind, tmp_path):
     out = tmp_path / "run"
