@@ -1,0 +1,265 @@
+"""Trains a table of architectures to the end, to judge proxies, samplers and stopping rules by.
+
+    python benchmarks/train_table.py digits [--networks 300] [--seeds 3] [--workers 2]
+    python benchmarks/train_table.py cifar --data FOLDER --networks 100 --seeds 2
+
+Half of the networks are paired: with and without Re-attention, with and without pools, all else
+equal. All are spread evenly over log FLOPs from the smallest network to the budget. Every epoch's
+training loss and validation accuracy is kept, and cheaper trainings (`--proxies`) of some of the
+networks. Goes on where it was interrupted; the table is written to `tables/NAME.json` at the end.
+"""
+
+import argparse
+import concurrent.futures
+import dataclasses
+import json
+import math
+import multiprocessing
+import os
+import platform
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from space import Architecture, SearchSpace, count_flops, count_params  # noqa: E402
+
+STRATA, DRAWS = 10, 20_000
+BUDGETS = {"digits": 2_000_000, "cifar": 10_000_000}
+SAMPLES = {"digits": (None, None), "cifar": (2000, 2000)}
+PROXIES = {
+    "digits": ["epochs=3", "epochs=5", "epochs=7", "epochs=15", "samples=0.5", "samples=0.25"],
+    "cifar": ["epochs=2", "epochs=3", "epochs=5", "samples=0.5", "samples=0.25", "img_size=16"],
+}
+
+
+def stratum(architecture, low: float, high: float) -> int:
+    """Which of the equal parts of log FLOPs between `low` and `high` it is in."""
+    share = (math.log(count_flops(architecture)) - low) / (high - low)
+    return min(int(share * STRATA), STRATA - 1)
+
+
+def without(architecture, what: str):
+    """The twin without Re-attention or without pools."""
+    if what == "reattention":
+        return dataclasses.replace(architecture, reattention=())
+    return dataclasses.replace(architecture, pools=())
+
+
+def design(space, budget: int, networks: int, seed: int = 0):
+    """[(architecture, pair or None, what the pair differs in)]: a quarter pairs by Re-attention, a
+    quarter pairs by pools, half singles, each spread over log FLOPs."""
+    rng = np.random.default_rng(seed)
+    low, high = math.log(count_flops(space.smallest())), math.log(budget)
+    drawn = [space.sample(rng) for _ in range(DRAWS)]
+    pool = [[] for _ in range(STRATA)]
+    for architecture in drawn:
+        if count_flops(architecture) <= budget:
+            pool[stratum(architecture, low, high)].append(architecture)
+    taken, chosen = set(), []
+
+    def take(what: str | None, wanted: int) -> None:
+        fits = [iter(members) for members in pool]
+        made = 0
+        while made < wanted:
+            progress = False
+            for members in fits:
+                for architecture in members:
+                    twins = [architecture]
+                    if what is not None:
+                        if not getattr(architecture, what):
+                            continue
+                        twins.append(without(architecture, what))
+                    keys = {space.key(twin) for twin in twins}
+                    if keys & taken or any(count_flops(twin) > budget for twin in twins):
+                        continue
+                    taken.update(keys)
+                    pair = None if what is None else f"{what}-{made}"
+                    chosen.extend((twin, pair) for twin in twins)
+                    made, progress = made + 1, True
+                    break
+                if made == wanted:
+                    break
+            if not progress:
+                break
+
+    take("reattention", networks // 8)
+    take("pools", networks // 8)
+    take(None, networks - len(chosen))
+    return chosen
+
+
+def variant(text: str, dataset, recipe, architecture):
+    """(dataset, recipe, architecture) of a cheaper training such as `epochs=5`."""
+    if not text:
+        return dataset, recipe, architecture
+    name, value = text.split("=")
+    if name == "epochs":
+        return dataset, dataclasses.replace(recipe, epochs=int(value)), architecture
+    if name == "samples":
+        count = int(len(dataset.train_labels) * float(value))
+        rows = np.random.default_rng(0).permutation(len(dataset.train_labels))[:count]
+        fewer = dataclasses.replace(
+            dataset,
+            train_images=dataset.train_images[rows],
+            train_labels=dataset.train_labels[rows],
+        )
+        return fewer, recipe, architecture
+    return dataset, recipe, dataclasses.replace(architecture, img_size=int(value))
+
+
+_here = {}  # what a worker process loads once
+
+
+def start_worker(data) -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    _here["dataset"] = load(data)
+
+
+def load(data):
+    """The images of the table."""
+    from trainers import load_dataset
+
+    name, (train_samples, val_samples) = data
+    size = None if name == "digits" else 32
+    return load_dataset(
+        name, img_size=size, train_samples=train_samples, val_samples=val_samples, seed=0
+    )
+
+
+def train(network: int, seed: int, text: str, values: dict) -> dict:
+    """One training, as a row of the parts file."""
+    from trainers import Recipe, evaluate, train_proxy
+
+    dataset = _here["dataset"]
+    row = {"network": network, "seed": seed, "proxy": text}
+    try:
+        used, recipe, architecture = variant(
+            text, dataset, Recipe.for_dataset(dataset), Architecture.from_dict(values)
+        )
+    except ValueError as error:
+        return row | {"error": str(error)}
+    outcome = train_proxy(architecture, used, recipe, 1000 * seed + network)
+    if outcome.state != "complete":
+        return row | {"error": outcome.error}
+    val = len(dataset.val_labels)
+    row["correct"] = [round(epoch["accuracy"] * val) for epoch in outcome.curve]
+    row["loss"] = [round(epoch["train_loss"], 3) for epoch in outcome.curve]
+    if not text:
+        _, accuracy = evaluate(
+            outcome.model, dataset.test_images, dataset.test_labels,
+            mean=dataset.mean, std=dataset.std,
+        )  # fmt: skip
+        row["test"] = round(accuracy * len(dataset.test_labels))
+    row["seconds"] = round(outcome.seconds, 2)
+    return row
+
+
+def described(arguments, data) -> dict:
+    """What was trained, how and on what."""
+    from trainers import Recipe
+
+    dataset = load(data)
+    packages = ("torch", "timm", "numpy")
+    return {
+        "schema": 1,
+        "space": arguments.space,
+        "budget_flops": arguments.budget,
+        "images": {
+            "train": len(dataset.train_labels),
+            "validation": len(dataset.val_labels),
+            "test": len(dataset.test_labels),
+            "num_classes": dataset.num_classes,
+            "img_size": dataset.img_size,
+        },
+        "recipe": Recipe.for_dataset(dataset).to_dict(),
+        "hardware": f"{platform.machine()} CPU, one thread a training",
+        "versions": {name: metadata.version(name) for name in packages},
+        "seed": "1000 * seed + network",
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("space", choices=list(BUDGETS))
+    parser.add_argument("--data", help="The images; needed for cifar.")
+    parser.add_argument("--networks", type=int, default=300)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--budget", type=int)
+    parser.add_argument("--proxies", nargs="*", help="Cheaper trainings, of seed 0.")
+    parser.add_argument("--proxy-networks", type=int, default=150)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    arguments.budget = arguments.budget or BUDGETS[arguments.space]
+    out = arguments.out or ROOT / "benchmarks" / "tables" / f"{arguments.space}.json"
+    data = (arguments.data or "digits", SAMPLES[arguments.space])
+    if arguments.space != "digits" and not arguments.data:
+        parser.error(f"the table of {arguments.space} needs its images: add --data FOLDER")
+    os.environ["OMP_NUM_THREADS"] = "1"
+    about = described(arguments, data)
+    images = about["images"]
+    space = SearchSpace.load(arguments.space).fit(
+        img_size=images["img_size"], in_chans=1 if data[0] == "digits" else 3,
+        num_classes=images["num_classes"],
+    )  # fmt: skip
+    networks = design(space, arguments.budget, arguments.networks)
+    proxies = arguments.proxies if arguments.proxies is not None else PROXIES[arguments.space]
+    # Every second network (a pair counts as two) of the design has cheaper trainings too.
+    step = max(1, round(len(networks) / arguments.proxy_networks))
+    some = [i for i in range(len(networks)) if (i // 2) % step == 0]
+    jobs = [(i, seed, "") for seed in range(arguments.seeds) for i in range(len(networks))]
+    jobs += [(i, 0, text) for text in proxies for i in some]
+    parts = out.with_suffix(".parts.jsonl")
+    rows = [json.loads(line) for line in parts.read_text().splitlines()] if parts.exists() else []
+    have = {(row["network"], row["seed"], row["proxy"]) for row in rows}
+    waiting = [job for job in jobs if job not in have]
+    print(f"{len(networks)} networks, {len(waiting)} of {len(jobs)} trainings to do", flush=True)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        parts.open("a") as file,
+        concurrent.futures.ProcessPoolExecutor(
+            arguments.workers,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=start_worker,
+            initargs=(data,),
+        ) as workers,
+    ):
+        futures = [workers.submit(train, *job, networks[job[0]][0].to_dict()) for job in waiting]
+        for count, future in enumerate(concurrent.futures.as_completed(futures), start=1):
+            rows.append(future.result())
+            file.write(json.dumps(rows[-1]) + "\n")
+            file.flush()
+            if count % 50 == 0:
+                print(f"{count}/{len(waiting)}", flush=True)
+    table = about | {"networks": []}
+    index = {(row["network"], row["seed"], row["proxy"]): row for row in rows}
+    for i, (architecture, pair) in enumerate(networks):
+        kept = ("correct", "loss", "test", "seconds", "error")
+        runs = [index[i, seed, ""] for seed in range(arguments.seeds)]
+        cheaper = {text: index[i, 0, text] for text in proxies if (i, 0, text) in index}
+        table["networks"].append({
+            "architecture": architecture.to_dict(),
+            "flops": count_flops(architecture),
+            "params": count_params(architecture),
+            "pair": pair,
+            "runs": [{k: run[k] for k in kept if k in run} for run in runs],
+            "proxies": {
+                text: {k: run[k] for k in kept if k in run} for text, run in cheaper.items()
+            },
+        })  # fmt: skip
+    lines = ",\n".join(json.dumps(n, separators=(",", ":")) for n in table.pop("networks"))
+    head = json.dumps(table, separators=(",", ":"))[:-1]
+    out.write_text(f'{head},"networks":[\n{lines}\n]}}\n')
+    seconds = sum(row.get("seconds", 0) for row in rows)
+    print(json.dumps({"table": out.name, "trainings": len(rows), "core_seconds": round(seconds)}))
+
+
+if __name__ == "__main__":
+    main()
