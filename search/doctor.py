@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from search.driver import connected, versions
+from search.cluster import connected
+from search.driver import versions
 
 LEAST_DISK = 2 * 10**9
 LEAST_SHARED_MEMORY = 10**9
