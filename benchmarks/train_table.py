@@ -100,6 +100,8 @@ def variant(text: str, dataset, recipe, architecture):
     name, value = text.split("=")
     if name == "epochs":
         return dataset, dataclasses.replace(recipe, epochs=int(value)), architecture
+    if name == "learning_rate":
+        return dataset, dataclasses.replace(recipe, learning_rate=float(value)), architecture
     if name == "samples":
         count = int(len(dataset.train_labels) * float(value))
         rows = np.random.default_rng(0).permutation(len(dataset.train_labels))[:count]

@@ -68,7 +68,13 @@ def search(
     time_limit: Annotated[
         str | None, typer.Option(help="Stop after 90s, 15m, 2h; the run can be resumed.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Epochs of a full training.")] = None,
+    proxy: Annotated[
+        str,
+        typer.Option(help="How long a training is: fast, balanced or faithful (see the README)."),
+    ] = "faithful",
+    epochs: Annotated[
+        int | None, typer.Option(help="Epochs of a training. [as --proxy says]")
+    ] = None,
     sampler: Annotated[str, typer.Option(help="frontier, tpe, nsga2, gp or random.")] = "frontier",
     early_stopping: Annotated[
         bool, typer.Option(help="Stop trials that are far from the frontier.")
@@ -122,6 +128,7 @@ def search(
         "trials": trials,
         "time_limit": None if time_limit is None else parse_seconds(time_limit),
         "epochs": epochs,
+        "proxy": proxy,
         "sampler": sampler,
         "early_stopping": early_stopping,
         "baselines": baselines,
@@ -150,7 +157,7 @@ def search(
         num_classes=dataset.num_classes,
     )
     settings = SearchSettings(**choices, space=fitted)
-    recipe = Recipe.for_dataset(dataset, epochs=epochs)
+    recipe = Recipe.for_dataset(dataset, epochs=epochs, proxy=settings.proxy)
     _introduce(settings, dataset, recipe, console)
     if not dry_run:
         command = ["vit-frontier", *sys.argv[1:]]

@@ -12,6 +12,7 @@ from typing import Any
 
 from space import NAMED, SearchSpace, count_flops
 from space.architecture import check_keys, did_you_mean
+from trainers.recipe import PROXIES
 
 SAMPLERS = ("frontier", "tpe", "nsga2", "gp", "random")
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -40,6 +41,7 @@ class SearchSettings:
     trials: int = 24
     time_limit: float | None = None
     epochs: int | None = None
+    proxy: str = "faithful"
     sampler: str = "frontier"
     early_stopping: bool = True
     baselines: bool = True
@@ -67,6 +69,8 @@ class SearchSettings:
                 raise ValueError(f"`{_option(name)}` must be a number above 0: {value!r}.")
         if self.sampler not in SAMPLERS:
             raise ValueError(f"Unknown `--sampler` {self.sampler!r}{hint(self.sampler, SAMPLERS)}")
+        if self.proxy not in PROXIES:
+            raise ValueError(f"Unknown `--proxy` {self.proxy!r}{hint(self.proxy, PROXIES)}")
         smallest = self.space.smallest()
         if count_flops(smallest) > self.budget:
             shape = {

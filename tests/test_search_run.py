@@ -14,6 +14,7 @@ from results import load_run, pareto_front
 from space import count_flops
 
 ROOT = Path(__file__).parent.parent
+BALANCED_EPOCHS = 7  # of digits
 FILES = (
     "run.json study.db report.html frontier.json frontier.csv trials.csv frontier.svg frontier.png"
 )
@@ -31,10 +32,9 @@ def call(*words, timeout=240, **options):
     )  # fmt: skip
 
 
-def small_search(out, *words):
+def small_search(out, *words, length=("--epochs", "2")):
     return (
-        "--budget", "1M", "--epochs", "2", "--train-samples", "128", "--seed", "1", "--out", out,
-        *words,
+        "--budget", "1M", *length, "--train-samples", "128", "--seed", "1", "--out", out, *words,
     )  # fmt: skip
 
 
@@ -122,7 +122,8 @@ def test_the_same_seed_and_one_worker_give_the_same_records(finished, tmp_path):
 )
 def test_a_search_that_is_ended_keeps_what_finished_and_goes_on(kind, tmp_path):
     out = tmp_path / "run"
-    words = small_search(out, "--trials", 6, "--workers", 2, "--epochs", 6)
+    balanced = ("--proxy", "balanced")
+    words = small_search(out, "--trials", 6, "--workers", 2, length=balanced)
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen(
             command("search", *words), cwd=ROOT, stdout=log, stderr=log,
@@ -143,6 +144,7 @@ def test_a_search_that_is_ended_keeps_what_finished_and_goes_on(kind, tmp_path):
     resumed = call("resume", out, "--workers", 2)
     assert resumed.returncode == 0, resumed.stderr
     run = load_run(out)
+    assert {len(r.curve) for r in run.records if r.state == "complete"} == {BALANCED_EPOCHS}
     after = {record.trial: record for record in run.records}
     assert len(after) == 6
     assert all(after[number] == record for number, record in before.items() if number not in
@@ -164,6 +166,7 @@ BAD_INPUT = [
     (["--budget", "2M", "--trials", "0"], "--trials"),
     (["--budget", "2M", "--workers", "many"], "--workers"),
     (["--budget", "2M", "--sampler", "grid"], "--sampler"),
+    (["--budget", "2M", "--proxy", "quick"], "Unknown `--proxy` 'quick'"),
     (["--budget", "2M", "--time-limit", "soon"], "--time-limit"),
 ]
 

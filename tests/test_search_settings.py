@@ -64,11 +64,18 @@ def test_a_budget_below_the_smallest_architecture_says_which_that_is():
         ({"cpus_per_trial": 0.0}, "--cpus-per-trial"),
         ({"sampler": "tep"}, r"--sampler.*'tep': did you mean 'tpe'"),
         ({"max_params": 0}, "--max-params"),
+        ({"proxy": "blanced"}, r"--proxy.*'blanced': did you mean 'balanced'"),
     ],
 )
 def test_impossible_settings_are_refused_by_option(changes, message):
     with pytest.raises(ValueError, match=message):
         SearchSettings(budget=10**6, space=DIGITS, **changes)
+
+
+def test_settings_of_a_run_without_a_proxy_are_those_of_a_faithful_one():
+    values = SearchSettings(budget=10**6, space=DIGITS).to_dict()
+    del values["proxy"]
+    assert SearchSettings.from_dict(values).proxy == "faithful"
 
 
 def test_settings_round_trip_through_json():

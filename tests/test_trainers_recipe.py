@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from trainers import Recipe, load_dataset
+from trainers.recipe import PROXIES
 
 
 def test_recipe_survives_json() -> None:
@@ -22,6 +23,20 @@ def test_digits_are_trained_for_30_epochs_unless_told() -> None:
     assert Recipe.for_dataset(data).epochs == 30
     assert Recipe.for_dataset(data, epochs=7).epochs == 7
     assert Recipe.for_dataset(data, epochs=7).batch_size == Recipe.for_dataset(data).batch_size
+
+
+def test_a_proxy_shortens_the_training_and_epochs_override_it() -> None:
+    digits = load_dataset("digits")
+    photographs = dataclasses.replace(digits, augmentation="crop_flip")
+    lengths = {
+        proxy: [Recipe.for_dataset(data, proxy=proxy).epochs for data in (digits, photographs)]
+        for proxy in PROXIES
+    }
+    assert lengths == {"fast": [3, 1], "balanced": [7, 2], "faithful": [30, 10]}
+    assert Recipe.for_dataset(digits, epochs=4, proxy="fast").epochs == 4
+    assert Recipe.for_dataset(digits, proxy="faithful") == Recipe.for_dataset(digits)
+    with pytest.raises(ValueError, match=r"`proxy` must be one of .*but got 'quick'"):
+        Recipe.for_dataset(digits, proxy="quick")
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from trainers.dataset import Dataset
 
 Amp = Literal["auto", "off"]
+PROXIES = {"fast": 0.1, "balanced": 7 / 30, "faithful": 1.0}
+"""Share of the epochs of the tuned defaults; what each is worth is in `benchmarks/README.md`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,9 +64,17 @@ class Recipe:
             raise ValueError(f"`amp` must be one of {list(get_args(Amp))}, but got {self.amp!r}.")
 
     @classmethod
-    def for_dataset(cls, dataset: Dataset, epochs: int | None = None) -> Recipe:
+    def for_dataset(
+        cls, dataset: Dataset, epochs: int | None = None, proxy: str = "faithful"
+    ) -> Recipe:
         """The tuned defaults: 30 epochs for signs such as digits, 10 for photographs, where the
-        batch grows with the number of images from 32 (up to 6,000) to 512 (46,000 and more)."""
+        batch grows with the number of images from 32 (up to 6,000) to 512 (46,000 and more).
+
+        `proxy` (fast, balanced or faithful) takes a share of those epochs, with a schedule of its
+        own; `epochs` overrides it. Raises ValueError on another one.
+        """
+        if proxy not in PROXIES:
+            raise ValueError(f"`proxy` must be one of {list(PROXIES)}, but got {proxy!r:.80}.")
         if dataset.augmentation == "none":
             recipe = cls()
         else:
@@ -75,7 +85,9 @@ class Recipe:
                 learning_rate=1e-3,
                 warmup_epochs=1.0,
             )
-        return recipe if epochs is None else dataclasses.replace(recipe, epochs=epochs)
+        if epochs is None:
+            epochs = max(round(PROXIES[proxy] * recipe.epochs), 1)
+        return dataclasses.replace(recipe, epochs=epochs)
 
     def learning_rate_at(self, step: int, *, steps_per_epoch: int) -> float:
         """The learning rate of that step, counted from 0 over all epochs."""

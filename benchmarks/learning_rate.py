@@ -1,0 +1,105 @@
+"""Does one learning rate fit all sizes? Anchors of the table of digits at half and twice the rate.
+
+    python benchmarks/learning_rate.py [--table FILE] [--anchors 10] [--seeds 2]
+
+Accuracies at the recipe's own rate are those of the table. A network's best rate is chosen by one
+seed and judged by the others: the best of three noisy numbers is higher without being better.
+"""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import numpy as np  # noqa: E402
+from scipy.stats import kendalltau  # noqa: E402
+
+FACTORS = (0.5, 1.0, 2.0)
+
+
+def spread(networks, count: int) -> list[int]:
+    """`count` networks far from each other in depth and log FLOPs: each time the farthest from
+    those taken, first the shallowest."""
+    places = np.array([
+        [n["architecture"]["depth"] / 11, np.log(n["flops"]) / np.log(60)] for n in networks
+    ])  # fmt: skip
+    taken = [int(np.lexsort((places[:, 1], places[:, 0]))[0])]
+    while len(taken) < count:
+        distances = np.linalg.norm(places[:, None] - places[taken], axis=2).min(axis=1)
+        taken.append(int(distances.argmax()))
+    return sorted(taken, key=lambda i: networks[i]["flops"])
+
+
+def accuracies(table, rows: list[int], seeds: int):
+    """(networks, factors, seeds) final validation accuracy; trains all but the recipe's rate."""
+    from benchmarks.train_table import start_worker, train
+
+    start_worker(("digits", (None, None)))
+    rate, result = table["recipe"]["learning_rate"], np.empty((len(rows), len(FACTORS), seeds))
+    for i, row in enumerate(rows):
+        for k, factor in enumerate(FACTORS):
+            for seed in range(seeds):
+                run = table["networks"][row]["runs"][seed]
+                if factor != 1.0:
+                    text = f"learning_rate={rate * factor:g}"
+                    run = train(row, seed, text, table["networks"][row]["architecture"])
+                result[i, k, seed] = run["correct"][-1] / table["images"]["validation"]
+        print_row(table["networks"][row], result[i].mean(axis=1))
+    return result
+
+
+def print_row(network, means) -> None:
+    a = network["architecture"]
+    what = f"{a['depth']:>3} blocks, {a['embed_dim']:>3} wide, patch {a['patch_size']}, "
+    what += f"{len(a['reattention']):>2} Re-attention, {len(a['pools'])} pools"
+    print(f"{network['flops']:>9,}  {what}  " + "  ".join(f"{m:.3f}" for m in means), flush=True)
+
+
+def judge(accuracy) -> dict:
+    """`accuracy` (networks, factors, seeds) -> gains and rank correlations."""
+    seeds = range(accuracy.shape[2])
+    mean, own = accuracy.mean(axis=2), FACTORS.index(1.0)
+    gains, tuned = [], np.zeros(len(accuracy))
+    for seed in seeds:
+        others = accuracy[:, :, [s for s in seeds if s != seed]].mean(axis=2)
+        chosen = others[np.arange(len(others)), accuracy[:, :, seed].argmax(axis=1)]
+        gains.append(chosen - others[:, own])
+        tuned += chosen / len(seeds)
+    gain = np.mean(gains, axis=0)
+    return {
+        "networks": len(accuracy),
+        "seeds": len(seeds),
+        "mean": dict(zip(map(str, FACTORS), mean.mean(axis=0).round(4).tolist(), strict=True)),
+        "tau_own_best": round(float(kendalltau(mean[:, own], mean.max(axis=1)).statistic), 3),
+        "tau_own_best_judged_by_others": round(float(kendalltau(mean[:, own], tuned).statistic), 3),
+        "tau_two_seeds_at_the_recipes_rate": round(
+            float(kendalltau(accuracy[:, own, 0], accuracy[:, own, 1]).statistic), 3
+        ),
+        "largest_gain": round(float((mean.max(axis=1) - mean[:, own]).max()), 4),
+        "largest_gain_judged_by_others": round(float(gain.max()), 4),
+        "mean_gain_judged_by_others": round(float(gain.mean()), 4),
+        "gain": gain.round(4).tolist(),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--table", type=Path, default=ROOT / "benchmarks/tables/digits.json")
+    parser.add_argument("--anchors", type=int, default=10)
+    parser.add_argument("--seeds", type=int, default=2)
+    options = parser.parse_args()
+    table = json.loads(options.table.read_text())
+    rows = spread(table["networks"], options.anchors)
+    print("    FLOPs  network" + " " * 48 + "  half   recipe  twice")
+    accuracy = accuracies(table, rows, options.seeds)
+    print(json.dumps({"benchmark": "learning_rate"} | judge(accuracy)))
+
+
+if __name__ == "__main__":
+    main()
