@@ -16,6 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
+from search.problem import SpaceProblem, architecture_features
+from space import Architecture, SearchSpace
+
 Array = NDArray[np.float64]
 MACRO = Path(__file__).parent / "tables" / "nas_bench_macro_cifar10.json"
 
@@ -32,6 +35,7 @@ class Table:
     accuracy: Array  # (N, runs); a search sees one run at random, the truth is the mean
     budget: float
     reference_accuracy: float
+    curves: Array | None = None  # (N, runs, epochs) accuracy after every epoch, if it is known
 
     @property
     def truth(self) -> Array:
@@ -65,7 +69,7 @@ class TableProblem:
         self._rows = {item: row for row, item in enumerate(table.items)}
         self.distributions: dict[str, BaseDistribution] = {
             name: IntDistribution(choices[0], choices[-1])
-            if ordered and choices == tuple(range(choices[0], choices[0] + len(choices)))
+            if ordered and _are_consecutive(choices)
             else CategoricalDistribution(choices)
             for name, choices in (
                 (name, choices) for name, choices in table.genes.items() if len(choices) > 1
@@ -123,6 +127,11 @@ class TableProblem:
 
     def enumerate(self) -> Iterator[int]:
         return iter(range(len(self.table.items)))
+
+
+def _are_consecutive(choices: tuple[Any, ...]) -> bool:
+    whole = all(type(choice) is int for choice in choices)
+    return whole and choices == tuple(range(choices[0], choices[0] + len(choices)))
 
 
 def nas_bench_macro(
@@ -191,6 +200,34 @@ def pit(path: Path, *, share: float = 0.8, reference_accuracy: float = 0.5) -> T
         accuracy=accuracy[:, None] + noise,
         budget=float(np.quantile(flops, share)),
         reference_accuracy=reference_accuracy,
+    )
+
+
+def vision_transformers(path: Path) -> Table:
+    """A table of `train_table.py`: ViTs with Re-attention and pools, every epoch of every run."""
+    data = json.loads(path.read_text(encoding="utf-8"))
+    images = data["images"]
+    size, classes = images["img_size"], images["num_classes"]
+    chans = data["networks"][0]["architecture"]["in_chans"]
+    space = SearchSpace.load(data["space"])
+    problem = SpaceProblem(
+        space.fit(img_size=size, in_chans=chans, num_classes=classes), budget=data["budget_flops"]
+    )
+    networks = [n for n in data["networks"] if all("correct" in run for run in n["runs"])]
+    architectures = [Architecture.from_dict(n["architecture"]) for n in networks]
+    curves = np.array([[run["correct"] for run in n["runs"]] for n in networks])
+    genes = problem.space.genes
+    encoded = [problem.space.encode(architecture) for architecture in architectures]
+    return Table(
+        name=f"ViTs of the space {data['space']}",
+        genes=genes,
+        items=tuple(tuple(values[name] for name in genes) for values in encoded),
+        features=np.array([architecture_features(a) for a in architectures]),
+        cost=np.array([n["flops"] for n in networks], float),
+        accuracy=curves[:, :, -1] / images["validation"],
+        budget=float(data["budget_flops"]),
+        reference_accuracy=1.0 / classes,
+        curves=curves / images["validation"],
     )
 
 

@@ -141,12 +141,19 @@ def _tune(
     from ray import tune
     from ray.tune.schedulers import FIFOScheduler
 
-    from search.halving import HalvingRule
+    from search.freeze_thaw import FreezeThaw
     from search.scheduler import FrontierHalving
     from search.searcher import Recorder, Stop, StudySearcher
     from search.trainable import ProxyTrainable
 
-    rule = HalvingRule(max_epochs=recipe.epochs)
+    rule = FreezeThaw(
+        ledger.problem,
+        ledger.network,
+        reference_accuracy=1.0 / settings.space.num_classes,
+        seed=settings.seed,
+        max_epochs=recipe.epochs,
+        warmup_epochs=recipe.warmup_epochs,
+    )
     rule.take_in(ledger.curves())
     resources = trial_resources(settings)
     reader: Any = None

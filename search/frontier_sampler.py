@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from search.acquisition import Staircase, expected_gain, staircase
 from search.candidates import Candidate, Candidates
 from search.problem import Item, Params, Problem
-from search.surrogate import Surrogate
+from search.surrogate import FIT_POINTS, POINTS, Surrogate, most_telling
 
 Array = NDArray[np.float64]
 
@@ -25,7 +25,6 @@ STRATA = 8  # bands of log cost, each of which is tried once before the surrogat
 FEWEST = 3  # ... and it is not asked with fewer observations
 RANDOM_EVERY = 6  # one pick in so many is random: a surrogate can be wrong
 CAUTION = 0.5  # the surrogate's standard deviation counts that much, see `_by_expected_gain`
-FIT_POINTS, POINTS = 100, 400  # most observations for its hyperparameters, and for its posterior
 REFINED = 8  # the best candidates, whose neighbours are candidates too
 _CHOICE_STREAM, _ORDER_STREAM = 3, 4
 
@@ -266,23 +265,10 @@ def _fit(history: History[Any]) -> Surrogate:
     candidates = [candidate for candidate, _, _ in history.observations]
     inputs = _inputs(candidates, history, [epochs for _, _, epochs in history.observations])
     costs = _costs(candidates)
-    rows = _most_telling(costs, accuracies, POINTS)
+    rows = most_telling(costs, accuracies, POINTS)
     inputs, accuracies, costs = inputs[rows], accuracies[rows], costs[rows]
-    subset = _most_telling(costs, accuracies, FIT_POINTS) if len(rows) > FIT_POINTS else None
+    subset = most_telling(costs, accuracies, FIT_POINTS) if len(rows) > FIT_POINTS else None
     return Surrogate(inputs, accuracies, subset=subset)
-
-
-def _most_telling(costs: Array, accuracies: Array, count: int) -> NDArray[np.intp]:
-    """At most `count` rows: half nearest below the frontier, the others spread over cost."""
-    if len(costs) <= count:
-        return np.arange(len(costs))
-    order = np.lexsort((-accuracies, costs))
-    best = np.empty(len(costs))
-    best[order] = np.maximum.accumulate(accuracies[order])
-    near = np.argsort(best - accuracies, kind="stable")[: count // 2]
-    rest = order[~np.isin(order, near)]
-    spread = rest[np.linspace(0, len(rest) - 1, count - len(near)).astype(int)]
-    return np.sort(np.concatenate([near, spread]))
 
 
 def _corners(known: list[Candidate[Any]], believed: Array) -> Iterator[int]:

@@ -63,21 +63,23 @@ class HalvingRule:
 
     When a trial reaches a rung, it is compared with all that reached the rung before. It goes on if
     it is among the first 1/`reduction_factor` of them by `priority`, or if no trial of about its
-    FLOPs (within `NEIGHBOURHOOD`) dominates it: large networks learn more slowly, and against small
-    ones at equal epochs all would be stopped. As an early accuracy is noisy, a dominating trial
-    must have an error less than (1 - `tolerance`) times as large. With fewer than
+    FLOPs (within the factor `neighbourhood`) dominates it: large networks learn more slowly, and
+    against small ones at equal epochs all would be stopped. As an early accuracy is noisy, a
+    dominating trial must have an error less than (1 - `tolerance`) times as large. With fewer than
     `reduction_factor` results at a rung nothing is stopped; a NaN is at once.
 
-    By default the rungs are at 1/9 and 1/3 of the epochs.
+    By default the rungs are at 1/9 and 1/3 of the epochs, the first after the warm-up at least.
     """
 
     def __init__(
         self,
         *,
         max_epochs: int,
+        warmup_epochs: float = 0.0,
         first_rung: int | None = None,
         reduction_factor: int = 3,
         tolerance: float = 0.3,
+        neighbourhood: float = NEIGHBOURHOOD,
     ) -> None:
         if reduction_factor < 2:
             raise ValueError(f"`reduction_factor >= 2` must hold, but got {reduction_factor}.")
@@ -85,8 +87,12 @@ class HalvingRule:
             raise ValueError(f"`max_epochs >= 1` must hold, but got {max_epochs}.")
         if not 0.0 <= tolerance < 1.0:
             raise ValueError(f"`0 <= tolerance < 1` must hold, but got {tolerance}.")
-        first = first_rung or max(1, math.ceil(max_epochs / reduction_factor**2))
-        self.reduction_factor, self._tolerance = reduction_factor, tolerance
+        warm = math.ceil(min(warmup_epochs, max_epochs / 2)) + 1 if warmup_epochs else 1
+        if not neighbourhood >= 1.0:
+            raise ValueError(f"`neighbourhood >= 1` must hold, but got {neighbourhood}.")
+        first = first_rung or max(warm, math.ceil(max_epochs / reduction_factor**2))
+        self.reduction_factor = reduction_factor
+        self._tolerance, self._neighbourhood = tolerance, neighbourhood
         rungs = []
         while first < max_epochs:
             rungs.append(first)
@@ -98,11 +104,13 @@ class HalvingRule:
         """Takes in one epoch of a trial; whether the trial should go on."""
         if accuracy is None or not math.isfinite(accuracy):
             return False
-        results = self._results.get(epoch)
-        if results is None:
-            return True
-        results[trial] = (accuracy, flops)
-        return self.is_kept(trial, epoch)
+        self.observe(trial, flops=flops, epoch=epoch, accuracy=accuracy)
+        return epoch not in self._results or self.is_kept(trial, epoch)
+
+    def observe(self, trial: int, *, flops: float, epoch: int, accuracy: float) -> None:
+        """Takes in one epoch of a trial that others will be compared with."""
+        if epoch in self._results:
+            self._results[epoch][trial] = (accuracy, flops)
 
     def is_kept(self, trial: int, rung: int) -> bool:
         """Whether the trial deserves to go on, given the results at `rung` so far."""
@@ -119,11 +127,11 @@ class HalvingRule:
         return place * self.reduction_factor < len(results)
 
     def leads_neighbourhood(self, trial: int, rung: int) -> bool:
-        """Whether none of 1/`NEIGHBOURHOOD` of its FLOPs up to all of them is clearly better."""
+        """Whether none of 1/`neighbourhood` of its FLOPs up to all of them is clearly better."""
         accuracy, flops = self._results[rung][trial]
         bar = 1.0 - (1.0 - accuracy) * (1.0 - self._tolerance)
         return not any(
-            flops <= other_flops * NEIGHBOURHOOD
+            flops <= other_flops * self._neighbourhood
             and other_flops <= flops
             and (other > bar or (other == accuracy == bar and other_flops < flops))
             for other, other_flops in self._results[rung].values()
@@ -138,4 +146,6 @@ class HalvingRule:
         """Rebuilds the rungs from (trial, FLOPs, curve) of a study."""
         for trial, flops, curve in curves:
             for point in curve:
-                self.report(trial, flops=flops, epoch=point["epoch"], accuracy=point["accuracy"])
+                accuracy = point["accuracy"]
+                if accuracy is not None and math.isfinite(accuracy):
+                    self.observe(trial, flops=flops, epoch=point["epoch"], accuracy=accuracy)

@@ -265,6 +265,15 @@ class Ledger:
             if r.state != "failed"
         ]
 
+    def network(self, number: int) -> Network:
+        """The network of a trial that runs or has finished. Raises KeyError for any other."""
+        if number in self.live:
+            return Network({}, self.live[number].architecture)
+        record = next((r for r in reversed(self.finished) if r.trial == number), None)
+        if record is None:
+            raise KeyError(number)
+        return Network({}, record.architecture)
+
     def counts(self) -> Counter[str]:
         """How many finished trials there are of each state."""
         return Counter(record.state for record in self.finished)

@@ -9,6 +9,7 @@ from scipy.optimize import minimize
 
 Array = NDArray[np.float64]
 
+FIT_POINTS, POINTS = 100, 400  # most observations for the hyperparameters, and for the posterior
 CLIP = 1e-3  # accuracies of exactly 0 and 1 have no logit
 # Log-normal priors (mean, standard deviation of the log) on signal variance, length scales and
 # noise variance, for features in [0, 1] and standardised targets: with twenty observations of
@@ -71,6 +72,19 @@ class Surrogate:
         accuracies = 1.0 / (1.0 + np.exp(-draws))
         expected = accuracies @ _WEIGHTS
         return expected, np.sqrt((accuracies - expected[:, None]) ** 2 @ _WEIGHTS)
+
+
+def most_telling(costs: Array, accuracies: Array, count: int) -> NDArray[np.intp]:
+    """At most `count` rows: half nearest below the frontier, the others spread over cost."""
+    if len(costs) <= count:
+        return np.arange(len(costs))
+    order = np.lexsort((-accuracies, costs))
+    best = np.empty(len(costs))
+    best[order] = np.maximum.accumulate(accuracies[order])
+    near = np.argsort(best - accuracies, kind="stable")[: count // 2]
+    rest = order[~np.isin(order, near)]
+    spread = rest[np.linspace(0, len(rest) - 1, count - len(near)).astype(int)]
+    return np.sort(np.concatenate([near, spread]))
 
 
 def logit(accuracies: Array) -> Array:
