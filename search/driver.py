@@ -27,6 +27,7 @@ from results.run import read_settings
 from search.baselines import baselines
 from search.cluster import connected, trial_resources, workers
 from search.ledger import Ledger
+from search.mirror import Mirror, StudyDatabase
 from search.progress import Display
 from search.settings import SearchSettings, refuse_existing_run
 
@@ -70,16 +71,17 @@ def open_study(folder: Path, name: str, storage: str | None) -> optuna.Study:
 
     # Without --storage the URL only names the dialect: a path may hold what a URL may not.
     engine = {} if storage else {"creator": connect}
+    database = StudyDatabase(storage or "sqlite:///study.db", engine_kwargs=engine)
     study = optuna.create_study(
         study_name=name,
-        storage=optuna.storages.RDBStorage(storage or "sqlite:///study.db", engine_kwargs=engine),
+        storage=database,
         directions=["maximize", "minimize"],
         load_if_exists=True,
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         study.set_metric_names(["accuracy", "flops"])
-    return study
+    return optuna.load_study(study_name=name, storage=Mirror(database, name))
 
 
 def forget_failures(folder: Path) -> int:

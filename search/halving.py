@@ -117,13 +117,21 @@ class HalvingRule:
         results = self._results[rung]
         if len(results) < self.reduction_factor:
             return True
-        return self.is_among_first(trial, rung) or self.leads_neighbourhood(trial, rung)
+        return self.leads_neighbourhood(trial, rung) or self.is_among_first(trial, rung)
 
     def is_among_first(self, trial: int, rung: int) -> bool:
         """Whether the trial is in the first 1/`reduction_factor` at `rung`, by `priority`."""
         results = self._results[rung]
-        accuracies, flops = zip(*results.values(), strict=True)
-        place = priority(accuracies, flops).index(list(results).index(trial))
+        accuracies, flops = np.array(list(results.values())).T
+        ranks, mine = non_dominated_rank(accuracies, flops), list(results).index(trial)
+        before = int((ranks < ranks[mine]).sum())
+        members = np.flatnonzero(ranks == ranks[mine])
+        if before * self.reduction_factor >= len(results):
+            return False
+        if (before + len(members) - 1) * self.reduction_factor < len(results):
+            return True  # wherever in its front: ordering thousands would take a second
+        inside = spread_order(accuracies[members], flops[members])
+        place = before + members[inside].tolist().index(mine)
         return place * self.reduction_factor < len(results)
 
     def leads_neighbourhood(self, trial: int, rung: int) -> bool:

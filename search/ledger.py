@@ -18,6 +18,7 @@ from optuna.trial import TrialState
 from results import TrialRecord, pareto_front, record_from_trial
 from search.candidates import Candidates
 from search.frontier_sampler import FrontierSampler, SpaceExhaustedError
+from search.mirror import together
 from search.problem import Network, SpaceProblem
 from search.samplers import make_sampler
 from search.settings import SearchSettings
@@ -45,7 +46,8 @@ class LiveTrial:
 class Ledger:
     """Asks the sampler, keeps to the budget, and writes every trial to the study.
 
-    `finished` are the records of trained trials, complete, stopped early or failed.
+    `finished` are the records of trained trials, complete, stopped early or failed; `front` those
+    on the frontier.
     """
 
     def __init__(self, study: optuna.Study, settings: SearchSettings) -> None:
@@ -56,6 +58,7 @@ class Ledger:
         self._candidates: Candidates[Network] | None = None
         self.live: dict[int, LiveTrial] = {}
         self.finished: list[TrialRecord] = []
+        self.front: list[TrialRecord] = []
         self.over_budget = self.duplicates = 0
         self.exhausted = False
         self.stop_reason: str | None = None
@@ -86,6 +89,7 @@ class Ledger:
             if record is not None and record.state != "running":
                 self._known[self.space.key(record.architecture)] = record.trial
                 self.finished.append(record)
+        self.front = pareto_front(self.finished)
 
     @property
     def remaining(self) -> int:
@@ -94,10 +98,6 @@ class Ledger:
             return 0
         return max(0, self.settings.trials - len(self.finished) - len(self.live))
 
-    @property
-    def front(self) -> list[TrialRecord]:
-        return pareto_front(self.finished)
-
     def enqueue(self, architecture: Architecture, baseline: str | None = None) -> None:
         """Has `architecture`, of this space, asked before the sampler is."""
         attrs = {"baseline": baseline} if baseline else {}
@@ -105,6 +105,10 @@ class Ledger:
 
     def ask(self) -> LiveTrial | None:
         """The next network to train: within the budget and never tried. `None` if there is none."""
+        with together(self.study):
+            return self._ask()
+
+    def _ask(self) -> LiveTrial | None:
         rejected = 0
         while self.remaining:
             if rejected and rejected % REJECTS_BEFORE_RANDOM == 0:
@@ -196,11 +200,12 @@ class Ledger:
     def fail(self, number: int, *, kind: str, error: str, traceback: str = "") -> TrialRecord:
         """The trial failed for a reason; five of the same kind and text in a row stop the run."""
         trial = self.live[number].trial
-        trial.set_user_attr("error_kind", kind)
-        trial.set_user_attr("error", error[:2000])
-        if traceback:
-            trial.set_user_attr("traceback", traceback[-8000:])
-        record = self._finish(number, "failed")
+        with together(self.study):
+            trial.set_user_attr("error_kind", kind)
+            trial.set_user_attr("error", error[:2000])
+            if traceback:
+                trial.set_user_attr("traceback", traceback[-8000:])
+            record = self._finish(number, "failed")
         last = [(r.error_kind, r.error) for r in self.finished[-REPEATED_FAILURES:]]
         if len(last) == REPEATED_FAILURES and len(set(last)) == 1 and last[0][0] is not None:
             self.stop_reason = f"{REPEATED_FAILURES} trials in a row failed alike: {error}"
@@ -227,10 +232,11 @@ class Ledger:
         return len(failed)
 
     def _requeue(self, number: int, params: dict[str, Any], attrs: dict[str, Any]) -> None:
-        self._enqueue_again(params, attrs)  # first: asked twice is found out, never asked is not
-        trial = self.study.get_trials(deepcopy=False)[number]
-        self.study._storage.set_trial_user_attr(trial._trial_id, "state", "interrupted")
-        self.study.tell(number, state=TrialState.FAIL)
+        with together(self.study):
+            self._enqueue_again(params, attrs)  # first: asked twice is found out, never is not
+            trial = self.study.get_trials(deepcopy=False)[number]
+            self.study._storage.set_trial_user_attr(trial._trial_id, "state", "interrupted")
+            self.study.tell(number, state=TrialState.FAIL)
 
     def _enqueue_again(self, params: dict[str, Any], attrs: dict[str, Any]) -> None:
         kept = {name: attrs[name] for name in ("baseline",) if attrs.get(name)}
@@ -240,21 +246,23 @@ class Ledger:
         self, number: int, state: str, values: tuple[float, float] | None = None
     ) -> TrialRecord:
         live = self.live.pop(number)
-        live.trial.set_user_attr("curve", live.curve)
-        live.trial.set_user_attr("seconds", round(time.time() - live.started, 3))
-        live.trial.set_user_attr("started", live.started)
-        if live.worker:
-            live.trial.set_user_attr("worker", live.worker)
-        live.trial.set_user_attr("state", state)
         states = {"stopped": TrialState.PRUNED, "failed": TrialState.FAIL}
-        told = (
-            self.study.tell(live.trial, values)
-            if values is not None
-            else self.study.tell(live.trial, state=states[state])
-        )
+        with together(self.study):
+            live.trial.set_user_attr("curve", live.curve)
+            live.trial.set_user_attr("seconds", round(time.time() - live.started, 3))
+            live.trial.set_user_attr("started", live.started)
+            if live.worker:
+                live.trial.set_user_attr("worker", live.worker)
+            live.trial.set_user_attr("state", state)
+            told = (
+                self.study.tell(live.trial, values)
+                if values is not None
+                else self.study.tell(live.trial, state=states[state])
+            )
         record = record_from_trial(told, self.study.user_attrs)
         assert record is not None
         self.finished.append(record)
+        self.front = pareto_front([*self.front, record])
         return record
 
     def curves(self) -> list[tuple[int, int, list[dict[str, Any]]]]:

@@ -17,6 +17,7 @@ from search.ledger import Ledger
 from search.settings import format_count
 
 FRONT_ROWS = 12
+DRAWN_SECONDS = 0.2  # between two drawings of the panel
 PLAIN_SECONDS = 30.0  # between two plain lines when nothing finishes
 
 
@@ -27,6 +28,7 @@ class Display:
         self.ledger, self.console, self.quiet = ledger, console, quiet
         self._started, self._said = time.monotonic(), time.monotonic()
         self._done_before = len(ledger.finished)
+        self._drawn = -math.inf
         self._note = ""
         self._live: Live | None = None
         self._bar = Progress(
@@ -58,11 +60,14 @@ class Display:
         if text != self._note and text and self._live is None:
             self.say(text)
         self._note = text
+        self._drawn = -math.inf
         self.update()
 
     def update(self) -> None:
         if self._live is not None:
-            self._live.update(self._panel())
+            if time.monotonic() - self._drawn > DRAWN_SECONDS:
+                self._drawn = time.monotonic()
+                self._live.update(self._panel())
         elif time.monotonic() - self._said > PLAIN_SECONDS:
             self._said = time.monotonic()
             self.say(self._counts())
@@ -101,7 +106,7 @@ class Display:
         settings = self.ledger.settings
         chance = 1.0 / settings.space.num_classes
         return hypervolume(
-            self.ledger.finished, budget_flops=settings.budget, reference_accuracy=chance
+            self.ledger.front, budget_flops=settings.budget, reference_accuracy=chance
         )
 
     def _eta(self) -> str:

@@ -169,3 +169,14 @@ def test_81_to_27_to_9_keeps_the_frontier_where_accuracy_alone_loses_it():
     shares = halving_shares(repeats=60)
     assert shares["frontier"] > 0.89
     assert shares["frontier"] > shares["random"] + 0.2 > shares["accuracy"] + 0.2
+
+
+@settings(deadline=None)
+@given(points, st.sampled_from([2, 3, 4]))
+def test_being_among_the_first_is_a_place_in_the_order_of_priority(found, eta):
+    rule = HalvingRule(max_epochs=9, first_rung=1, reduction_factor=eta)
+    for i, (accuracy, flops) in enumerate(found):
+        rule.report(i, flops=flops, epoch=1, accuracy=accuracy)
+    order = priority(*zip(*found, strict=True))
+    for i in range(len(found)):
+        assert rule.is_among_first(i, 1) == (order.index(i) * eta < len(found))
