@@ -1,4 +1,4 @@
-.PHONY: check format test slow-test
+.PHONY: check format test slow-test cluster-test
 
 check:
 	ruff format --check .
@@ -15,3 +15,6 @@ test:
 
 slow-test:
 	pytest -m slow
+
+cluster-test:
+	pytest -m cluster

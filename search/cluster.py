@@ -8,7 +8,9 @@ import logging
 import math
 import os
 import socket
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 
 from search.settings import SearchSettings
 
@@ -30,6 +32,12 @@ RAY_ENVIRONMENT = {
     "TUNE_WARN_THRESHOLD_S": "60",
 }
 KNOCK_SECONDS = 10.0
+NODE_KNOCK_SECONDS = 3.0
+HEAD_LOOK_SECONDS = 5.0  # between two looks at whether the head answers
+# Ray ends a process that has not heard of the head for this long, without a word that a user
+# understands; the search says so before, at a share of that time.
+RAY_GIVES_UP = ("RAY_gcs_rpc_server_reconnect_timeout_s", "60")
+HEAD_SHARE = 0.75
 
 
 def trial_resources(settings: SearchSettings) -> dict[str, float]:
@@ -44,17 +52,55 @@ def trial_resources(settings: SearchSettings) -> dict[str, float]:
 
 def workers(settings: SearchSettings) -> int:
     """How many trials run at a time: as asked, else as many as the cluster has room for now."""
+    return settings.workers or max(1, room(settings))
+
+
+def room(settings: SearchSettings) -> int:
+    """How many trials the nodes of the cluster have room for now, none on two nodes."""
     import ray
 
-    if settings.workers is not None:
-        return settings.workers
-    have, need = ray.cluster_resources(), trial_resources(settings)
-    rooms = [
-        have.get(name, 0.0) / need[key]
-        for key, name in (("cpu", "CPU"), ("gpu", "GPU"))
-        if need[key] > 0
-    ]
-    return max(1, math.floor(min(rooms) + 1e-9))
+    need = trial_resources(settings)
+    wants = [(name, need[key]) for key, name in (("cpu", "CPU"), ("gpu", "GPU")) if need[key] > 0]
+    have = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return sum(
+        min(math.floor(node.get(name, 0.0) / amount + 1e-9) for name, amount in wants)
+        for node in have
+    )
+
+
+def describe_room(settings: SearchSettings) -> str:
+    """How many trials will run at a time, and why. Raises ValueError if there is no room for one
+    and no other machine could join."""
+    import ray
+
+    need, have = trial_resources(settings), ray.cluster_resources()
+    each = _describe_resources(need["cpu"], need["gpu"])
+    there = _describe_resources(have.get("CPU", 0.0), have.get("GPU", 0.0))
+    fits = room(settings)
+    if not fits and settings.address is None and "RAY_ADDRESS" not in os.environ:
+        raise ValueError(
+            f"A trial must fit on this machine, which has {there}, but it takes {each}: lower "
+            "--cpus-per-trial or --gpus-per-trial."
+        )
+    if not fits:
+        return f"No node of the cluster has room for a trial of {each}: waiting for one that does."
+    nodes = sum(node["Alive"] for node in ray.nodes())
+    at_a_time = min(fits, settings.workers or fits)
+    asked = f", {settings.workers} were asked for" if at_a_time < (settings.workers or 0) else ""
+    return (
+        f"{_count(at_a_time, 'trial')} at a time, {each} each: {_count(nodes, 'node')} with "
+        f"{there} {'has' if nodes == 1 else 'have'} room for {fits}{asked}."
+    )
+
+
+def _describe_resources(cpus: float, gpus: float) -> str:
+    """'1 CPU core and 0.25 GPU'."""
+    return _count(cpus, "CPU core") + (f" and {_count(gpus, 'GPU')}" if gpus else "")
+
+
+def _count(number: float, name: str) -> str:
+    """'0.25 GPU', '1 GPU', '8 GPUs'."""
+    return f"{number:g} {name}{'s' * (number > 1)}"
 
 
 @contextlib.contextmanager
@@ -98,6 +144,68 @@ def connected(address: str | None, *, least_cpus: int = 1) -> Iterator[None]:
             gc.enable()
 
 
+@contextlib.contextmanager
+def head_watched(on_lost: Callable[[str], None]) -> Iterator[None]:
+    """Calls `on_lost(sentence)` in a thread when the cluster's head has been silent for too long.
+    The main thread cannot: without a head, calls into Ray do not return."""
+    import ray
+
+    address = ray.get_runtime_context().gcs_address
+    limit = HEAD_SHARE * float(os.environ.get(*RAY_GIVES_UP))
+    over = threading.Event()
+
+    def watch() -> None:
+        heard = time.monotonic()
+        while not over.wait(min(HEAD_LOOK_SECONDS, limit / 3)):
+            try:
+                _knock(address)
+                heard = time.monotonic()
+            except OSError:
+                silent = time.monotonic() - heard
+                if silent > limit and not over.is_set():
+                    on_lost(
+                        f"The head of the Ray cluster at {address} is lost: {silent:.0f} s silent"
+                    )
+                    return
+
+    threading.Thread(target=watch, daemon=True, name="head-watch").start()
+    try:
+        yield
+    finally:
+        over.set()
+
+
+def died_alone(actor_id: str | None) -> bool:
+    """Whether a lost actor's process died on a machine that lives on; else the machine or the
+    network was lost. An actor that Ray ended itself had only lost its connection."""
+    from ray._private import state
+    from ray.core.generated.common_pb2 import ActorDiedErrorContext
+
+    actor = state.actors(actor_id) if actor_id else None
+    if not actor:
+        return True
+    reason = actor["DeathCause"].actor_died_error_context.reason
+    ended_by_ray = actor["State"] != "DEAD" or reason in (
+        ActorDiedErrorContext.OUT_OF_SCOPE,
+        ActorDiedErrorContext.REF_DELETED,
+        ActorDiedErrorContext.NODE_DIED,
+    )
+    return not ended_by_ray and node_answers(actor["Address"]["NodeID"])
+
+
+def node_answers(node_id: str) -> bool:
+    """Whether the raylet of a node listens; Ray itself may take a minute to notice a dead node."""
+    import ray
+
+    node = next((node for node in ray.nodes() if node["NodeID"] == node_id), None)
+    if node is None or not node["Alive"]:
+        return False
+    with contextlib.suppress(OSError):
+        _knock(f"{node['NodeManagerAddress']}:{node['NodeManagerPort']}", NODE_KNOCK_SECONDS)
+        return True
+    return False
+
+
 def _silence_ray() -> None:
     """Ray's words about workers go to its log files; ours are in the records."""
     import ray._private.worker
@@ -108,11 +216,11 @@ def _silence_ray() -> None:
     ray._private.worker.print_to_stdstream = lambda *data, **options: None
 
 
-def _knock(address: str) -> None:
+def _knock(address: str, seconds: float = KNOCK_SECONDS) -> None:
     """Raises OSError if nothing listens at host:port; Ray itself would try for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdigit():
-        socket.create_connection((host, int(port)), timeout=KNOCK_SECONDS).close()
+        socket.create_connection((host, int(port)), timeout=seconds).close()
 
 
 def _explain_connection(address: str, error: Exception) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from search.driver import versions
 
 LEAST_DISK = 2 * 10**9
 LEAST_SHARED_MEMORY = 10**9
+ANSWER_SECONDS = 120.0  # a worker that starts imports torch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,16 +29,9 @@ def examine(*, address: str | None, data: str | None) -> list[Finding]:
     """Looks at this machine and at every node of the cluster; starts Ray, so it takes seconds."""
     findings = [Finding(what=", ".join(f"{name} {v}" for name, v in versions().items()))]
     with connected(address):
-        nodes = _ask_every_node(data)
+        nodes = _ask_every_node()
     for node in nodes:
-        findings += _node_findings(node, data)
-    here = versions()
-    for node in nodes:
-        others = {n: v for n, v in node["versions"].items() if v != here.get(n)}
-        if others:
-            theirs = ", ".join(f"{n} {v} (here {here.get(n)})" for n, v in others.items())
-            fix = "install the same versions on every node"
-            findings.append(Finding(what=f"node {node['node']} has {theirs}", fix=fix))
+        findings += _node_findings(node)
     if data is not None and Path(data).is_dir():
         findings.append(Finding(what=f"data {data} is on this machine and travels to the workers"))
     elif data is not None and data != "digits":
@@ -45,58 +40,78 @@ def examine(*, address: str | None, data: str | None) -> list[Finding]:
     return findings
 
 
-def _ask_every_node(data: str | None) -> list[dict[str, Any]]:
+def _ask_every_node() -> list[dict[str, Any]]:
+    """What `look` finds on each living node, or an `error`, and its resources."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    ask = ray.remote(num_cpus=0)(look)
+    ask = ray.remote(num_cpus=0, max_retries=0)(look)
     alive = [node for node in ray.nodes() if node["Alive"]]
-    answers = []
+    answers = {}
     for node in alive:
         here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        answers.append(ask.options(scheduling_strategy=here).remote(node["NodeManagerAddress"]))
-    found: list[dict[str, Any]] = ray.get(answers, timeout=120)
-    for node, answer in zip(alive, found, strict=True):
-        answer["resources"] = node["Resources"]
+        answers[node["NodeID"]] = ask.options(scheduling_strategy=here).remote()
+    answered, _ = ray.wait(list(answers.values()), num_returns=len(answers), timeout=ANSWER_SECONDS)
+    found = []
+    for node in alive:
+        answer = answers[node["NodeID"]]
+        try:
+            seen = ray.get(answer) if answer in answered else {"error": "no answer"}
+        except ray.exceptions.RayError as error:
+            seen = {"error": str(error).strip().splitlines()[-1]}
+        found.append({"node": node["NodeManagerAddress"], "resources": node["Resources"], **seen})
     return found
 
 
-def look(node: str) -> dict[str, Any]:
+def look() -> dict[str, Any]:
     """What one node is: run there."""
-    import torch
+    found = versions()
+    gpus = []
+    if found["torch"] != "not installed":
+        import torch
 
-    folder = Path.home() if Path.home().is_dir() else Path("/")
+        gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    # Ray's session and spilled images lie in the one, decoded images in the other.
+    folders = [Path(tempfile.gettempdir()), Path.home() if Path.home().is_dir() else Path("/")]
+    disk, folder = min((shutil.disk_usage(folder).free, str(folder)) for folder in folders)
     shared = shutil.disk_usage("/dev/shm").free if Path("/dev/shm").is_dir() else None
     return {
-        "node": node,
-        "versions": versions(),
+        "versions": found,
         "cores": os.cpu_count(),
-        "free_disk": shutil.disk_usage(folder).free,
+        "free_disk": disk,
+        "folder": folder,
         "free_shared_memory": shared,
-        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+        "gpus": gpus,
     }
 
 
-def _node_findings(node: dict[str, Any], data: str | None) -> list[Finding]:
-    resources = node["resources"]
-    cpus, gpus = resources.get("CPU", 0), resources.get("GPU", 0)
+def _node_findings(node: dict[str, Any]) -> list[Finding]:
+    name = f"node {node['node']}"
+    if "error" in node:
+        fix = "install vit-frontier and its packages there, and see that Ray can start workers"
+        return [Finding(what=f"{name} cannot run a task: {node['error']}", fix=fix)]
+    cpus, gpus = node["resources"].get("CPU", 0), node["resources"].get("GPU", 0)
     devices = f"{len(node['gpus'])} GPUs ({', '.join(sorted(set(node['gpus'])))})"
-    text = f"node {node['node']}: {cpus:g} CPUs for Ray of {node['cores']}, "
-    text += devices if node["gpus"] else "no GPU"
-    findings = [Finding(what=text)]
+    text = f"{name}: {cpus:g} CPUs for Ray of {node['cores']}, "
+    findings = [Finding(what=text + (devices if node["gpus"] else "no GPU"))]
     if gpus and not node["gpus"]:
         fix = "install a torch build for this node's CUDA driver; see torch.cuda.is_available()"
-        findings.append(Finding(what=f"Ray sees {gpus:g} GPUs there, torch none", fix=fix))
-    gigabytes = node["free_disk"] / 1e9
+        findings.append(Finding(what=f"{name}: Ray sees {gpus:g} GPUs, torch none", fix=fix))
+    here = versions()
+    others = {n: v for n, v in node["versions"].items() if v != here.get(n)}
+    theirs = ", ".join(f"{n} {v} (here {here.get(n)})" for n, v in others.items())
+    findings.append(
+        Finding(what=f"{name} has {theirs}", fix="install the same versions on every node")
+        if others
+        else Finding(what=f"{name} has the same versions")
+    )
     low = node["free_disk"] < LEAST_DISK
     fix = "free at least 2 GB for Ray's session and the run folder"
-    findings.append(
-        Finding(
-            what=f"node {node['node']}: {gigabytes:.1f} GB of disk free", fix=fix if low else None
-        )
-    )
+    text = f"{name}: {node['free_disk'] / 1e9:.1f} GB of disk free in {node['folder']}"
+    findings.append(Finding(what=text, fix=fix if low else None))
     shared = node["free_shared_memory"]
     if shared is not None and shared < LEAST_SHARED_MEMORY:
         fix = "give /dev/shm at least 1 GB (docker run --shm-size), or images travel by disk"
-        findings.append(Finding(what=f"{shared / 1e9:.1f} GB of shared memory free", fix=fix))
+        text = f"{name}: {shared / 1e9:.1f} GB of shared memory free"
+        findings.append(Finding(what=text, fix=fix))
     return findings

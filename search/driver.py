@@ -25,7 +25,7 @@ from rich.console import Console
 from results import Run, load_run, write_results
 from results.run import read_settings
 from search.baselines import baselines
-from search.cluster import connected, trial_resources, workers
+from search.cluster import connected, describe_room, head_watched, trial_resources, workers
 from search.ledger import Ledger
 from search.mirror import Mirror, StudyDatabase
 from search.progress import Display
@@ -117,8 +117,12 @@ def run_search(
         with Display(ledger, console, quiet=quiet) as display:
             display.note("Starting Ray ...")
             wanted = math.ceil((settings.workers or 0) * settings.cpus_per_trial)
-            with connected(settings.address, least_cpus=wanted):
+            with (
+                connected(settings.address, least_cpus=wanted),
+                head_watched(lambda why: _end_without_head(folder, ledger, display, why)),
+            ):
                 display.note("")
+                display.say(describe_room(settings))
                 interrupted, reader = _tune(folder, settings, ledger, dataset, recipe, display)
                 if not interrupted:
                     display.note("Reading the test split for the frontier ...")
@@ -129,6 +133,21 @@ def run_search(
         run = load_run(folder)
         write_results(run)
         return run, interrupted
+
+
+def _end_without_head(folder: Path, ledger: Ledger, display: Display, why: str) -> None:
+    """Ends the process, whose main thread may never come back from Ray."""
+    with contextlib.suppress(Exception):
+        for number in list(ledger.live):
+            ledger.release(number)
+    with contextlib.suppress(Exception):
+        display.__exit__()
+    resume = f"vit-frontier resume {folder}"
+    resume += " --address HOST:PORT" if ledger.settings.address else ""
+    print(
+        f"Error: {why}. Nothing finished is lost; go on by: {resume}", file=sys.stderr, flush=True
+    )
+    os._exit(1)
 
 
 def _tune(
@@ -185,6 +204,7 @@ def _tune(
                     dataset=dataset,
                     recipe=recipe,
                     threads=max(1, int(settings.cpus_per_trial)),
+                    gpus=resources["gpu"],
                 ),
                 name="search",
                 search_alg=StudySearcher(ledger, lambda: workers(settings)),
@@ -249,9 +269,11 @@ def _start_reader(settings: SearchSettings) -> Any:
 
     from search.trainable import TestSplitReader
 
-    # No CPUs are asked for: it starts while the last trials still hold theirs.
+    # No CPUs are asked for: it starts while the last trials still hold theirs. Where its machine
+    # dies, it starts on another one and reads again.
     gpus = trial_resources(settings)["gpu"]
-    return ray.remote(TestSplitReader).options(num_cpus=0, num_gpus=gpus).remote()
+    again = {"max_restarts": -1, "max_task_retries": -1}
+    return ray.remote(TestSplitReader).options(num_cpus=0, num_gpus=gpus, **again).remote(gpus)
 
 
 def _measure_test_accuracy(

@@ -14,10 +14,13 @@ from ray.tune import Callback, Stopper
 from ray.tune.search import Searcher
 
 from results import TrialRecord
+from search.cluster import died_alone
 from search.ledger import Ledger
 from search.trainable import WEIGHTS
 
 ROOM_SECONDS = 2.0  # between two looks at how large the cluster is
+LOST_SECONDS = 5.0  # after a worker died, until it is clear whether its machine did
+MACHINE_SIGNS = ("node was terminated", "node died", "node has died")
 # Tune puts more into every result; a record keeps what the trainer reported.
 CURVE_KEYS = ("epoch", "train_loss", "val_loss", "accuracy", "seconds", "images_per_second")
 
@@ -97,9 +100,12 @@ class Recorder(Callback):
         self._last: dict[int, dict[str, Any]] = {}
         self._heard: dict[int, float] = {}  # running trial -> when it began or last reported
         self._hung: set[int] = set()
+        # trial -> when its worker was lost, the actor's id and Ray's words
+        self._lost: dict[int, tuple[float, str | None, str]] = {}
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         self._kill_hung_workers(trials)
+        self._judge_lost_workers()
         self._on_step()
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -159,14 +165,29 @@ class Recorder(Callback):
         self._last.pop(number, None)
         error = _read_error(trial)
         if number in self._hung:
-            kind, text = "hang", f"no report for {self._silence:g} s: the worker was killed"
-        elif any(sign in error for sign in ("node was terminated", "node died", "node has died")):
+            self._fail(number, "hang", f"no report for {self._silence:g} s: the worker was killed")
+        elif any(sign in error for sign in MACHINE_SIGNS):
             self._ledger.release(number)  # a machine was lost, not a training
-            return
+        elif "running low on memory" in error:
+            self._fail(number, "out_of_memory", error)
         else:
-            kind = "out_of_memory" if "running low on memory" in error else "crash"
-            text = error or "the worker died"
-        self._on_finished(self._ledger.fail(number, kind=kind, error=text))
+            actor_id = getattr(trial.get_pickled_error(), "actor_id", None)
+            self._lost[number] = time.monotonic(), actor_id, error or "the worker died"
+
+    def _judge_lost_workers(self) -> None:
+        """A worker that died alone failed; one whose machine died with it runs again. The two are
+        told apart a little later, since a dying machine may lose its workers first."""
+        for number, (lost, actor_id, error) in list(self._lost.items()):
+            if time.monotonic() - lost < LOST_SECONDS:
+                continue
+            del self._lost[number]
+            if died_alone(actor_id):
+                self._fail(number, "crash", error)
+            else:
+                self._ledger.release(number)
+
+    def _fail(self, number: int, kind: str, error: str) -> None:
+        self._on_finished(self._ledger.fail(number, kind=kind, error=error))
 
     def _keep_weights(self, number: int, weights: Any) -> None:
         if weights is not None:

@@ -13,6 +13,7 @@ from space import Architecture
 if TYPE_CHECKING:
     from trainers.proxy import ProxyTraining
 
+CUDA_CONTEXT_BYTES = 600 * 2**20  # of a process, outside of torch's allocator
 WEIGHTS = "weights"  # the key under which a completed trial's weights travel, once
 
 
@@ -21,12 +22,18 @@ class ProxyTrainable(tune.Trainable):
     result with `failed`, so that the actor lives on for the next trial."""
 
     def setup(
-        self, config: dict[str, Any], dataset: Any = None, recipe: Any = None, threads: int = 1
+        self,
+        config: dict[str, Any],
+        dataset: Any = None,
+        recipe: Any = None,
+        threads: int = 1,
+        gpus: float = 0.0,
     ) -> None:
+        """`gpus`: what Ray reserves for this actor; a fraction is also the share of memory."""
         import torch
 
         torch.set_num_threads(threads)
-        self._dataset, self._recipe = dataset, recipe
+        self._dataset, self._recipe, self._gpus = dataset, recipe, gpus
         self._start(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -59,6 +66,7 @@ class ProxyTrainable(tune.Trainable):
         from trainers import proxy_epochs
 
         if self._training is None:
+            keep_to_share_of_gpu(self._gpus)
             architecture = Architecture.from_dict(self._trial["architecture"])
             self._training = proxy_epochs(
                 architecture,
@@ -77,6 +85,28 @@ class ProxyTrainable(tune.Trainable):
         self._training = None
 
 
+def keep_to_share_of_gpu(gpus: float) -> None:
+    """Has this process take no more GPU memory than its share, if it has less than a whole GPU.
+    Raises RuntimeError if Ray reserved a GPU that torch does not see."""
+    import torch
+
+    if gpus and not torch.cuda.is_available():
+        raise RuntimeError(
+            f"Ray reserved {gpus:g} GPUs for this worker, but torch sees none on its machine: "
+            "install a torch build for the machine's CUDA driver, or give --gpus-per-trial 0 to "
+            "train on the CPU"
+        )
+    if 0 < gpus < 1:
+        total = torch.cuda.get_device_properties(0).total_memory
+        torch.cuda.set_per_process_memory_fraction(memory_fraction(gpus, total))
+
+
+def memory_fraction(gpus: float, total: int) -> float:
+    """The fraction of a GPU of `total` bytes that torch may allocate in a process which has `gpus`
+    of it: its share less what CUDA takes in each process, but at least half of the share."""
+    return max(gpus - CUDA_CONTEXT_BYTES / total, gpus / 2)
+
+
 def pack_weights(state_dict: dict[str, Any]) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """The tensors as the bytes of a safetensors file, in an array that Ray shares uncopied."""
     from safetensors.torch import save
@@ -88,11 +118,12 @@ def pack_weights(state_dict: dict[str, Any]) -> np.ndarray[Any, np.dtype[np.uint
 class TestSplitReader:
     """An actor that reads the test split; started early, so that its imports delay nobody."""
 
-    def __init__(self) -> None:
+    def __init__(self, gpus: float) -> None:
         import torch
 
         import space.model  # noqa: F401
 
+        keep_to_share_of_gpu(gpus)
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
 
     def accuracies(
