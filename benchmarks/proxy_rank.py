@@ -37,7 +37,7 @@ Array = NDArray[np.float64]
 TABLES = ROOT / "benchmarks" / "tables"
 BANDS = 3  # of FLOPs, with as many networks each
 CUTS = (0.1, 0.17, 0.25, 0.5)  # shares of the full schedule at which its curve is read
-POWERS = np.geomspace(0.05, 4, 60)
+LEAST_ERROR = 1e-3  # that a curve may show, so that it has a logarithm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,18 +162,14 @@ def summed(loss: Array) -> Array:
 
 
 def extrapolated(val: Array, epochs: int) -> Array:
-    """`a - b epoch^-c` fitted by least squares to curves (..., seen), at the last epoch."""
-    seen = np.arange(1, val.shape[-1] + 1)
-    best, values = np.full(val.shape[:-1], np.inf), np.full(val.shape[:-1], np.nan)
-    for power in POWERS:
-        basis = np.stack([np.ones(len(seen)), -(seen**-power)], axis=1)
-        solve = np.linalg.pinv(basis)
-        weights = val @ solve.T
-        error = ((weights @ basis.T - val) ** 2).sum(axis=-1)
-        at_end = weights @ np.array([1.0, -(epochs**-power)])
-        values = np.where(error < best, at_end, values)
-        best = np.fmin(error, best)
-    return values
+    """The error as a power of the epoch, fitted to the last two thirds of curves (..., seen): minus
+    its logarithm at the last epoch. With a third parameter, where it saturates, it ranks worse."""
+    seen = val.shape[-1]
+    x = np.log(np.arange(seen // 3 + 1, seen + 1))
+    y = np.log(np.maximum(1 - val[..., seen // 3 :], LEAST_ERROR))
+    slope = ((x - x.mean()) * (y - y.mean(axis=-1, keepdims=True))).sum(axis=-1)
+    slope /= ((x - x.mean()) ** 2).sum()
+    return -np.asarray(y.mean(axis=-1) + slope * (np.log(epochs) - x.mean()))
 
 
 def zero_cost(table: Trainings, seed: int = 0) -> list[Proxy]:
@@ -199,10 +195,12 @@ def zero_cost(table: Trainings, seed: int = 0) -> list[Proxy]:
         model(torch.ones(1, architecture.in_chans, size, size)).sum().backward()
         dss = synflow = 0.0
         for name, parameter in model.named_parameters():
-            saliency = float((parameter * parameter.grad).abs().sum())
+            saliency = float((parameter.detach() * parameter.grad).abs().sum())
             synflow += saliency
             if name.endswith((".qkv.weight", ".attn.proj.weight")):
-                norms = [torch.linalg.matrix_norm(p, "nuc") for p in (parameter, parameter.grad)]
+                norms = [
+                    torch.linalg.matrix_norm(p.detach(), "nuc") for p in (parameter, parameter.grad)
+                ]
                 dss += float(norms[0] * norms[1])
             elif name.endswith(("fc1.weight", "fc2.weight", "head.weight")):
                 dss += saliency
@@ -378,36 +376,35 @@ def header(kinds: list[str]) -> str:
 
 
 def draw(reports: dict[str, list[dict[str, Any]]], path: Path) -> None:
-    """Tau and tau at fixed cost over cost, a panel each; free scores are dashed lines."""
+    """Tau and tau at fixed cost over cost, a panel each, with the frontier of proxies."""
     import altair as alt
     import pandas as pd
 
-    rows = [
-        {
-            "table": table,
-            "measure": measure,
-            "proxy": result["proxy"],
-            "cost": result["cost"],
-            "tau": result[key],
-            "low": result[f"{key}_95"][0],
-            "high": result[f"{key}_95"][1],
-            "kind": family(result["proxy"]),
-        }
-        for table, results in reports.items()
-        for result in results
-        for measure, key in (("tau", "tau"), ("tau at fixed cost", "fixed"))
-        if result["cost"] >= 0.01
-    ]
+    rows = []
+    for table, results in reports.items():
+        trained = [result for result in results if result["cost"] >= 0.01]
+        for measure, key in (("tau", "tau"), ("tau at fixed cost", "fixed")):
+            best = -1.0
+            for result in sorted(trained, key=lambda r, key=key: (r["cost"], -r[key])):
+                low, high = result[f"{key}_95"]
+                rows.append({
+                    "table": table, "measure": measure, "kind": family(result["proxy"]),
+                    "cost": result["cost"], "tau": result[key], "low": low, "high": high,
+                    "front": result[key] > best,
+                })  # fmt: skip
+                best = max(best, result[key])
     base = alt.Chart(pd.DataFrame(rows)).encode(
         x=alt.X("cost:Q", title="share of a full training", scale=alt.Scale(type="log")),
-        color=alt.Color("kind:N", title=None),
+        y=alt.Y("tau:Q", title="Kendall's tau with the truth", scale=alt.Scale(zero=False)),
     )
     points = base.mark_point(filled=True, size=60).encode(
-        y=alt.Y("tau:Q", title="Kendall's tau with the truth", scale=alt.Scale(zero=False)),
-        shape=alt.Shape("kind:N", title=None),
+        color=alt.Color("kind:N", title=None), shape=alt.Shape("kind:N", title=None)
     )
-    bars = base.mark_rule(opacity=0.35).encode(y="low:Q", y2="high:Q")
-    chart = alt.layer(bars, points).properties(width=330, height=280)
+    bars = base.mark_rule(opacity=0.2).encode(y="low:Q", y2="high:Q")
+    front = base.transform_filter("datum.front").mark_line(
+        interpolate="step-after", color="grey", strokeDash=[4, 4]
+    )
+    chart = alt.layer(bars, front, points).properties(width=330, height=280)
     chart.facet(
         column=alt.Column("measure:N", title=None), row=alt.Row("table:N", title=None)
     ).save(str(path))
