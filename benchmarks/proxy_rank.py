@@ -252,7 +252,7 @@ def mean_taus(
         at = rows[drawn]
         given = controls(table.flops[at], table.params[at])
         found.append(taus(score[drawn], others[drawn], given))
-    return np.mean(found, axis=0)
+    return np.mean(found, axis=0) if found else np.full(2, np.nan)
 
 
 def interval(proxy: Proxy, truth: Array, table: Trainings, repeats: int) -> list[list[float]]:
