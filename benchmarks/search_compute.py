@@ -1,6 +1,6 @@
 """Hypervolume over spent training compute, on real trainings of digits.
 
-    python benchmarks/search_compute.py [--trials 24] [--seeds 5] [--keep FOLDER]
+    python benchmarks/search_compute.py [--trials 24] [--seeds 5] [--epochs 10] [--keep FOLDER]
 
 Each search is a run of the command line, without baselines. Compute is what its trials trained, in
 epochs x images x forward FLOPs, in the order in which they ended; the hypervolume counts complete
@@ -25,20 +25,24 @@ from results import hypervolume, load_run, pareto_front  # noqa: E402
 from search.halving import HalvingRule  # noqa: E402
 
 BUDGET, ORDERS = 2_000_000, 40
+GRID = [i / 100 for i in range(1, 101)]  # compute, as a share of random search's
+SHOWN = [0.1, 0.2, 0.5, 1.0]
+# Words of the command line, and how many trials for one of random search: networks of the frontier
+# are cheaper, so that more of them are as much compute.
 SEARCHES = {
-    "random": ["--sampler", "random", "--no-early-stopping"],
-    "tpe": ["--sampler", "tpe", "--no-early-stopping"],
-    "frontier": ["--sampler", "frontier", "--no-early-stopping"],
-    "frontier + early stopping": ["--sampler", "frontier"],
+    "random": (["--sampler", "random", "--no-early-stopping"], 1.0),
+    "tpe": (["--sampler", "tpe", "--no-early-stopping"], 1.0),
+    "frontier + early stopping": (["--sampler", "frontier"], 2.0),
 }
 
 
-def run_search(out: Path, words, seed: int, trials: int) -> None:
+def run_search(out: Path, words, seed: int, trials: int, epochs: int) -> None:
     """One search, unless it is there."""
     if (out / "report.html").exists():
         return
     command = [sys.executable, "-m", "search", "search", "--budget", BUDGET, "--trials", trials]
-    command += ["--no-baselines", "--seed", seed, "--workers", 2, "--out", out, *words]
+    command += ["--no-baselines", "--seed", seed, "--workers", 2, "--epochs", epochs]
+    command += ["--out", out, *words]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     subprocess.run(
         list(map(str, command)), cwd=ROOT, check=True, env=environment, stdout=subprocess.DEVNULL
@@ -61,6 +65,11 @@ def progress(run):
 def compute_to_reach(steps, volume):
     """Compute after which the hypervolume is at least `volume`; None if it never is."""
     return next((spent for spent, reached in steps if reached >= volume), None)
+
+
+def volume_at(steps, compute):
+    """The hypervolume when that much compute is spent."""
+    return max((volume for spent, volume in steps if spent <= compute), default=0.0)
 
 
 def killed_share(runs, epochs):
@@ -89,49 +98,74 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=24)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--keep", type=Path)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = arguments.keep or Path(scratch)
         runs = {}
         for seed in range(arguments.seeds):
-            for name, words in SEARCHES.items():
+            for name, (words, more) in SEARCHES.items():
                 out = folder / f"{name.replace(' ', '')}-{seed}"
-                run_search(out, words, seed, arguments.trials)
+                run_search(out, words, seed, round(more * arguments.trials), arguments.epochs)
                 runs[name, seed] = load_run(out)
                 steps = progress(runs[name, seed])
                 print(f"{name} seed {seed}: {steps[-1][1]:.4f} for {steps[-1][0]:.3g}", flush=True)
-    rows, ends = {}, {}
-    for seed in range(arguments.seeds):
-        ends[seed] = progress(runs["random", seed])[-1]
+    rows, curves = {}, []
+    ends = {seed: progress(runs["random", seed])[-1] for seed in range(arguments.seeds)}
     for name in SEARCHES:
-        shares, finals, spent = [], [], []
-        for seed in range(arguments.seeds):
-            steps = progress(runs[name, seed])
-            needed = compute_to_reach(steps, ends[seed][1])
-            shares.append(None if needed is None else needed / ends[seed][0])
-            finals.append(steps[-1][1])
-            spent.append(steps[-1][0] / ends[seed][0])
-        reached = [share for share in shares if share is not None]
+        steps = [progress(runs[name, seed]) for seed in range(arguments.seeds)]
+        needed = [
+            compute and compute / ends[seed][0]
+            for seed, compute in enumerate(
+                compute_to_reach(steps[seed], ends[seed][1]) for seed in range(arguments.seeds)
+            )
+        ]
+        # Every search on its own seed's scale: 1 is all that random search spent and reached.
+        relative = [
+            [volume_at(steps[seed], share * ends[seed][0]) / ends[seed][1] for share in GRID]
+            for seed in range(arguments.seeds)
+        ]
+        mean = [statistics.mean(column) for column in zip(*relative, strict=True)]
+        curves += [
+            {"search": name, "compute": share, "hypervolume": value}
+            for share, value in zip(GRID, mean, strict=True)
+        ]
         rows[name] = {
-            "hypervolume": round(statistics.mean(finals), 4),
-            "compute_over_random": round(statistics.mean(spent), 3),
-            "compute_share_to_reach_random": [s and round(s, 3) for s in shares],
-            "median_share": round(statistics.median(reached), 3) if reached else None,
+            "spent": round(statistics.mean(steps[seed][-1][0] / ends[seed][0] for seed in ends), 3),
+            "hypervolume": {share: round(mean[GRID.index(share)], 4) for share in SHOWN},
+            "compute_to_reach_random": [share and round(share, 3) for share in needed],
+            "mean": round(statistics.mean(needed), 3) if None not in needed else None,
         }
+    draw(curves, ROOT / "benchmarks" / "search_compute.svg")
     unstopped = [run for (name, _), run in runs.items() if "stopping" not in name]
-    epochs = unstopped[0].settings["recipe"]["epochs"]
-    print(f"{'search':28} {'hypervolume':>12} {'compute':>9} {'to reach random':>16}")
+    shares = "".join(f"{share:>8g}" for share in SHOWN)
+    print(f"{'compute / random search':28}{shares}   to reach it   spent")
     for name, row in rows.items():
-        print(
-            f"{name:28} {row['hypervolume']:12.4f} {row['compute_over_random']:9.3f} "
-            f"{row['median_share'] if row['median_share'] is not None else '-':>16}"
-        )
+        values = "".join(f"{value:8.3f}" for value in row["hypervolume"].values())
+        print(f"{name:28}{values}   {row['mean'] or '-':>11}   {row['spent']:5.2f}")
     print(json.dumps({
         "benchmark": "search_compute", "trials": arguments.trials, "seeds": arguments.seeds,
-        "budget": BUDGET, "searches": rows,
-        "frontier_members_early_stopping_would_end": round(killed_share(unstopped, epochs), 3),
+        "epochs": arguments.epochs, "budget": BUDGET, "searches": rows,
+        "frontier_members_halving_would_end": round(killed_share(unstopped, arguments.epochs), 3),
     }))  # fmt: skip
+
+
+def draw(curves, path: Path) -> None:
+    """Hypervolume over spent compute as SVG, both as shares of random search's at its end."""
+    import altair as alt
+    import pandas as pd
+
+    base = alt.Chart(pd.DataFrame(curves), title="Digits, mean of the seeds")
+    lines = base.properties(width=520, height=320).mark_line(interpolate="step-after")
+    lines.encode(
+        x=alt.X("compute:Q", title="training compute / random search's in all"),
+        y=alt.Y(
+            "hypervolume:Q", title="hypervolume / random search's at its end",
+            scale=alt.Scale(zero=False),
+        ),
+        color=alt.Color("search:N", sort=list(SEARCHES)),
+    ).save(str(path))  # fmt: skip
 
 
 if __name__ == "__main__":
