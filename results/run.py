@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -107,7 +109,8 @@ def read_settings(folder: Path) -> dict[str, Any]:
 
 def hide_password(text: str) -> str:
     """`text` with the password of any URL in it replaced by ***."""
-    return re.sub(r"(?<=://)([^\s:/@]*):[^\s/]*@", r"\1:***@", text)
+    text = re.sub(r"(?<=://)([^\s:/@]*):\S*@", r"\1:***@", text)
+    return re.sub(r"([?&]password=)[^\s&]*", r"\1***", text)
 
 
 def _check_settings(file: Path, settings: Any) -> None:
@@ -169,10 +172,12 @@ def _read_study(
             f"{where!r} must hold a study named {name!r} (`name` in run.json), but has none."
         ) from None
     except Exception as error:
-        reason = hide_password(str(getattr(error, "orig", None) or error))
+        cause = error.__cause__ or error  # Optuna says less than the database
+        reason = hide_password(" ".join(str(getattr(cause, "orig", None) or cause).split()))
+        fix = "else restore the file from a copy" if url is None else "else see that it answers"
         raise ValueError(
             f"The study in {where!r} must be readable, but: {reason}. If the search has only just "
-            "started, try again; else restore the file from a copy."
+            f"started, try again; {fix}."
         ) from error
 
 
@@ -201,8 +206,22 @@ def _connect_read_only(file: Path) -> sqlite3.Connection:
         connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
     except sqlite3.OperationalError as error:
         connection.close()
-        if error.sqlite_errorname != "SQLITE_CANTOPEN":
+        if not error.sqlite_errorname.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY")):
             raise
-        # A database with a write-ahead log in a read-only folder opens only as unchanging.
-        return sqlite3.connect(f"{uri}&immutable=1", uri=True, check_same_thread=False)
+        # A transaction of a dead writer is to be undone, or a write-ahead log to be read, and that
+        # takes a right to write: in a copy, where nothing is changed.
+        return _connect_copy(file)
     return connection
+
+
+def _connect_copy(file: Path) -> sqlite3.Connection:
+    """The database in memory, with what its journal or write-ahead log says."""
+    with tempfile.TemporaryDirectory(prefix="vit-frontier-") as folder:
+        for suffix in ("", "-journal", "-wal"):
+            if (part := file.with_name(file.name + suffix)).is_file():
+                shutil.copyfile(part, Path(folder) / part.name)
+        disk = sqlite3.connect(Path(folder) / file.name)
+        memory = sqlite3.connect(":memory:", check_same_thread=False)
+        disk.backup(memory)
+        disk.close()
+    return memory

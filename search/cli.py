@@ -42,6 +42,9 @@ def main() -> None:
     except ValueError as error:
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(2)
+    except OSError as error:  # StorageError, or a full disk anywhere else
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(INTERRUPTED if getattr(error, "interrupted", False) else 1)
 
 
 @app.command()
@@ -143,6 +146,10 @@ def search(
     # Checked with a stand-in for the space first: a typing mistake must not wait for the images.
     named_space = _load_space(space)
     SearchSettings(**{**choices, "budget": 10**21}, space=named_space)
+    if storage is not None:
+        from search.storage import refuse_existing_study
+
+        refuse_existing_study(storage, folder.resolve().name)
     dataset = _load_dataset(choices, console)
     from search.driver import new_run
     from search.settings import default_space
@@ -164,7 +171,10 @@ def search(
         run = new_run(settings, dataset, recipe, command)
         _run(run, settings, dataset, recipe, console, as_json)
     elif as_json:
-        print(json.dumps({"settings": settings.to_dict(), "recipe": recipe.to_dict()}))
+        from results.run import hide_password
+
+        shown = {**settings.to_dict(), "storage": storage and hide_password(storage)}
+        print(json.dumps({"settings": shown, "recipe": recipe.to_dict()}))
 
 
 def _load_space(name: str | None) -> Any:
@@ -385,9 +395,12 @@ def report(
 ) -> None:
     """Write report.html, frontier.json, the tables and pictures of a run again."""
     from results import load_run, write_results
+    from search.storage import writing
 
     for run in runs:
-        for path in write_results(load_run(run)):
+        with writing(run, "report"):
+            written = write_results(load_run(run))
+        for path in written:
             print(path)
 
 

@@ -10,12 +10,11 @@ import os
 import platform
 import shutil
 import signal
-import sqlite3
 import sys
 import tempfile
 import time
-import warnings
 from collections.abc import Iterator
+from functools import partial
 from importlib import import_module, metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,20 +22,17 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from results import Run, load_run, write_results
-from results.run import read_settings
+from results.run import hide_password, read_settings
 from search.baselines import baselines
 from search.cluster import connected, describe_room, head_watched, trial_resources, workers
 from search.ledger import Ledger
-from search.mirror import Mirror, StudyDatabase
 from search.progress import Display
 from search.settings import SearchSettings, refuse_existing_run
+from search.storage import Patience, StorageError, cannot_write, open_study, writing
 
 if TYPE_CHECKING:
-    import optuna
-
     from trainers import Dataset, Recipe
 
-LOCK_SECONDS = 60.0  # how long the study may be locked by another reader or writer
 BASELINE_SHARE = 4  # at most one trial in four is a baseline
 
 
@@ -48,40 +44,19 @@ def new_run(settings: SearchSettings, dataset: Dataset, recipe: Recipe, command:
         folder.mkdir(parents=True, exist_ok=True)
         description = _describe_run(settings, dataset, recipe, command)
         temporary = folder / "run.json.tmp"
+        secret = (
+            settings.storage is not None and hide_password(settings.storage) != settings.storage
+        )
+        temporary.touch(mode=0o600 if secret else 0o666)
         temporary.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
         temporary.replace(folder / "run.json")
     except OSError as error:
+        with contextlib.suppress(OSError):
+            (folder / "run.json.tmp").unlink()
         raise ValueError(
             f"`--out` (={str(folder)!r}) must be a folder that can be written: {error.strerror}."
         ) from None
     return folder
-
-
-def open_study(folder: Path, name: str, storage: str | None) -> optuna.Study:
-    """The study of a run, created if it is new."""
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-
-    def connect() -> sqlite3.Connection:
-        file = folder.resolve() / "study.db"
-        connection = sqlite3.connect(file, timeout=LOCK_SECONDS, check_same_thread=False)
-        connection.execute("PRAGMA synchronous=NORMAL")
-        return connection
-
-    # Without --storage the URL only names the dialect: a path may hold what a URL may not.
-    engine = {} if storage else {"creator": connect}
-    database = StudyDatabase(storage or "sqlite:///study.db", engine_kwargs=engine)
-    study = optuna.create_study(
-        study_name=name,
-        storage=database,
-        directions=["maximize", "minimize"],
-        load_if_exists=True,
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        study.set_metric_names(["accuracy", "flops"])
-    return optuna.load_study(study_name=name, storage=Mirror(database, name))
 
 
 def forget_failures(folder: Path) -> int:
@@ -107,7 +82,10 @@ def run_search(
     interrupted. The run folder must exist; a study that is there is gone on with."""
     with _only_driver(folder):
         name = json.loads((folder / "run.json").read_text(encoding="utf-8"))["name"]
-        study = open_study(folder, name, settings.storage)
+        patience = Patience(
+            say=partial(console.print, markup=False, highlight=False, soft_wrap=True)
+        )
+        study = open_study(folder, name, settings.storage, patience)
         study.set_user_attr("finished", False)
         ledger = Ledger(study, settings)
         if settings.baselines and not study.get_trials(deepcopy=False):
@@ -123,23 +101,25 @@ def run_search(
             ):
                 display.note("")
                 display.say(describe_room(settings))
-                interrupted, reader = _tune(folder, settings, ledger, dataset, recipe, display)
+                interrupted, reader = _tune(
+                    folder, settings, ledger, dataset, recipe, display, patience
+                )
                 if not interrupted:
                     display.note("Reading the test split for the frontier ...")
                     _measure_test_accuracy(folder, settings, ledger, dataset, reader)
                 display.note("")
         study.set_user_attr("stop_reason", ledger.stop_reason)
         study.set_user_attr("finished", not interrupted)
-        run = load_run(folder)
-        write_results(run)
+        with writing(folder, "report"):
+            run = load_run(folder)
+            write_results(run)
         return run, interrupted
 
 
 def _end_without_head(folder: Path, ledger: Ledger, display: Display, why: str) -> None:
     """Ends the process, whose main thread may never come back from Ray."""
     with contextlib.suppress(Exception):
-        for number in list(ledger.live):
-            ledger.release(number)
+        ledger.release_all()
     with contextlib.suppress(Exception):
         display.__exit__()
     resume = f"vit-frontier resume {folder}"
@@ -157,6 +137,7 @@ def _tune(
     dataset: Dataset,
     recipe: Recipe,
     display: Display,
+    patience: Patience,
 ) -> tuple[bool, Any]:
     """Trains; whether it was interrupted, and the reader of the test split if it was started."""
     from ray import tune
@@ -187,6 +168,7 @@ def _tune(
 
     deadline = None if settings.time_limit is None else time.monotonic() + settings.time_limit
     stop = Stop(ledger, deadline)
+    patience.interrupted = lambda: stop.interrupted
     recorder = Recorder(
         ledger,
         stop,
@@ -207,7 +189,7 @@ def _tune(
                     gpus=resources["gpu"],
                 ),
                 name="search",
-                search_alg=StudySearcher(ledger, lambda: workers(settings)),
+                search_alg=StudySearcher(ledger, lambda: workers(settings), stop),
                 scheduler=FrontierHalving(rule) if settings.early_stopping else FIFOScheduler(),
                 num_samples=-1,
                 resources_per_trial=resources,
@@ -220,9 +202,11 @@ def _tune(
                 _remote=False,
             )
     finally:
-        for number in list(ledger.live):
-            ledger.release(number)
+        with contextlib.suppress(StorageError):
+            ledger.release_all()
         shutil.rmtree(scratch, ignore_errors=True)
+    if stop.failure is not None:
+        raise stop.failure
     return stop.interrupted, reader
 
 
@@ -253,7 +237,11 @@ def _only_driver(folder: Path) -> Iterator[None]:
     """Holds the run folder's lock, which the system drops when the process dies."""
     import fcntl
 
-    with (folder / ".lock").open("w") as lock:
+    try:
+        file = (folder / ".lock").open("w")
+    except OSError as error:
+        raise cannot_write(folder, error) from None
+    with file as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -305,7 +293,7 @@ def _describe_run(
         "schema": 1,
         "name": Path(settings.out).resolve().name,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "command": command,
+        "command": [hide_password(word) for word in command],
         "settings": settings.to_dict(),
         "budget_flops": settings.budget,
         "max_params": settings.max_params,

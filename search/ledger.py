@@ -218,6 +218,12 @@ class Ledger:
         self._known.pop(self.space.key(live.architecture), None)
         self._requeue(number, live.trial.params, live.trial.user_attrs)
 
+    def release_all(self) -> None:
+        """Gives up every running trial."""
+        with together(self.study):
+            for number in list(self.live):
+                self.release(number)
+
     def forget_failures(self) -> int:
         """Takes failed trials out of the records and has their networks asked again."""
         failed = [record for record in self.finished if record.state == "failed"]

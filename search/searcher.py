@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ from ray.tune.search import Searcher
 from results import TrialRecord
 from search.cluster import died_alone
 from search.ledger import Ledger
+from search.storage import StorageError, writing
 from search.trainable import WEIGHTS
 
+STEP_SECONDS = 5.0  # the driver itself stood still if its steps are further apart
 ROOM_SECONDS = 2.0  # between two looks at how large the cluster is
 LOST_SECONDS = 5.0  # after a worker died, until it is clear whether its machine did
 MACHINE_SIGNS = ("node was terminated", "node died", "node has died")
@@ -29,9 +32,9 @@ class StudySearcher(Searcher):
     """Asks the ledger, at most `workers()` trials at a time. The study is the state: nothing is
     saved or restored here."""
 
-    def __init__(self, ledger: Ledger, workers: Callable[[], int]) -> None:
+    def __init__(self, ledger: Ledger, workers: Callable[[], int], stop: Stop) -> None:
         super().__init__(metric="accuracy", mode="max")
-        self._ledger, self._workers = ledger, workers
+        self._ledger, self._workers, self._stop = ledger, workers, stop
         self._room, self._asked = 0, -math.inf
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
@@ -39,7 +42,9 @@ class StudySearcher(Searcher):
             self._room, self._asked = self._workers(), time.monotonic()
         if len(self._ledger.live) >= self._room:
             return None
-        live = self._ledger.ask()
+        live = None
+        with self._stop.on_failure():
+            live = self._ledger.ask()
         if live is None:
             # Running trials may yet be handed back, if their machine dies.
             return Searcher.FINISHED if not self._ledger.live else None
@@ -63,17 +68,36 @@ class StudySearcher(Searcher):
 
 
 class Stop(Stopper):
-    """Ends the search when asked to, when time is up, or when the ledger has a reason."""
+    """Ends the search when asked to, when time is up, when the ledger has a reason, or when the run
+    cannot be written any more: `failure`."""
 
     def __init__(self, ledger: Ledger, deadline: float | None) -> None:
         self._ledger, self._deadline = ledger, deadline
         self.interrupted = False
+        self.failure: StorageError | None = None
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return False
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing of it goes into the copy that Tune keeps: the study is the state."""
+        return {}
+
     def stop_all(self) -> bool:
-        return self.interrupted or self.time_is_up or self._ledger.stop_reason is not None
+        return (
+            self.interrupted
+            or self.time_is_up
+            or self._ledger.stop_reason is not None
+            or self.failure is not None
+        )
+
+    @contextmanager
+    def on_failure(self) -> Iterator[None]:
+        """Keeps a StorageError from Tune, which would take it for the trial's."""
+        try:
+            yield
+        except StorageError as error:
+            self.failure = self.failure or error
 
     @property
     def time_is_up(self) -> bool:
@@ -102,10 +126,16 @@ class Recorder(Callback):
         self._hung: set[int] = set()
         # trial -> when its worker was lost, the actor's id and Ray's words
         self._lost: dict[int, tuple[float, str | None, str]] = {}
+        self._stepped = math.inf
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        now = time.monotonic()
+        if now - self._stepped > STEP_SECONDS:  # nobody could be heard, so nobody was silent
+            self._heard = dict.fromkeys(self._heard, now)
+        self._stepped = now
         self._kill_hung_workers(trials)
-        self._judge_lost_workers()
+        with self._stop.on_failure():
+            self._judge_lost_workers()
         self._on_step()
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -137,6 +167,14 @@ class Recorder(Callback):
             self._ledger.report(number, {key: result[key] for key in CURVE_KEYS})
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        with self._stop.on_failure():
+            self._record(trial)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        with self._stop.on_failure():
+            self._record_error(trial)
+
+    def _record(self, trial: Any) -> None:
         number = trial.config["trial"]
         self._heard.pop(number, None)
         if number not in self._ledger.live:
@@ -157,7 +195,7 @@ class Recorder(Callback):
             record = self._ledger.stop(number)
         self._on_finished(record)
 
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+    def _record_error(self, trial: Any) -> None:
         number = trial.config["trial"]
         self._heard.pop(number, None)
         if number not in self._ledger.live:
@@ -190,12 +228,17 @@ class Recorder(Callback):
         self._on_finished(self._ledger.fail(number, kind=kind, error=error))
 
     def _keep_weights(self, number: int, weights: Any) -> None:
-        if weights is not None:
+        if weights is None:
+            return
+        target = self._weights / f"{number}.safetensors"
+        temporary = target.with_suffix(".tmp")
+        with writing(self._weights.parent):
             self._weights.mkdir(exist_ok=True)
-            target = self._weights / f"{number}.safetensors"
-            temporary = target.with_suffix(".tmp")
-            temporary.write_bytes(memoryview(weights))
-            temporary.replace(target)
+            try:
+                temporary.write_bytes(memoryview(weights))
+                temporary.replace(target)
+            finally:
+                temporary.unlink(missing_ok=True)
 
     def _drop_dominated_weights(self) -> None:
         members = {str(record.trial) for record in self._ledger.front}

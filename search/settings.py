@@ -93,10 +93,11 @@ class SearchSettings:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> SearchSettings:
         """The settings of a run.json. Raises ValueError."""
-        check_keys("settings", values, [f.name for f in dataclasses.fields(cls)], ["budget"])
+        check_keys("settings", values, [f.name for f in dataclasses.fields(cls)], _REQUIRED)
         return cls(**{**values, "space": SearchSpace.from_dict(values["space"])})
 
 
+_REQUIRED = ("budget", "space")
 _OPTIONAL_COUNTS = ("max_params", "img_size", "train_samples", "val_samples", "epochs", "workers")
 
 

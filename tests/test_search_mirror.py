@@ -116,9 +116,10 @@ def test_a_write_whose_answer_was_lost_is_done_again_without_a_second_trial(tmp_
 
 
 def test_a_failed_write_is_made_up_for_by_the_next(tmp_path):
-    study = open_study(tmp_path, "run", None)
-    trial = study.ask()
-    engine = study._storage._database.engine
+    database = StudyDatabase(f"sqlite:///{tmp_path / 'study.db'}")
+    optuna.create_study(storage=database, study_name="run")
+    study = optuna.load_study(study_name="run", storage=Mirror(database, "run"))
+    trial, engine = study.ask(), database.engine
     sqlalchemy.event.listen(engine, "checkout", lambda c, *_: c.execute("PRAGMA busy_timeout=10"))
     other = sqlite3.connect(tmp_path / "study.db", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
