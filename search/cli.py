@@ -428,16 +428,13 @@ def flops(
 def _read_architecture(name_or_file: str) -> Any:
     """A named architecture, or one from a JSON file (also a member of a frontier.json)."""
     from space import NAMED, Architecture, named
+    from space.choices import read_small_file
 
     path = Path(name_or_file)
     if name_or_file in NAMED or not (path.suffix == ".json" or path.is_file()):
         return named(name_or_file)
     try:
-        if path.stat().st_size > 1_000_000:
-            raise ValueError("a file must be at most 1 MB.")
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"Cannot read {name_or_file}: {error.strerror}.") from None
+        values = json.loads(read_small_file(path))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{name_or_file} must be an architecture as JSON: {error}") from None
     if isinstance(values, dict) and isinstance(values.get("architecture"), dict):

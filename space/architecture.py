@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import reprlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -90,7 +91,8 @@ class Architecture:
             _check_choice("stem", self.stem, get_args(Stem))
         if type(self.reattention_scale) is not bool:
             raise ValueError(
-                f"`reattention_scale` must be true or false, but got {self.reattention_scale!r}."
+                "`reattention_scale` must be true or false, but got "
+                f"{show(self.reattention_scale)}."
             )
         self._check_grid()
         object.__setattr__(self, "reattention", self._sorted_reattention())
@@ -131,7 +133,7 @@ class Architecture:
             return ()
         if isinstance(blocks, (str, bytes)) or not isinstance(blocks, Iterable):
             raise ValueError(
-                f"`reattention` must be a list of block indices, but got {blocks!r}: "
+                f"`reattention` must be a list of block indices, but got {show(blocks)}: "
                 "write [] for none."
             )
         indices = tuple(blocks)
@@ -139,10 +141,10 @@ class Architecture:
             if type(index) is not int or not 0 <= index < self.depth:
                 raise ValueError(
                     f"`reattention` must hold block indices from 0 to {self.depth - 1} "
-                    f"(`depth` is {self.depth}), but got {index!r}."
+                    f"(`depth` is {self.depth}), but got {show(index)}."
                 )
         if len(set(indices)) != len(indices):
-            raise ValueError(f"`reattention` must name each block once, but got {list(indices)}.")
+            raise ValueError(f"`reattention` must name each block once, but got {show(blocks)}.")
         return tuple(sorted(indices))
 
     def _sorted_pools(self) -> tuple[Pool, ...]:
@@ -151,7 +153,7 @@ class Architecture:
         if not isinstance(self.pools, (tuple, list)) or not all(
             isinstance(pool, Pool) for pool in self.pools
         ):
-            raise ValueError(f"`pools` must be a list of pools, but got {self.pools!r}.")
+            raise ValueError(f"`pools` must be a list of pools, but got {show(self.pools)}.")
         pools = tuple(sorted(self.pools, key=lambda pool: pool.after))
         tokens, last = self.grid_tokens, -1
         for pool in pools:
@@ -231,7 +233,7 @@ class Architecture:
         check_keys("architecture", values, _ARCHITECTURE_FIELDS, _REQUIRED_FIELDS)
         pools = values.get("pools", ())
         if not isinstance(pools, (list, tuple)):
-            raise ValueError(f"`pools` must be a list of pools, but got {pools!r}.")
+            raise ValueError(f"`pools` must be a list of pools, but got {show(pools)}.")
         return cls(**{**values, "pools": tuple(_pool_from_dict(pool) for pool in pools)})
 
 
@@ -251,26 +253,39 @@ def check_keys(what: str, values: Any, known: Iterable[str], required: Iterable[
     """Raises ValueError unless `values` is a mapping with only `known` and all `required` keys."""
     known = list(known)
     if not isinstance(values, Mapping):
-        raise ValueError(f"A {what} must be a table of {', '.join(known)}, but got {values!r:.80}.")
+        raise ValueError(f"A {what} must be a table of {', '.join(known)}, but got {show(values)}.")
     for key in values:
         if key not in known:
-            raise ValueError(f"Unknown {what} key {key!r:.80}{did_you_mean(str(key), known)}")
+            raise ValueError(f"Unknown {what} key {show(key)}{did_you_mean(key, known)}")
     missing = [key for key in required if key not in values]
     if missing:
         raise ValueError(f"A {what} needs {', '.join(f'`{key}`' for key in missing)}.")
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
+def show(value: object) -> str:
+    """A value for an error sentence: one short line, however large or deep the value is."""
+    try:
+        return _SHORT.repr(value)[:80]
+    except ValueError:  # Python writes no integer of more than 4,300 digits
+        return "a number of thousands of digits"
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxlong, _SHORT.maxother = 2, 60, 60, 60
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
     """The end of an error sentence: the nearest known name, else all of them."""
     known = list(known)
-    near = difflib.get_close_matches(name[:80], known, n=1, cutoff=0.5)
+    text = name[:80] if isinstance(name, str) else ""
+    near = difflib.get_close_matches(text, known, n=1, cutoff=0.5)
     return f": did you mean {near[0]!r}?" if near else f": choose from {', '.join(known)}."
 
 
 def _check_int(name: str, value: Any, low: int, high: int) -> None:
     if type(value) is not int or not low <= value <= high:
         raise ValueError(
-            f"`{name}` must be an integer from {low} to {high}, but got {value!r:.80}."
+            f"`{name}` must be an integer from {low} to {high}, but got {show(value)}."
         )
 
 
@@ -279,13 +294,13 @@ def _check_number(name: str, value: Any, above: float, high: float) -> None:
     if type(value) not in (int, float) or not above < value <= high or math.isinf(value):
         raise ValueError(
             f"`{name}` must be a number above {above:g} and at most {high:g}, "
-            f"but got {value!r:.80}."
+            f"but got {show(value)}."
         )
 
 
 def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        raise ValueError(f"`{name}` must be one of {list(choices)}, but got {value!r:.80}.")
+        raise ValueError(f"`{name}` must be one of {list(choices)}, but got {show(value)}.")
 
 
 def _nearest_multiple(value: int, factor: int) -> int:

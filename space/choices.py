@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, get_args
 
-from space.architecture import LIMITS, Head, PoolOp, Stem, did_you_mean
+from space.architecture import LIMITS, Head, PoolOp, Stem, did_you_mean, show
 
 MAX_FILE_BYTES = 1_000_000
 MAX_CHOICES = 1024
@@ -53,7 +53,7 @@ def checked_choices(field: str, choices: Any) -> tuple[Any, ...]:
     if isinstance(choices, (str, int, float)):
         choices = [choices]  # one choice needs no brackets
     if not isinstance(choices, (list, tuple)):
-        raise ValueError(f"`{name}` must be a list of choices, but got {choices!r:.80}.")
+        raise ValueError(f"`{name}` must be a list of choices, but got {show(choices)}.")
     if not choices:
         raise ValueError(f"`{name}` must have at least one choice, but the list is empty.")
     if len(choices) > MAX_CHOICES:
@@ -62,17 +62,17 @@ def checked_choices(field: str, choices: Any) -> tuple[Any, ...]:
         if field in _STRINGS:
             known = _STRINGS[field]
             if not isinstance(choice, str) or choice not in known:
-                hint = did_you_mean(str(choice), known)
-                raise ValueError(f"Unknown `{name}` {choice!r:.80}{hint}")
+                hint = did_you_mean(choice, known)
+                raise ValueError(f"Unknown `{name}` {show(choice)}{hint}")
         elif field == "reattention_scale":
             if not isinstance(choice, bool):
-                raise ValueError(f"`{name}` must be true or false, but got {choice!r:.80}.")
+                raise ValueError(f"`{name}` must be true or false, but got {show(choice)}.")
         elif field in _NUMBERS:
             high = _NUMBERS[field]
             if type(choice) not in (int, float) or not 0 < choice <= high:
                 raise ValueError(
                     f"`{name}` must be a number above 0 and at most {high:g}, but got "
-                    f"{choice!r:.80}."
+                    f"{show(choice)}."
                 )
         else:
             check_range(name, choice, *_RANGES[field])
@@ -83,20 +83,25 @@ def checked_choices(field: str, choices: Any) -> tuple[Any, ...]:
 def check_range(name: str, value: Any, low: int, high: int) -> None:
     if type(value) is not int or not low <= value <= high:
         raise ValueError(
-            f"`{name}` must be an integer from {low} to {high}, but got {value!r:.80}."
+            f"`{name}` must be an integer from {low} to {high}, but got {show(value)}."
         )
 
 
-def read_toml(path: str | Path) -> dict[str, Any]:
-    """The tables of a TOML file of at most 1 MB; nothing larger is read. Raises ValueError."""
-    path = Path(path)
+def read_small_file(path: str | Path) -> str:
+    """The text of a file of at most 1 MB; nothing larger is read. Raises ValueError."""
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise ValueError(
-                f"a file must be at most {MAX_FILE_BYTES} bytes, but has {path.stat().st_size}."
-            )
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        with Path(path).open("rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}.") from None
+    if len(content) > MAX_FILE_BYTES:
+        raise ValueError(f"a file must be at most {MAX_FILE_BYTES} bytes.")
+    return content.decode("utf-8")
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """The tables of a TOML file of at most 1 MB. Raises ValueError."""
+    try:
+        return tomllib.loads(read_small_file(path))
     except RecursionError:
         raise ValueError("it is nested too deeply.") from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from space.architecture import Architecture, Pool, did_you_mean
+from space.architecture import Architecture, Pool, did_you_mean, show
 
 
 def _deit(embed_dim: int, num_heads: int) -> Architecture:
@@ -67,5 +67,5 @@ NAMED: dict[str, Architecture] = {
 def named(name: str) -> Architecture:
     """The architecture of that name. Raises ValueError with the nearest name."""
     if name not in NAMED:
-        raise ValueError(f"Unknown architecture {name!r:.80}{did_you_mean(str(name), NAMED)}")
+        raise ValueError(f"Unknown architecture {show(name)}{did_you_mean(name, NAMED)}")
     return NAMED[name]

@@ -26,6 +26,7 @@ from space.architecture import (
     Stem,
     check_keys,
     did_you_mean,
+    show,
 )
 from space.choices import (
     PLAIN_FIELDS,
@@ -40,6 +41,11 @@ from space.flops import count_flops
 
 Params = dict[str, Any]
 _BUILT_IN = Path(__file__).parent / "spaces"
+MAX_NAME = 200
+MAX_SHAPES = 4096
+SHAPE_FIELDS = tuple(
+    """img_size patch_size stem head pool_stages pool_kernel_size pool_stride pool_op""".split()
+)
 BUILT_IN_SPACES = ("digits", "cifar", "hvt_deit_tiny", "hvt_deit_small", "deepvit")
 
 
@@ -77,8 +83,15 @@ class SearchSpace:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             choices = getattr(self, field.name)
-            if choices is not None and field.name not in ("name", "in_chans", "num_classes"):
+            is_off = choices is None and field.name in ("head_dim", "num_heads", "pool_after")
+            if not is_off and field.name not in ("name", "in_chans", "num_classes"):
                 object.__setattr__(self, field.name, checked_choices(field.name, choices))
+        if not isinstance(self.name, str) or len(self.name) > MAX_NAME:
+            raise ValueError(
+                f"`name` must be a text of at most {MAX_NAME} characters, but got "
+                f"{show(self.name)}."
+            )
+        self._check_shapes()
         for name in ("in_chans", "num_classes"):
             check_range(name, getattr(self, name), 1, LIMITS[name])
         if (self.head_dim is None) == (self.num_heads is None):
@@ -93,6 +106,15 @@ class SearchSpace:
                     )
         self._check_grids()
         self._check_pools()
+
+    def _check_shapes(self) -> None:
+        """Every combination of these is looked at, so they are limited before that is begun."""
+        count = math.prod(len(getattr(self, field)) for field in SHAPE_FIELDS)
+        if count > MAX_SHAPES:
+            raise ValueError(
+                f"`img_size`, `patch_size`, `stem`, `head` and the choices of [pooling] must have "
+                f"at most {MAX_SHAPES} combinations, but have {count}: give fewer choices."
+            )
 
     def _check_grids(self) -> None:
         for patch in self.patch_size:
@@ -203,7 +225,7 @@ class SearchSpace:
             return cls.from_toml(_BUILT_IN / f"{text}.toml")
         if not text.endswith(".toml") and not Path(text).is_file():
             raise ValueError(
-                f"Unknown search space {text!r:.80}{did_you_mean(text, BUILT_IN_SPACES)} "
+                f"Unknown search space {show(text)}{did_you_mean(text, BUILT_IN_SPACES)} "
                 "Or give a .toml file."
             )
         return cls.from_toml(Path(text))
@@ -405,10 +427,8 @@ class SearchSpace:
         shapes = itertools.product(self.pool_kernel_size, self.pool_stride, self.pool_op)
         wanted = _pool_shape_key(a.grid_tokens, a.pools)
         for kernel, stride, op in shapes:
-            pools = tuple(
-                Pool(after=p.after, kernel_size=kernel, stride=stride, op=op) for p in a.pools
-            )
-            if _pool_shape_key(a.grid_tokens, pools) == wanted:
+            pool = Pool(after=0, kernel_size=kernel, stride=stride, op=op)
+            if _pool_shape_key(a.grid_tokens, (pool,) * len(a.pools)) == wanted:
                 return values | {
                     "pool_kernel_size": kernel,
                     "pool_stride": stride,
@@ -553,8 +573,8 @@ class SearchSpace:
         if "free" in self.reattention:
             empty, mixing = 1, 2**depth - 1
         else:
-            sets = set(self._reattention_sets(depth))
-            empty, mixing = int(() in sets), len(sets - {()})
+            empty = int("none" in self.reattention)
+            mixing = depth if "suffix" in self.reattention else int("all" in self.reattention)
         return empty + mixing * len(self.reattention_scale)
 
     def _reattention_sets(self, depth: int, *, lazily: bool = False) -> Any:
@@ -576,15 +596,19 @@ class SearchSpace:
         """The distinct (kernel_size, stride, op) of `stages` pools on `tokens` tokens."""
         if not stages:
             return {(): (1, 1, "max")}
-        shapes: dict[Hashable, tuple[int, int, PoolOp]] = {}
-        for shape in itertools.product(self.pool_kernel_size, self.pool_stride, self.pool_op):
-            kernel, stride, op = shape
-            if _possible_stages(tokens, kernel, stride, stages) == stages:
-                pools = tuple(
-                    Pool(after=i, kernel_size=kernel, stride=stride, op=op) for i in range(stages)
-                )
-                shapes.setdefault(_pool_shape_key(tokens, pools), shape)
-        return shapes
+        if (tokens, stages) not in self._known_pool_shapes:
+            shapes: dict[Hashable, tuple[int, int, PoolOp]] = {}
+            for shape in itertools.product(self.pool_kernel_size, self.pool_stride, self.pool_op):
+                kernel, stride, op = shape
+                if _possible_stages(tokens, kernel, stride, stages) == stages:
+                    pool = Pool(after=0, kernel_size=kernel, stride=stride, op=op)
+                    shapes.setdefault(_pool_shape_key(tokens, (pool,) * stages), shape)
+            self._known_pool_shapes[tokens, stages] = shapes
+        return self._known_pool_shapes[tokens, stages]
+
+    @cached_property
+    def _known_pool_shapes(self) -> dict[tuple[int, int], dict[Hashable, tuple[int, int, PoolOp]]]:
+        return {}
 
     def _poolings(self, depth: int, tokens: int) -> Iterator[tuple[Pool, ...]]:
         for stages in self.pool_stages:
