@@ -95,7 +95,7 @@ def search(
         str, typer.Option(help="Kill a worker that reports nothing for that long.")
     ] = "30m",
     address: Annotated[
-        str | None, typer.Option(help="A running Ray cluster: auto, host:port or ray://...")
+        str | None, typer.Option(help="A running Ray cluster: auto or host:port.")
     ] = None,
     storage: Annotated[
         str | None, typer.Option(help="An Optuna storage URL. [RUN/study.db]")

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from search.settings import SearchSettings
+from search.settings import SearchSettings, refuse_ray_client
 
 # Ray reads these at import. Its own console output, file loggers and usage statistics are off, and
 # a trial that is told to stop is given 10 s to finish its epoch.
@@ -113,6 +113,7 @@ def connected(address: str | None, *, least_cpus: int = 1) -> Iterator[None]:
 
     _silence_ray()
     address = address or os.environ.get("RAY_ADDRESS")
+    refuse_ray_client(address)
     if ray.is_initialized():
         yield
         return
@@ -120,7 +121,7 @@ def connected(address: str | None, *, least_cpus: int = 1) -> Iterator[None]:
         try:
             _knock(address)
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-        except (OSError, RuntimeError, ray.exceptions.RaySystemError) as error:
+        except (OSError, RuntimeError, ray.exceptions.RayError) as error:
             raise ValueError(_explain_connection(address, error)) from None
     else:
         cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -218,7 +219,7 @@ def _silence_ray() -> None:
 
 def _knock(address: str, seconds: float = KNOCK_SECONDS) -> None:
     """Raises OSError if nothing listens at host:port; Ray itself would try for minutes."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
+    host, _, port = address.rpartition(":")
     if host and port.isdigit():
         socket.create_connection((host, int(port)), timeout=seconds).close()
 
@@ -226,10 +227,14 @@ def _knock(address: str, seconds: float = KNOCK_SECONDS) -> None:
 def _explain_connection(address: str, error: Exception) -> str:
     """What to do when a cluster does not answer."""
     text = " ".join(str(error).split())
-    if "token" in text.lower() or "auth" in text.lower():
+    # Something listens there, and Ray does not say why it may not connect.
+    refused = text.startswith("Failed to connect to Ray cluster")
+    if refused or "token" in text.lower() or "auth" in text.lower():
+        other = " If the token is right, see that the port is the head's." if refused else ""
         return (
             f"The Ray cluster at {address!r} asks for a token: set RAY_AUTH_MODE=token and give "
             "the cluster's token by RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token."
+            f"{other}"
         )
     return (
         f"`--address` (={address!r}) must be a Ray cluster that answers, but: {text[:300]} Start "

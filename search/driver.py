@@ -201,6 +201,10 @@ def _tune(
                 raise_on_failed_trial=False,
                 _remote=False,
             )
+    except OSError as error:
+        if error.errno is not None:  # Ray's own have none
+            raise
+        _end_without_head(folder, ledger, display, f"Ray on this machine was lost ({error})")
     finally:
         with contextlib.suppress(StorageError):
             ledger.release_all()

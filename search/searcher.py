@@ -201,7 +201,7 @@ class Recorder(Callback):
         if number not in self._ledger.live:
             return
         self._last.pop(number, None)
-        error = _read_error(trial)
+        error, actor_id = _read_error(trial)
         if number in self._hung:
             self._fail(number, "hang", f"no report for {self._silence:g} s: the worker was killed")
         elif any(sign in error for sign in MACHINE_SIGNS):
@@ -209,7 +209,6 @@ class Recorder(Callback):
         elif "running low on memory" in error:
             self._fail(number, "out_of_memory", error)
         else:
-            actor_id = getattr(trial.get_pickled_error(), "actor_id", None)
             self._lost[number] = time.monotonic(), actor_id, error or "the worker died"
 
     def _judge_lost_workers(self) -> None:
@@ -247,11 +246,14 @@ class Recorder(Callback):
                 file.unlink(missing_ok=True)
 
 
-def _read_error(trial: Any) -> str:
-    """What Ray says of a dead worker, without ids, which would make two alike look different."""
+def _read_error(trial: Any) -> tuple[str, str | None]:
+    """What Ray says of a dead worker, without ids, which would make two alike look different; and
+    the id of its actor."""
     try:
         lines = Path(trial.error_file).read_text(encoding="utf-8").splitlines()[1:]
     except (OSError, TypeError):
-        return ""
+        return "", None
+    actor = re.search(r"\bactor(?:_id:)? ([0-9a-f]{32})\b", "\n".join(lines))
     told = [line.strip() for line in lines if not re.match(r"\s*[\w ]+: \S+$", line)]
-    return re.sub(r"\b[0-9a-f]{16,}\b", "...", " ".join(filter(None, told)))[:400]
+    text = re.sub(r"\b[0-9a-f]{16,}\b", "...", " ".join(filter(None, told)))[:400]
+    return text, actor[1] if actor else None

@@ -67,6 +67,7 @@ class SearchSettings:
             low = 0.0 if name == "gpus_per_trial" else 1e-9
             if value is not None and not (math.isfinite(value) and value >= low):
                 raise ValueError(f"`{_option(name)}` must be a number above 0: {value!r}.")
+        refuse_ray_client(self.address)
         if self.sampler not in SAMPLERS:
             raise ValueError(f"Unknown `--sampler` {self.sampler!r}{hint(self.sampler, SAMPLERS)}")
         if self.proxy not in PROXIES:
@@ -138,6 +139,18 @@ def new_run_folder(data: str, budget: int, runs: Path = Path("runs")) -> Path:
     name = f"{stem[:40]}-{format_count(budget)}"
     candidates = (name if i == 1 else f"{name}-{i}" for i in range(1, 10**6))
     return next(runs / n for n in candidates if not (runs / n).exists())
+
+
+def refuse_ray_client(address: str | None) -> None:
+    """Raises ValueError for ray://, which reaches a cluster through a proxy: Tune then has no node
+    of Ray on this machine to run on."""
+    if address is not None and address.startswith("ray://"):
+        raise ValueError(
+            f"`--address` (={address!r}) must be auto or host:port, since Ray Tune does not run "
+            "through Ray Client: start the search on a machine of the cluster with --address "
+            "host:port, or send it there by `ray job submit --working-dir . -- python -m search "
+            "search ...`."
+        )
 
 
 def refuse_existing_run(folder: Path) -> None:

@@ -120,3 +120,12 @@ def hold(*namespaces, init):
 
 def ip_inside(pid, *words):
     subprocess.run(["nsenter", f"--target={pid}", "--net", "ip", *words], check=True)
+
+
+def wait_until(true, seconds, explain, process=None):
+    """Waits at most `seconds` for `true()`, while `process` lives; else fails with `explain()`."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert process is None or process.poll() is None, explain()
+        assert time.monotonic() < deadline, explain()
+        time.sleep(0.2)

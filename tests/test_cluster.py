@@ -3,7 +3,6 @@ of their network and of the head. Run by `make cluster-test`."""
 
 import shutil
 import sys
-import time
 
 import hosts
 import numpy as np
@@ -34,7 +33,9 @@ class Cluster:
         self.hosts, self._made, self._folder = [], made, folder
         head = self.add("--head", f"--port={hosts.PORT}", "--include-dashboard=false")
         self.address = f"{head.address}:{hosts.PORT}"
-        wait_until(lambda: "Ray runtime started" in self.log(head), 60, lambda: self.log(head))
+        hosts.wait_until(
+            lambda: "Ray runtime started" in self.log(head), 60, lambda: self.log(head)
+        )
 
     def add(self, *words):
         host = self._made.add()
@@ -71,29 +72,21 @@ class Driver:
         shutil.copytree(self.host.folder("/tmp/run"), copy)
         return load_run(copy)
 
-    def wait_for(self, text, seconds=150):
-        wait_until(lambda: text in self.said, seconds, lambda: self.said, self.process)
+    def wait_for(self, text, seconds=240):
+        hosts.wait_until(lambda: text in self.said, seconds, lambda: self.said, self.process)
 
-    def wait_for_records_of(self, names, seconds=150):
+    def wait_for_records_of(self, names, seconds=240):
         """Waits until each host of `names` has trained a trial."""
 
         def all_there():
             return "[" in self.said and names <= {host_of(record) for record in self.run().records}
 
-        wait_until(all_there, seconds, lambda: self.said, self.process)
+        hosts.wait_until(all_there, seconds, lambda: self.said, self.process)
 
-    def finish(self, seconds=200):
+    def finish(self, seconds=300):
         code = self.process.wait(timeout=seconds)
         assert "Traceback" not in self.said, self.said
         return code
-
-
-def wait_until(true, seconds, explain, process=None):
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert process is None or process.poll() is None, explain()
-        assert time.monotonic() < deadline, explain()
-        time.sleep(0.2)
 
 
 def host_of(record):
@@ -157,16 +150,16 @@ def test_a_search_grows_onto_a_host_that_joins_and_does_without_one_that_is_cut_
     cluster = Cluster(made, tmp_path)
     cut_off = cluster.add()
     driver = Driver(
-        cluster.hosts[0], tmp_path, "search", *SHORT, "--trials", "40", "--epochs", "8",
-        "--train-samples", "300", "--workers", "auto", "--address", cluster.address,
+        cluster.hosts[0], tmp_path, "search", *SHORT, "--trials", "16", "--epochs", "60",
+        "--train-samples", "500", "--workers", "auto", "--address", cluster.address,
         "--out", "/tmp/run",
     )  # fmt: skip
-    driver.wait_for_records_of({"vf1", "vf2"})
-    new = cluster.add()
+    driver.wait_for_records_of({"vf2"})
+    new = cluster.add()  # its worker must start before a trial ends, or Tune gives up on it
     driver.wait_for_records_of({new.name})
     cut_off.unplug()
     assert driver.finish() == 0, driver.said
-    assert_nothing_is_lost(driver.run(), 40)
+    assert_nothing_is_lost(driver.run(), 16)
 
 
 def test_a_lost_head_ends_the_search_and_the_run_folder_goes_on_elsewhere(cluster, made, tmp_path):
@@ -178,7 +171,7 @@ def test_a_lost_head_ends_the_search_and_the_run_folder_goes_on_elsewhere(cluste
     )  # fmt: skip
     driver.wait_for("[4/12]")
     head.kill()
-    assert driver.finish(seconds=60) == 1
+    assert driver.finish(seconds=90) == 1
     assert "Nothing finished is lost; go on by: vit-frontier resume /tmp/run" in driver.said
     before = driver.run()
     finished = {r.trial: r.architecture for r in before.records if r.state == "complete"}
@@ -205,7 +198,9 @@ def test_the_doctor_names_the_host_with_other_versions_or_a_full_disk(made, tmp_
         "Metadata-Version: 2.1\nName: timm\nVersion: 0.0.1\n"
     )
     cluster.start_ray(other, PYTHONPATH="/tmp/more")
-    wait_until(lambda: "Ray runtime started" in cluster.log(other), 60, lambda: cluster.log(other))
+    hosts.wait_until(
+        lambda: "Ray runtime started" in cluster.log(other), 60, lambda: cluster.log(other)
+    )
     doctor = Driver(cluster.hosts[0], tmp_path, "doctor", "--address", cluster.address)
     assert doctor.finish() == 1, doctor.said
     good, bad = (f"node {host.address}" for host in (cluster.hosts[0], other))

@@ -4,6 +4,7 @@ import json
 import shlex
 import shutil
 import subprocess
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -60,3 +61,19 @@ def test_the_slurm_script_is_bash_and_calls_ray_symmetric_run():
     text = script.read_text().rpartition("ray symmetric-run")[2].partition("-- python")[0]
     used = {word for word in text.split() if word.startswith("--")}
     assert used - {"--num-cpus"} <= known
+
+
+def test_what_ray_job_submit_uploads_of_a_checkout_stays_under_one_megabyte(tmp_path):
+    from ray._private.runtime_env.packaging import create_package
+
+    checkout, package = tmp_path / "checkout", tmp_path / "package.zip"
+    left_out = shutil.ignore_patterns(".git", "__pycache__", ".*_cache", "build", "*.egg-info")
+    shutil.copytree(DEPLOY.parent, checkout, ignore=left_out)
+    for folder in ("runs/digits-2M/weights", ".git/objects", ".venv/lib", "tests/reference"):
+        (checkout / folder).mkdir(parents=True, exist_ok=True)
+        (checkout / folder / "large").write_bytes(bytes(2**20))
+    create_package(str(checkout), package, include_gitignore=True, logger=None)
+    names = zipfile.ZipFile(package).namelist()
+    assert package.stat().st_size < 10**6
+    assert {"search/__main__.py", "space/spaces/digits.toml", "results/report.html"} <= set(names)
+    assert not [name for name in names if "large" in name]

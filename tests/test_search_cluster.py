@@ -52,3 +52,37 @@ def test_a_search_is_spread_over_nodes_and_survives_the_loss_of_one(cluster, tmp
     assert run.count("complete") == len(run.records) == 8, log.read_text()
     assert len({record.worker for record in run.records}) >= 2
     assert run.front[-1].test_accuracy is not None
+
+
+ROOM = """
+import ray
+from search.cluster import connected, describe_room
+from search.settings import SearchSettings
+from space import SearchSpace
+ray.init(address="local", num_cpus=2, num_gpus=1, include_dashboard=False)
+with connected(None):
+    for cpus, gpus, workers in (
+        (1, None, None), (0.5, 0.25, None), (0.5, 0.25, 9), (1, 0, 1), (1, 2, 1)
+    ):
+        choices = {"cpus_per_trial": cpus, "gpus_per_trial": gpus, "workers": workers}
+        space = SearchSpace.load("digits")
+        try:
+            print(describe_room(SearchSettings(budget=10**6, space=space, **choices)))
+        except ValueError as error:
+            print(error)
+"""
+
+
+def test_the_room_for_trials_is_said_with_its_reason():
+    done = subprocess.run(
+        [sys.executable, "-c", ROOM], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    there = "1 node with 2 CPU cores and 1 GPU has room for"
+    assert done.stdout.splitlines() == [
+        f"1 trial at a time, 1 CPU core and 1 GPU each: {there} 1.",
+        f"4 trials at a time, 0.5 CPU core and 0.25 GPU each: {there} 4.",
+        f"4 trials at a time, 0.5 CPU core and 0.25 GPU each: {there} 4, 9 were asked for.",
+        f"1 trial at a time, 1 CPU core each: {there} 2.",
+        "A trial must fit on this machine, which has 2 CPU cores and 1 GPU, but it takes "
+        "1 CPU core and 2 GPUs: lower --cpus-per-trial or --gpus-per-trial.",
+    ], done.stderr
