@@ -1,0 +1,267 @@
+"""What the driver itself costs a trial, when trials only sleep, and how its memory grows.
+
+    python benchmarks/cluster_scale.py [--trials 5000] [--nodes 1] [--workers 16] [--part both]
+
+Processor time of the driver's process and the time it waited for the study's file, a trial, over
+the last trials before 100, 1,000 and 5,000 were finished. Two parts: the ledger alone (ask, epochs,
+early stopping, record; the study is filled beforehand, so every size is measured at once), and a
+whole search through Ray Tune on a cluster of `--nodes` pretend nodes, each a raylet of its own,
+whose workers sleep and make up an accuracy. One line of JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import math
+import os
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import numpy as np
+from rich.console import Console
+
+from results import TrialRecord
+from search.cluster import RAY_ENVIRONMENT
+from search.ledger import Ledger
+from search.mirror import Mirror, together
+from search.progress import Display
+from search.settings import SearchSettings
+from space import SearchSpace
+
+EPOCHS, BUDGET = 9, 30_000_000
+SIZES = (100, 1000, 5000)
+WINDOW = 50  # trials that a figure is the mean of
+WEIGHTS_BYTES = 100_000
+
+
+def accuracy(flops: float, seed: int, epoch: int) -> float:
+    """Larger is better, later is better, with noise."""
+    noise = np.random.default_rng((seed, epoch)).normal(0.0, 0.02)
+    final = 1.0 / (1.0 + math.exp(-1.5 - math.log10(flops / BUDGET)) + 0.2)
+    return float(np.clip(final * (0.6 + 0.4 * epoch / EPOCHS) + noise, 0.0, 1.0))
+
+
+def epoch_result(flops: float, seed: int, epoch: int) -> dict[str, Any]:
+    return {
+        "epoch": epoch, "train_loss": 1.0, "val_loss": 1.0, "seconds": 0.1,
+        "images_per_second": 100.0, "accuracy": accuracy(flops, seed, epoch),
+    }  # fmt: skip
+
+
+class Stopwatch:
+    """Processor seconds of this process, and seconds it waited for the study's file."""
+
+    def __init__(self) -> None:
+        self._waited = 0.0
+        self.rows: list[tuple[int, float, float, float]] = []  # finished, processor, waited, MB
+
+    @contextmanager
+    def timing_writes(self) -> Iterator[None]:
+        write = Mirror._write
+
+        def timed(mirror: Mirror) -> None:
+            wall, own = time.perf_counter(), time.thread_time()
+            write(mirror)
+            self._waited += max(0.0, time.perf_counter() - wall - (time.thread_time() - own))
+
+        Mirror._write = timed
+        try:
+            yield
+        finally:
+            Mirror._write = write
+
+    def note(self, finished: int) -> None:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        megabytes = pages * resource.getpagesize() / 1e6
+        self.rows.append((finished, time.process_time(), self._waited, megabytes))
+
+    def per_trial(self, size: int) -> dict[str, float] | None:
+        """Milliseconds a trial over the last `WINDOW` before `size` were finished."""
+        rows = [row for row in self.rows if size - WINDOW <= row[0] <= size]
+        if len(rows) < 2 or rows[-1][0] < size:
+            return None
+        (first, last), count = (rows[0], rows[-1]), rows[-1][0] - rows[0][0]
+        return {
+            "processor_ms": round(1e3 * (last[1] - first[1]) / count, 1),
+            "waited_ms": round(1e3 * (last[2] - first[2]) / count, 1),
+            "memory_mb": round(last[3]),
+        }
+
+
+def make_settings(trials: int, sampler: str, **changes: Any) -> SearchSettings:
+    return SearchSettings(
+        budget=BUDGET, space=SearchSpace.load("cifar"), trials=trials, sampler=sampler, **changes
+    )
+
+
+def make_rule(ledger: Ledger) -> Any:
+    from search.freeze_thaw import FreezeThaw
+
+    settings = ledger.settings
+    rule: Any = FreezeThaw(
+        ledger.problem,
+        ledger.network,
+        reference_accuracy=1.0 / settings.space.num_classes,
+        seed=settings.seed,
+        max_epochs=EPOCHS,
+    )
+    rule.take_in(ledger.curves())
+    return rule
+
+
+def train(ledger: Ledger, rule: Any) -> TrialRecord | None:
+    """One trial from ask to record."""
+    live = ledger.ask()
+    if live is None:
+        return None
+    number = live.trial.number
+    for epoch in range(1, EPOCHS + 1):
+        result = epoch_result(live.flops, live.seed, epoch)
+        ledger.report(number, result)
+        told = {"flops": live.flops, "epoch": epoch, "accuracy": result["accuracy"]}
+        if rule is not None and not rule.report(number, **told):
+            return ledger.stop(number)
+    return ledger.complete(number)
+
+
+def open_study(folder: Path) -> Any:
+    from search import driver
+
+    return driver.open_study(folder, "run", None)
+
+
+def ledger_alone(sampler: str, early_stopping: bool, size: int) -> dict[str, float] | None:
+    """The cost of a trial with `size` in the study, without Ray."""
+    with tempfile.TemporaryDirectory() as folder:
+        study = open_study(Path(folder))
+        with together(study):
+            filler = Ledger(study, make_settings(size - WINDOW, "random"))
+            for _ in range(size - WINDOW):
+                train(filler, None)
+        ledger = Ledger(study, make_settings(size, sampler))
+        rule = make_rule(ledger) if early_stopping else None
+        display = Display(ledger, Console(file=open(os.devnull, "w")))
+        watch = Stopwatch()
+        gc.collect()
+        with watch.timing_writes():
+            watch.note(len(ledger.finished))
+            while (record := train(ledger, rule)) is not None:
+                display.finished(record)
+                watch.note(len(ledger.finished))
+        return watch.per_trial(size)
+
+
+class Watched(Display):
+    """A display that notes the time whenever a trial is finished."""
+
+    watch: Stopwatch
+
+    def finished(self, record: TrialRecord) -> None:
+        super().finished(record)
+        self.watch.note(len(self.ledger.finished))
+
+
+def through_tune(
+    trials: int, sampler: str, early_stopping: bool, nodes: int, workers: int, seconds: float
+) -> Stopwatch:
+    """A whole search whose workers sleep `seconds` an epoch, on `nodes` raylets."""
+    os.environ |= RAY_ENVIRONMENT
+    os.environ["PYTHONPATH"] = f"{ROOT / 'benchmarks'}:{ROOT}"
+    import ray
+    from ray.cluster_utils import Cluster
+
+    import search.trainable
+    from search import driver
+    from search.cluster import connected
+    from sleeper import Sleeper
+
+    search.trainable.ProxyTrainable = Sleeper
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": workers // nodes})
+    for _ in range(nodes - 1):
+        cluster.add_node(num_cpus=workers // nodes)
+    watch = Stopwatch()
+    try:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            settings = make_settings(
+                trials, sampler, workers=workers, early_stopping=early_stopping
+            )
+            ledger = Ledger(open_study(folder), settings)
+            display = Watched(ledger, Console(file=open(os.devnull, "w")))
+            display.watch = watch
+            recipe: Any = SimpleNamespace(epochs=EPOCHS, warmup_epochs=0, sleep=seconds)
+            dataset: Any = SimpleNamespace(test_labels=())
+            with connected(cluster.address), watch.timing_writes():
+                watch.note(0)
+                driver._tune(folder, settings, ledger, dataset, recipe, display)
+                nodes_seen = len(ray.nodes())
+            assert len(ledger.finished) == trials, ledger.counts()
+            assert nodes_seen == nodes
+    finally:
+        cluster.shutdown()
+    return watch
+
+
+def show(what: str, size: int, figures: dict[str, float] | None) -> None:
+    if figures is not None:
+        print(
+            f"{what:<44} {size:>6} trials: {figures['processor_ms']:7.1f} ms processor, "
+            f"{figures['waited_ms']:6.1f} ms waiting for the file, {figures['memory_mb']} MB",
+            flush=True,
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, default=max(SIZES))
+    parser.add_argument("--nodes", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=16)
+    parser.add_argument("--seconds", type=float, default=0.0, help="sleep of an epoch")
+    parser.add_argument("--sampler", default="random", help="of the search through Tune")
+    parser.add_argument("--no-early-stopping", action="store_true")
+    parser.add_argument("--part", choices=["ledger", "tune", "both"], default="both")
+    arguments = parser.parse_args()
+    sizes = sorted({size for size in SIZES if size < arguments.trials} | {arguments.trials})
+    report: dict[str, Any] = {
+        "benchmark": "cluster_scale", "epochs": EPOCHS, "window": WINDOW,
+        "load": os.getloadavg(), "nodes": arguments.nodes, "workers": arguments.workers,
+    }  # fmt: skip
+    if arguments.part != "tune":
+        for sampler in ("random", "frontier"):
+            for stopping in (False, True):
+                for size in sizes:
+                    what = f"ledger, {sampler}{', early stopping' if stopping else ''}"
+                    figures = ledger_alone(sampler, stopping, size)
+                    show(what, size, figures)
+                    report[f"{what}, {size}"] = figures
+    if arguments.part != "ledger":
+        stopping = not arguments.no_early_stopping
+        watch = through_tune(
+            arguments.trials, arguments.sampler, stopping, arguments.nodes, arguments.workers,
+            arguments.seconds,
+        )  # fmt: skip
+        what = f"search, {arguments.sampler}{', early stopping' if stopping else ''}"
+        what += f", {arguments.nodes} nodes"
+        for size in sizes:
+            figures = watch.per_trial(size)
+            show(what, size, figures)
+            report[f"{what}, {size}"] = figures
+    report["load_after"] = os.getloadavg()
+    print(json.dumps(report))
+
+
+if __name__ == "__main__":
+    main()
