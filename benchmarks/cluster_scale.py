@@ -1,6 +1,6 @@
 """What the driver itself costs a trial, when trials only sleep, and how its memory grows.
 
-    python benchmarks/cluster_scale.py [--trials 5000] [--nodes 1] [--workers 16] [--part both]
+    python benchmarks/cluster_scale.py [--part ledger] [--trials 5000] [--nodes 1] [--workers 16]
 
 Processor time of the driver's process and the time it waited for the study's file, a trial, over
 the last trials before 100, 1,000 and 5,000 were finished. Two parts: the ledger alone (ask, epochs,
@@ -13,10 +13,12 @@ from __future__ import annotations
 
 import argparse
 import gc
+import io
+import itertools
 import json
-import math
 import os
 import resource
+import shutil
 import sys
 import tempfile
 import time
@@ -27,38 +29,26 @@ from types import SimpleNamespace
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import numpy as np
+from search.cluster import RAY_ENVIRONMENT
+
+os.environ.update(RAY_ENVIRONMENT)  # Ray reads it when it is imported
+
 from rich.console import Console
+from sleeper import BUDGET, EPOCHS, Sleeper, epoch_result
 
 from results import TrialRecord
-from search.cluster import RAY_ENVIRONMENT
 from search.ledger import Ledger
 from search.mirror import Mirror, together
 from search.progress import Display
 from search.settings import SearchSettings
+from search.storage import Patience, open_study
 from space import SearchSpace
 
-EPOCHS, BUDGET = 9, 30_000_000
+ROOT = Path(__file__).resolve().parent.parent
 SIZES = (100, 1000, 5000)
 WINDOW = 50  # trials that a figure is the mean of
-WEIGHTS_BYTES = 100_000
-
-
-def accuracy(flops: float, seed: int, epoch: int) -> float:
-    """Larger is better, later is better, with noise."""
-    noise = np.random.default_rng((seed, epoch)).normal(0.0, 0.02)
-    final = 1.0 / (1.0 + math.exp(-1.5 - math.log10(flops / BUDGET)) + 0.2)
-    return float(np.clip(final * (0.6 + 0.4 * epoch / EPOCHS) + noise, 0.0, 1.0))
-
-
-def epoch_result(flops: float, seed: int, epoch: int) -> dict[str, Any]:
-    return {
-        "epoch": epoch, "train_loss": 1.0, "val_loss": 1.0, "seconds": 0.1,
-        "images_per_second": 100.0, "accuracy": accuracy(flops, seed, epoch),
-    }  # fmt: skip
 
 
 class Stopwatch:
@@ -137,23 +127,24 @@ def train(ledger: Ledger, rule: Any) -> TrialRecord | None:
     return ledger.complete(number)
 
 
-def open_study(folder: Path) -> Any:
-    from search import driver
+def fill(folder: Path, trials: int) -> None:
+    """A study of that many finished trials, proposed at random, in the folder."""
+    study = open_study(folder, "run", None)
+    with together(study):
+        ledger = Ledger(study, make_settings(trials, "random"))
+        for _ in range(trials):
+            train(ledger, None)
 
-    return driver.open_study(folder, "run", None)
 
-
-def ledger_alone(sampler: str, early_stopping: bool, size: int) -> dict[str, float] | None:
-    """The cost of a trial with `size` in the study, without Ray."""
-    with tempfile.TemporaryDirectory() as folder:
-        study = open_study(Path(folder))
-        with together(study):
-            filler = Ledger(study, make_settings(size - WINDOW, "random"))
-            for _ in range(size - WINDOW):
-                train(filler, None)
-        ledger = Ledger(study, make_settings(size, sampler))
+def ledger_alone(
+    filled: Path, sampler: str, early_stopping: bool, size: int
+) -> dict[str, float] | None:
+    """The cost of a trial up to `size` in the study, without Ray."""
+    with tempfile.TemporaryDirectory() as name:
+        shutil.copyfile(filled / "study.db", Path(name) / "study.db")
+        ledger = Ledger(open_study(Path(name), "run", None), make_settings(size, sampler))
         rule = make_rule(ledger) if early_stopping else None
-        display = Display(ledger, Console(file=open(os.devnull, "w")))
+        display = Display(ledger, Console(file=io.StringIO()))
         watch = Stopwatch()
         gc.collect()
         with watch.timing_writes():
@@ -175,10 +166,11 @@ class Watched(Display):
 
 
 def through_tune(
-    trials: int, sampler: str, early_stopping: bool, nodes: int, workers: int, seconds: float
+    settings: SearchSettings, *, nodes: int, seconds: float, filled: int = 0
 ) -> Stopwatch:
-    """A whole search whose workers sleep `seconds` an epoch, on `nodes` raylets."""
-    os.environ |= RAY_ENVIRONMENT
+    """A whole search whose workers sleep `seconds` an epoch, on `nodes` raylets; with `filled`, one
+    that is resumed with so many trials finished."""
+    workers = settings.workers or 1
     os.environ["PYTHONPATH"] = f"{ROOT / 'benchmarks'}:{ROOT}"
     import ray
     from ray.cluster_utils import Cluster
@@ -186,7 +178,6 @@ def through_tune(
     import search.trainable
     from search import driver
     from search.cluster import connected
-    from sleeper import Sleeper
 
     search.trainable.ProxyTrainable = Sleeper
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": workers // nodes})
@@ -196,19 +187,18 @@ def through_tune(
     try:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            settings = make_settings(
-                trials, sampler, workers=workers, early_stopping=early_stopping
-            )
-            ledger = Ledger(open_study(folder), settings)
-            display = Watched(ledger, Console(file=open(os.devnull, "w")))
+            if filled:
+                fill(folder, filled)
+            ledger = Ledger(open_study(folder, "run", None), settings)
+            display = Watched(ledger, Console(file=io.StringIO()))
             display.watch = watch
             recipe: Any = SimpleNamespace(epochs=EPOCHS, warmup_epochs=0, sleep=seconds)
             dataset: Any = SimpleNamespace(test_labels=())
             with connected(cluster.address), watch.timing_writes():
-                watch.note(0)
-                driver._tune(folder, settings, ledger, dataset, recipe, display)
+                watch.note(filled)
+                driver._tune(folder, settings, ledger, dataset, recipe, display, Patience())
                 nodes_seen = len(ray.nodes())
-            assert len(ledger.finished) == trials, ledger.counts()
+            assert len(ledger.finished) == settings.trials, ledger.counts()
             assert nodes_seen == nodes
     finally:
         cluster.shutdown()
@@ -227,6 +217,7 @@ def show(what: str, size: int, figures: dict[str, float] | None) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=max(SIZES))
+    parser.add_argument("--filled", type=int, default=0, help="of these, finished beforehand")
     parser.add_argument("--nodes", type=int, default=1)
     parser.add_argument("--workers", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=0.0, help="sleep of an epoch")
@@ -240,21 +231,27 @@ def main() -> None:
         "load": os.getloadavg(), "nodes": arguments.nodes, "workers": arguments.workers,
     }  # fmt: skip
     if arguments.part != "tune":
-        for sampler in ("random", "frontier"):
-            for stopping in (False, True):
-                for size in sizes:
+        for size in sizes:
+            with tempfile.TemporaryDirectory() as filled:
+                fill(Path(filled), size - WINDOW)
+                for sampler, stopping in itertools.product(("random", "frontier"), (False, True)):
                     what = f"ledger, {sampler}{', early stopping' if stopping else ''}"
-                    figures = ledger_alone(sampler, stopping, size)
+                    figures = ledger_alone(Path(filled), sampler, stopping, size)
                     show(what, size, figures)
                     report[f"{what}, {size}"] = figures
     if arguments.part != "ledger":
         stopping = not arguments.no_early_stopping
+        settings = make_settings(
+            arguments.trials,
+            arguments.sampler,
+            workers=arguments.workers,
+            early_stopping=stopping,
+        )
         watch = through_tune(
-            arguments.trials, arguments.sampler, stopping, arguments.nodes, arguments.workers,
-            arguments.seconds,
-        )  # fmt: skip
+            settings, nodes=arguments.nodes, seconds=arguments.seconds, filled=arguments.filled
+        )
         what = f"search, {arguments.sampler}{', early stopping' if stopping else ''}"
-        what += f", {arguments.nodes} nodes"
+        what += f", {arguments.nodes} nodes, {arguments.filled} filled"
         for size in sizes:
             figures = watch.per_trial(size)
             show(what, size, figures)
