@@ -150,9 +150,11 @@ class Ledger:
         trial.set_user_attr("flops", live.flops)
         trial.set_user_attr("params", live.params)
         trial.set_user_attr("seed", live.seed)
-        trial.set_constraint("flops over budget", live.flops - self.settings.budget)
+        over = [live.flops - self.settings.budget]
         if self.settings.max_params is not None:
-            trial.set_constraint("params over limit", live.params - self.settings.max_params)
+            over.append(live.params - self.settings.max_params)
+        # Not `trial.set_constraint`: Optuna reads this form as well, optuna-dashboard only this.
+        self.study._storage.set_trial_system_attr(trial._trial_id, "constraints", over)
         return live
 
     def _tell_over_budget(self, live: LiveTrial) -> None:

@@ -77,6 +77,8 @@ def test_over_budget_proposals_are_counted_and_never_handed_out():
     told = [t for t in ledger.study.trials if t.user_attrs["state"] == "over_budget"]
     assert ledger.over_budget == len(told) > 0
     assert all(t.user_attrs["flops"] > 300_000 and "curve" not in t.user_attrs for t in told)
+    assert all(t.constraints == {"0": t.user_attrs["flops"] - 300_000} for t in told)
+    assert all(t.system_attrs["constraints"][0] > 0 for t in told)  # what optuna-dashboard reads
     assert not any(t.number in {r.trial for r in ledger.finished} for t in told)
     best = {t.number for t in ledger.study.best_trials}
     assert best == {r.trial for r in pareto_front(ledger.finished)}

@@ -132,12 +132,12 @@ def start():
 
 def test_a_search_waits_for_its_server_and_goes_on(server, start, tmp_path):
     out, log = tmp_path / "waits", tmp_path / "log"
-    words = (*search_words(out, "--storage", server.url()), "--silence", "45s")
+    words = (*search_words(out, "--storage", server.url()), "--silence", "90s")
     search = start(log, *words)
     wait_for(log, "[2/8]", search)
     server.stop()
     wait_for(log, "does not answer", search)
-    time.sleep(55)  # longer than workers may be silent
+    time.sleep(100)  # longer than workers may be silent
     server.start()
     assert search.wait(timeout=400) == 0, log.read_text()
     said = log.read_text()

@@ -324,7 +324,7 @@ def wait_for(log, text, process, seconds=300):
 def call(*words):
     return subprocess.run(
         [sys.executable, "-m", "search", *map(str, words)], cwd=ROOT, capture_output=True,
-        text=True, timeout=240, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        text=True, timeout=600, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
 
 
