@@ -89,7 +89,9 @@ class Hosts:
     """A switch and the hosts on it."""
 
     def __init__(self):
-        self._holder, self._switch = hold("--net", init="echo ready && sleep infinity & wait")
+        self._holder, self._switch = hold(
+            "--net", "--pid", init="echo ready && sleep infinity & wait"
+        )
         ip_inside(self._switch, "link", "add", "bridge", "type", "bridge")
         ip_inside(self._switch, "link", "set", "bridge", "up")
         self._made = []

@@ -72,10 +72,10 @@ class Driver:
         shutil.copytree(self.host.folder("/tmp/run"), copy)
         return load_run(copy)
 
-    def wait_for(self, text, seconds=240):
+    def wait_for(self, text, seconds=300):
         hosts.wait_until(lambda: text in self.said, seconds, lambda: self.said, self.process)
 
-    def wait_for_records_of(self, names, seconds=240):
+    def wait_for_records_of(self, names, seconds=300):
         """Waits until each host of `names` has trained a trial."""
 
         def all_there():
@@ -150,16 +150,16 @@ def test_a_search_grows_onto_a_host_that_joins_and_does_without_one_that_is_cut_
     cluster = Cluster(made, tmp_path)
     cut_off = cluster.add()
     driver = Driver(
-        cluster.hosts[0], tmp_path, "search", *SHORT, "--trials", "16", "--epochs", "60",
-        "--train-samples", "500", "--workers", "auto", "--address", cluster.address,
+        cluster.hosts[0], tmp_path, "search", *SHORT, "--trials", "6", "--epochs", "150",
+        "--train-samples", "300", "--workers", "auto", "--address", cluster.address,
         "--out", "/tmp/run",
     )  # fmt: skip
-    driver.wait_for_records_of({"vf2"})
-    new = cluster.add()  # its worker must start before a trial ends, or Tune gives up on it
+    driver.wait_for("at a time")
+    new = cluster.add()  # trials are long: Tune may drop a worker that starts as a trial ends
     driver.wait_for_records_of({new.name})
     cut_off.unplug()
     assert driver.finish() == 0, driver.said
-    assert_nothing_is_lost(driver.run(), 16)
+    assert_nothing_is_lost(driver.run(), 6)
 
 
 def test_a_lost_head_ends_the_search_and_the_run_folder_goes_on_elsewhere(cluster, made, tmp_path):
