@@ -111,6 +111,8 @@ def test_a_write_whose_answer_was_lost_is_done_again_without_a_second_trial(tmp_
     trials = mirror.get_all_trials(study._study_id, deepcopy=False)
     for _ in range(2):
         mirror._database.write_trials(mirror._there, trials, {})
+    rows = sqlite3.connect(tmp_path / "study.db").execute("SELECT number FROM trials").fetchall()
+    assert rows == [(trial.number,) for trial in trials]
     assert same(study, tmp_path)
 
 
