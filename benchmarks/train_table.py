@@ -101,7 +101,8 @@ def variant(text: str, dataset, recipe, architecture):
     if name == "epochs":
         return dataset, dataclasses.replace(recipe, epochs=int(value)), architecture
     if name == "learning_rate":
-        return dataset, dataclasses.replace(recipe, learning_rate=float(value)), architecture
+        fixed = dataclasses.replace(recipe, learning_rate=float(value), learning_rate_size=None)
+        return dataset, fixed, architecture
     if name == "samples":
         count = int(len(dataset.train_labels) * float(value))
         rows = np.random.default_rng(0).permutation(len(dataset.train_labels))[:count]

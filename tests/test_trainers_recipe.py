@@ -9,6 +9,7 @@ import math
 import numpy as np
 import pytest
 
+from space import Architecture
 from trainers import Recipe, load_dataset
 from trainers.recipe import PROXIES
 
@@ -101,3 +102,30 @@ def test_warmup_takes_at_most_half_of_a_short_training() -> None:
     recipe = Recipe(epochs=1, warmup_epochs=3)
     rates = [recipe.learning_rate_at(step, steps_per_epoch=10) for step in range(10)]
     assert rates.index(max(rates)) == 5
+
+
+def test_narrow_and_shallow_networks_of_digits_take_a_higher_rate() -> None:
+    digits = load_dataset("digits")
+    recipe = Recipe.for_dataset(digits)
+
+    def rate(embed_dim: int, depth: int) -> float:
+        network = Architecture(
+            img_size=8, patch_size=2, embed_dim=embed_dim, depth=depth, num_heads=1
+        )
+        return recipe.for_architecture(network).learning_rate
+
+    assert rate(32, 8) == recipe.learning_rate == 4e-3
+    assert rate(16, 1) == pytest.approx(4 * recipe.learning_rate)
+    assert rate(128, 8) == pytest.approx(recipe.learning_rate / 2)
+
+
+def test_a_rate_without_a_size_is_the_same_for_all() -> None:
+    network = Architecture(img_size=8, patch_size=2, embed_dim=16, depth=1, num_heads=1)
+    recipe = Recipe(learning_rate=1e-3)
+    assert recipe.for_architecture(network) is recipe
+
+
+def test_a_recipe_of_a_run_before_rates_had_sizes_is_still_that_recipe() -> None:
+    values = Recipe().to_dict()
+    del values["learning_rate_size"]
+    assert Recipe.from_dict(values) == Recipe()

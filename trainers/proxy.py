@@ -61,6 +61,7 @@ class ProxyTraining(Iterator[EpochReport]):
         device: torch.device,
         parts: int = 1,
     ) -> None:
+        recipe = recipe.for_architecture(architecture)
         self.recipe, self.seed, self.device, self.epoch = recipe, seed, device, 0
         with _seeded(seed, device):
             model = build_model(architecture, drop_path_rate=recipe.drop_path_rate)

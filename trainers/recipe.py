@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 if TYPE_CHECKING:
+    from space import Architecture
     from trainers.dataset import Dataset
 
 Amp = Literal["auto", "off"]
@@ -22,15 +23,17 @@ class Recipe:
 
     `warmup_epochs` may be fractional. `clip_grad` bounds the norm of all gradients, None is off.
     `pos_embed_std`: positional embeddings start ten times larger than timm's 0.02, which a short
-    training hardly sees beside the patches. `amp` "auto" is bf16 autocast on a GPU that has it.
-    `recalibration_batches`: how many training batches BatchNorm statistics are averaged over anew
-    before every validation.
+    training hardly sees beside the patches. `learning_rate` holds for networks whose embed_dim x
+    depth is `learning_rate_size`, others get `for_architecture`'s; None: for all. `amp` "auto" is
+    bf16 autocast on a GPU that has it. `recalibration_batches`: how many training batches BatchNorm
+    statistics are averaged over anew before every validation.
     Raises ValueError naming the rule and the value.
     """
 
     epochs: int = 30
     batch_size: int = 64
     learning_rate: float = 4e-3
+    learning_rate_size: float | None = None
     warmup_epochs: float = 3.0
     weight_decay: float = 0.05
     label_smoothing: float = 0.1
@@ -47,7 +50,7 @@ class Recipe:
                 raise ValueError(f"`{name}` must be an integer of at least 1, but got {value!r}.")
         for name, above, below in _OPEN_RANGES:
             value = getattr(self, name)
-            if value is None and name == "clip_grad":
+            if value is None and name in ("clip_grad", "learning_rate_size"):
                 continue
             if type(value) not in (int, float) or not above < value < below:
                 raise ValueError(
@@ -76,7 +79,7 @@ class Recipe:
         if proxy not in PROXIES:
             raise ValueError(f"`proxy` must be one of {list(PROXIES)}, but got {proxy!r:.80}.")
         if dataset.augmentation == "none":
-            recipe = cls()
+            recipe = cls(learning_rate_size=256.0)
         else:
             batch_size = 2 ** round(math.log2(max(len(dataset.train_labels), 1) / 128))
             recipe = cls(
@@ -88,6 +91,15 @@ class Recipe:
         if epochs is None:
             epochs = max(round(PROXIES[proxy] * recipe.epochs), 1)
         return dataclasses.replace(recipe, epochs=epochs)
+
+    def for_architecture(self, architecture: Architecture) -> Recipe:
+        """This recipe with the learning rate of that network: narrow and shallow ones take a higher
+        one, by the inverse square root of embed_dim x depth."""
+        if self.learning_rate_size is None:
+            return self
+        size = architecture.embed_dim * architecture.depth
+        rate = self.learning_rate * math.sqrt(self.learning_rate_size / size)
+        return dataclasses.replace(self, learning_rate=rate, learning_rate_size=None)
 
     def learning_rate_at(self, step: int, *, steps_per_epoch: int) -> float:
         """The learning rate of that step, counted from 0 over all epochs."""
@@ -114,6 +126,7 @@ class Recipe:
 
 _OPEN_RANGES = (
     ("learning_rate", 0.0, 10.0),
+    ("learning_rate_size", 0.0, math.inf),
     ("clip_grad", 0.0, math.inf),
     ("pos_embed_std", 0.0, 10.0),
 )
