@@ -150,7 +150,7 @@ def test_a_search_grows_onto_a_host_that_joins_and_does_without_one_that_is_cut_
     cluster = Cluster(made, tmp_path)
     cut_off = cluster.add()
     driver = Driver(
-        cluster.hosts[0], tmp_path, "search", *SHORT, "--trials", "6", "--epochs", "150",
+        cluster.hosts[0], tmp_path, "search", *SHORT, "--trials", "6", "--epochs", "80",
         "--train-samples", "300", "--workers", "auto", "--address", cluster.address,
         "--out", "/tmp/run",
     )  # fmt: skip
