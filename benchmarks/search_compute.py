@@ -27,8 +27,8 @@ from search.halving import HalvingRule  # noqa: E402
 BUDGET, ORDERS = 2_000_000, 40
 GRID = [i / 100 for i in range(1, 101)]  # compute, as a share of random search's
 SHOWN = [0.1, 0.2, 0.5, 1.0]
-# Words of the command line, and how many trials for one of random search: what TPE and FrontierSampler
-# pick is cheaper, so that more of it is as much compute.
+# Words of the command line, and how many trials for one of random search: what TPE and ours pick
+# is cheaper, so that more of it is as much compute.
 SEARCHES = {
     "random": (["--sampler", "random", "--no-early-stopping"], 1.0),
     "tpe": (["--sampler", "tpe", "--no-early-stopping"], 2.0),
