@@ -1,4 +1,4 @@
-"""Does one learning rate fit all sizes? Anchors of the table of digits at other rates.
+"""Does the recipe's learning rate fit all sizes? Anchors of the table of digits at other rates.
 
     python benchmarks/learning_rate.py [--table FILE] [--anchors 12] [--seeds 2]
 
@@ -39,16 +39,20 @@ def spread(networks, count: int) -> list[int]:
 def accuracies(table, rows: list[int], seeds: int):
     """(networks, factors, seeds) final validation accuracy; trains all but the recipe's rate."""
     from benchmarks.train_table import start_worker, train
+    from space import Architecture
+    from trainers import Recipe
 
     start_worker(("digits", (None, None)))
-    rate, result = table["recipe"]["learning_rate"], np.empty((len(rows), len(FACTORS), seeds))
+    recipe, result = Recipe.from_dict(table["recipe"]), np.empty((len(rows), len(FACTORS), seeds))
     for i, row in enumerate(rows):
+        values = table["networks"][row]["architecture"]
+        rate = recipe.for_architecture(Architecture.from_dict(values)).learning_rate
         for k, factor in enumerate(FACTORS):
             for seed in range(seeds):
                 run = table["networks"][row]["runs"][seed]
                 if factor != 1.0:
-                    text = f"learning_rate={rate * factor:g}"
-                    run = train(row, seed, text, table["networks"][row]["architecture"])
+                    text = f"learning_rate={rate * factor:.6g}"
+                    run = train(row, seed, text, values)
                 result[i, k, seed] = run["correct"][-1] / table["images"]["validation"]
         print_row(table["networks"][row], result[i].mean(axis=1))
     return result
