@@ -1,6 +1,6 @@
 """Early stopping judged on whole curves of real trainings: what it stops, what it saves.
 
-    python benchmarks/early_stopping.py [--table benchmarks/tables/digits.json] [--trials 24]
+    python benchmarks/early_stopping.py [--table FILE] [--trials 24]
 
 Replays searches on a table of `train_table.py`: a search picks networks of the table (at random, or
 by FrontierSampler), a rule sees their curves epoch by epoch and stops them. Prints for each rule
@@ -32,7 +32,7 @@ from search.frontier_sampler import FrontierSampler  # noqa: E402
 from search.halving import HalvingRule, non_dominated_rank  # noqa: E402
 
 SHARES = (0.05, 0.1, 0.2, 0.5, 1.0)  # of the compute
-TABLE = Path(__file__).parent / "tables" / "digits.json"
+TABLE = Path(__file__).parent / "tables" / "digits_constant_rate.json"
 
 
 class ByAccuracy(HalvingRule):
