@@ -151,7 +151,7 @@ def search(
 
         refuse_existing_study(storage, folder.resolve().name)
     dataset = _load_dataset(choices, console)
-    from search.driver import new_run
+    from search.driver import discard_unbegun, new_run
     from search.settings import default_space
     from space import SearchSpace
     from trainers import Recipe
@@ -169,7 +169,11 @@ def search(
     if not dry_run:
         command = ["vit-frontier", *sys.argv[1:]]
         run = new_run(settings, dataset, recipe, command)
-        _run(run, settings, dataset, recipe, console, as_json)
+        try:
+            _run(run, settings, dataset, recipe, console, as_json)
+        except ValueError:
+            discard_unbegun(run)
+            raise
     elif as_json:
         from results.run import hide_password
 

@@ -59,6 +59,16 @@ def new_run(settings: SearchSettings, dataset: Dataset, recipe: Recipe, command:
     return folder
 
 
+def discard_unbegun(folder: Path) -> None:
+    """Removes the files of a run in its own folder that ended before anything was trained, so that
+    the same command can be given again."""
+    with contextlib.suppress(OSError, ValueError):
+        if read_settings(folder).get("storage") is None and not load_run(folder).records:
+            for name in ("study.db", "run.json", ".lock"):
+                (folder / name).unlink(missing_ok=True)
+            folder.rmdir()
+
+
 def forget_failures(folder: Path) -> int:
     """Has the failed trials of a run asked again; how many there were."""
     description = read_settings(folder)

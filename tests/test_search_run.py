@@ -206,6 +206,16 @@ def test_a_folder_without_images_is_refused(make, message, tmp_path):
     assert "Traceback" not in done.stderr
 
 
+def test_a_cluster_that_does_not_answer_leaves_no_run_behind(tmp_path):
+    words = small_search(tmp_path / "run", "--address", "127.0.0.1:1")
+    for _ in range(2):
+        done = call("search", *words)
+        assert done.returncode == 2
+        assert "`--address`" in done.stderr
+        assert "127.0.0.1:1" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
 def test_flops_of_names_and_files(tmp_path):
     assert "1,253,683,200 FLOPs" in call("flops", "deit_tiny").stdout
     file = tmp_path / "mine.json"
