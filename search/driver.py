@@ -199,7 +199,9 @@ def _tune(
                     gpus=resources["gpu"],
                 ),
                 name="search",
-                search_alg=StudySearcher(ledger, lambda: workers(settings), stop),
+                search_alg=StudySearcher(
+                    ledger, lambda: workers(settings), stop, recorder.judge_lost_workers
+                ),
                 scheduler=FrontierHalving(rule) if settings.early_stopping else FIFOScheduler(),
                 num_samples=-1,
                 resources_per_trial=resources,

@@ -32,12 +32,23 @@ class StudySearcher(Searcher):
     """Asks the ledger, at most `workers()` trials at a time. The study is the state: nothing is
     saved or restored here."""
 
-    def __init__(self, ledger: Ledger, workers: Callable[[], int], stop: Stop) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        workers: Callable[[], int],
+        stop: Stop,
+        judge_lost_workers: Callable[[], None],
+    ) -> None:
         super().__init__(metric="accuracy", mode="max")
         self._ledger, self._workers, self._stop = ledger, workers, stop
+        self._judge_lost_workers = judge_lost_workers
         self._room, self._asked = 0, -math.inf
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        # While nothing runs, Tune does nothing but ask here, for up to ten minutes.
+        self._judge_lost_workers()
+        if self._stop.stop_all():
+            return Searcher.FINISHED
         if time.monotonic() - self._asked > ROOM_SECONDS:
             self._room, self._asked = self._workers(), time.monotonic()
         if len(self._ledger.live) >= self._room:
@@ -134,8 +145,7 @@ class Recorder(Callback):
             self._heard = dict.fromkeys(self._heard, now)
         self._stepped = now
         self._kill_hung_workers(trials)
-        with self._stop.on_failure():
-            self._judge_lost_workers()
+        self.judge_lost_workers()
         self._on_step()
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -211,17 +221,18 @@ class Recorder(Callback):
         else:
             self._lost[number] = time.monotonic(), actor_id, error or "the worker died"
 
-    def _judge_lost_workers(self) -> None:
+    def judge_lost_workers(self) -> None:
         """A worker that died alone failed; one whose machine died with it runs again. The two are
         told apart a little later, since a dying machine may lose its workers first."""
         for number, (lost, actor_id, error) in list(self._lost.items()):
             if time.monotonic() - lost < LOST_SECONDS:
                 continue
             del self._lost[number]
-            if died_alone(actor_id):
-                self._fail(number, "crash", error)
-            else:
-                self._ledger.release(number)
+            with self._stop.on_failure():
+                if died_alone(actor_id):
+                    self._fail(number, "crash", error)
+                else:
+                    self._ledger.release(number)
 
     def _fail(self, number: int, kind: str, error: str) -> None:
         self._on_finished(self._ledger.fail(number, kind=kind, error=error))

@@ -89,7 +89,7 @@ def wait_for_output(out, text, driver, seconds=120):
 
 def test_killed_and_hanging_workers_are_records_and_the_search_goes_on(start, tmp_path):
     out = tmp_path / "run"
-    driver = start(out, "--trials", 10, "--epochs", 12, "--silence", "12s")
+    driver = start(out, "--trials", 10, "--epochs", 12, "--silence", "20s")
     wait_for_output(out, "[2/10]", driver)
     first = worker_other_than([], driver)
     os.kill(first, signal.SIGKILL)
@@ -102,7 +102,16 @@ def test_killed_and_hanging_workers_are_records_and_the_search_goes_on(start, tm
     assert kinds == ["crash", "hang"]
     assert len(run.records) == 10
     assert run.count("complete") == 8
-    assert "no report for 12 s" in (out / "report.html").read_text()
+    assert "no report for 20 s" in (out / "report.html").read_text()
+
+
+def test_the_last_worker_killed_ends_the_search_with_its_record(start, tmp_path):
+    """Then nothing runs any more, and what became of the worker is still to be found out."""
+    out = tmp_path / "run"
+    driver = start(out, "--trials", 1, "--epochs", 400, "--workers", 1)
+    os.kill(worker_other_than([], driver), signal.SIGKILL)
+    assert driver.wait(timeout=90) == 1, Path(f"{out}.log").read_text()
+    assert [(r.state, r.error_kind) for r in load_run(out).records] == [("failed", "crash")]
 
 
 @pytest.mark.slow

@@ -279,7 +279,7 @@ def test_cap_keeps_the_frontier_and_the_spread():
     rng = np.random.default_rng(0)
     costs = rng.random(2000)
     accuracies = costs * 0.5 + 0.3 * rng.random(2000)
-    rows = module._most_telling(costs, accuracies, 300)
+    rows = module.most_telling(costs, accuracies, 300)
     assert len(np.unique(rows)) == 300
     order = np.argsort(costs)
     best = np.maximum.accumulate(accuracies[order])
