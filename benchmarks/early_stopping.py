@@ -1,11 +1,13 @@
 """Early stopping judged on whole curves of real trainings: what it stops, what it saves.
 
     python benchmarks/early_stopping.py [--table FILE] [--trials 24]
+    python benchmarks/early_stopping.py --runs RUN...
 
 Replays searches on a table of `train_table.py`: a search picks networks of the table (at random, or
 by FrontierSampler), a rule sees their curves epoch by epoch and stops them. Prints for each rule
 which share of the frontier without stopping it stops, what it spends, and the hypervolume (of the
-mean accuracy over seeds) that is reached for equal compute.
+mean accuracy over seeds) that is reached for equal compute. With --runs, the same of run folders
+that were searched without early stopping, their trials in random orders.
 """
 
 from __future__ import annotations
@@ -27,9 +29,12 @@ import numpy as np  # noqa: E402
 import optuna  # noqa: E402
 
 from benchmarks.tabular import Table, TableProblem, vision_transformers  # noqa: E402
+from results import hypervolume, load_run, pareto_front  # noqa: E402
 from search.freeze_thaw import FreezeThaw  # noqa: E402
 from search.frontier_sampler import FrontierSampler  # noqa: E402
 from search.halving import HalvingRule, non_dominated_rank  # noqa: E402
+from search.problem import Network, SpaceProblem  # noqa: E402
+from space import SearchSpace  # noqa: E402
 
 SHARES = (0.05, 0.1, 0.2, 0.5, 1.0)  # of the compute
 TABLE = Path(__file__).parent / "tables" / "digits_constant_rate.json"
@@ -166,15 +171,83 @@ def one_replay(job: tuple[Path, str, str, int, int]) -> dict[str, Any]:
     }
 
 
+def run_in_orders(job: tuple[Path, str, int]) -> dict[str, Any]:
+    """What a rule would have stopped of a run's complete trials, over random orders of them."""
+    folder, rule_name, orders = job
+    run = load_run(folder)
+    records = {r.trial: r for r in run.records if r.state == "complete"}
+    epochs = max(record.epochs for record in records.values())
+    options: dict[str, Any] = {
+        "max_epochs": epochs, "warmup_epochs": run.settings["recipe"]["warmup_epochs"],
+    }  # fmt: skip
+    front = {record.trial for record in pareto_front(list(records.values()))}
+    budget, chance = run.reference_point
+    problem = SpaceProblem(SearchSpace.from_dict(run.settings["space"]), budget=budget)
+    full = sum(record.flops for record in records.values()) * epochs
+    told = {"members": 0, "stopped_members": 0, "spent": [], "kept": []}
+    for seed in range(orders):
+        rule = RULES[rule_name]
+        if rule is FreezeThaw:
+            networks = {n: Network({}, record.architecture) for n, record in records.items()}
+            rule = FreezeThaw(
+                problem, networks.__getitem__, reference_accuracy=chance, seed=seed, **options
+            )
+        else:
+            rule = rule(**options)
+        spent, complete = 0, []
+        for number in np.random.default_rng(seed).permutation(list(records)).tolist():
+            record = records[number]
+            for epoch in record.curve:
+                spent += record.flops
+                if not rule.report(
+                    number, flops=record.flops, epoch=epoch.epoch, accuracy=epoch.accuracy
+                ):
+                    break
+            if epoch.epoch == epochs:
+                complete.append(record)
+            told["members"] += number in front
+            told["stopped_members"] += number in front and epoch.epoch < epochs
+        told["spent"].append(spent / full)
+        volumes = [
+            hypervolume(some, budget_flops=budget, reference_accuracy=chance)
+            for some in (complete, list(records.values()))
+        ]
+        told["kept"].append(volumes[0] / volumes[1])
+    return told
+
+
+def judge_runs(folders: list[Path], orders: int, processes: int) -> dict[str, Any]:
+    """Prints and returns what each rule would have stopped of all these runs together."""
+    report = {}
+    with ProcessPoolExecutor(processes) as pool:
+        for rule in ("freeze-thaw", "halving", "halving by accuracy"):
+            told = list(pool.map(run_in_orders, [(folder, rule, orders) for folder in folders]))
+            members = sum(t["members"] for t in told)
+            row = {
+                "frontier_members": members // orders,
+                "of_these_stopped": sum(t["stopped_members"] for t in told) / members,
+                "flops_spent": float(np.mean([t["spent"] for t in told])),
+                "hypervolume_kept": float(np.mean([t["kept"] for t in told])),
+            }
+            report[rule] = {key: round(value, 4) for key, value in row.items()}
+            print(f"{rule:22}", *(f"{key} {value:.3f}" for key, value in row.items()), flush=True)
+    return report
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--table", type=Path, default=TABLE)
+    parser.add_argument("--runs", type=Path, nargs="+")
     parser.add_argument("--trials", type=int, default=24)
     parser.add_argument("--repeats", type=int, default=30)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--rules", default=",".join(RULES))
     parser.add_argument("--picks", default="random,frontier")
     options = parser.parse_args()
+    if options.runs:
+        told = judge_runs(options.runs, options.repeats, options.processes)
+        print(json.dumps({"benchmark": "early_stopping", "runs": len(options.runs)} | told))
+        return
     report: dict[str, Any] = {"benchmark": "early_stopping", "trials": options.trials,
                               "repeats": options.repeats, "table": options.table.stem}  # fmt: skip
     shares = "".join(f"{share:>8g}" for share in SHARES)

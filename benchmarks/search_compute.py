@@ -4,14 +4,13 @@
 
 Each search is a run of the command line, without baselines. Compute is what its trials trained, in
 epochs x images x forward FLOPs, in the order in which they ended; the hypervolume counts complete
-trials only. A run that --keep FOLDER already holds is read, not repeated. Also says which members
-of the frontiers of the unstopped runs early stopping would have ended, over many orders.
+trials only. A run that --keep FOLDER already holds is read, not repeated; those without early
+stopping also go into `early_stopping.py --runs`. Draws `search_compute.svg`.
 """
 
 import argparse
 import json
 import os
-import random
 import statistics
 import subprocess
 import sys
@@ -21,10 +20,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from results import hypervolume, load_run, pareto_front  # noqa: E402
-from search.halving import HalvingRule  # noqa: E402
+from results import hypervolume, load_run  # noqa: E402
 
-BUDGET, ORDERS = 2_000_000, 40
+BUDGET = 2_000_000
 GRID = [i / 100 for i in range(1, 101)]  # compute, as a share of random search's
 SHOWN = [0.1, 0.2, 0.5, 1.0]
 # Words of the command line, and how many trials for one of random search: what TPE and ours pick
@@ -72,28 +70,6 @@ def volume_at(steps, compute):
     return max((volume for spent, volume in steps if spent <= compute), default=0.0)
 
 
-def killed_share(runs, epochs):
-    """Share of frontier members that the rule would have stopped, over random orders of trials."""
-    killed = members = 0
-    for run in runs:
-        complete = [r for r in run.records if r.state == "complete"]
-        front = {record.trial for record in pareto_front(complete)}
-        for seed in range(ORDERS):
-            order = random.Random(seed).sample(complete, len(complete))
-            rule = HalvingRule(max_epochs=epochs)
-            for record in order:
-                goes_on = all(
-                    rule.report(
-                        record.trial, flops=record.flops, epoch=e.epoch, accuracy=e.accuracy
-                    )
-                    for e in record.curve
-                )
-                if record.trial in front:
-                    members += 1
-                    killed += not goes_on
-    return killed / members
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=24)
@@ -138,7 +114,6 @@ def main() -> None:
             "mean": round(statistics.mean(needed), 3) if None not in needed else None,
         }
     draw(curves, ROOT / "benchmarks" / "search_compute.svg")
-    unstopped = [run for (name, _), run in runs.items() if "stopping" not in name]
     shares = "".join(f"{share:>8g}" for share in SHOWN)
     print(f"{'compute / random search':28}{shares}   to reach it   spent")
     for name, row in rows.items():
@@ -147,7 +122,6 @@ def main() -> None:
     print(json.dumps({
         "benchmark": "search_compute", "trials": arguments.trials, "seeds": arguments.seeds,
         "epochs": arguments.epochs, "budget": BUDGET, "searches": rows,
-        "frontier_members_halving_would_end": round(killed_share(unstopped, arguments.epochs), 3),
     }))  # fmt: skip
 
 

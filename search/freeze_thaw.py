@@ -17,7 +17,7 @@ from search.surrogate import FIT_POINTS, POINTS, Surrogate, most_telling
 
 # See `FreezeThaw`: of the gain of the best untried candidate; and by how much a cheaper trial must
 # have the smaller error at a rung, for the dearer one not to count as leading.
-SHARE, TOLERANCE = 0.03, 0.1
+SHARE, TOLERANCE = 0.01, 0.1
 
 
 class FreezeThaw(HalvingRule, Generic[Item]):
