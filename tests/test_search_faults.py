@@ -93,7 +93,6 @@ def test_killed_and_hanging_workers_are_records_and_the_search_goes_on(start, tm
     wait_for_output(out, "[2/10]", driver)
     first = worker_other_than([], driver)
     os.kill(first, signal.SIGKILL)
-    wait_for_output(out, "failed", driver)
     stuck = worker_other_than([first], driver)
     os.kill(stuck, signal.SIGSTOP)
     assert driver.wait(timeout=180) == 0, Path(f"{out}.log").read_text()
