@@ -26,6 +26,7 @@ from trainers import (
     proxy_epochs,
     train_proxy,
 )
+from trainers.cuda_graph import Replayed
 from trainers.proxy import _optimizer
 
 
@@ -281,7 +282,7 @@ def test_no_decay_on_norms_biases_positions_and_class_token() -> None:
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     decayed, plain = (
         {names[id(parameter)] for parameter in group["params"]}
-        for group in _optimizer(model, QUICK).param_groups
+        for group in _optimizer(model, QUICK, torch.zeros(())).param_groups
     )
     assert decayed | plain == set(names.values())
     assert not decayed & plain
@@ -323,6 +324,72 @@ def test_gpu_learns_in_bf16(digits: Dataset) -> None:
     outcome = train_proxy(architecture(reattention=(1,), embed_dim=32), data, recipe, 0)
     assert outcome.accuracy == 1.0
     assert next(outcome.model.parameters()).is_cuda
+
+
+def test_steps_are_those_of_a_plain_loop(digits: Dataset) -> None:
+    """Batches, learning rates, clipping and AdamW as anyone would write them, 52 steps."""
+    recipe = Recipe(epochs=13, warmup_epochs=2.5, clip_grad=0.5)
+    training = proxy_epochs(architecture(reattention=(1,)), digits, recipe, seed=0, device="cpu")
+    plain = proxy_epochs(architecture(reattention=(1,)), digits, recipe, seed=0, device="cpu")
+    model, steps = plain.model, 0
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": group["params"], "weight_decay": group["weight_decay"]}
+            for group in plain._optimizer.param_groups
+        ]
+    )
+    for _ in range(recipe.epochs):
+        losses = []
+        model.train()
+        for rows in plain._batches():
+            rate = recipe.learning_rate_at(steps, steps_per_epoch=4)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            loss = nn.functional.cross_entropy(
+                model(plain._train.batch(rows)), plain._train.labels[rows], label_smoothing=0.1
+            )
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 0.5)
+            optimizer.step()
+            losses.append(loss.item())
+            steps += 1
+        assert next(training)["train_loss"] == pytest.approx(np.mean(losses), rel=1e-4)
+        plain._recalibrate()
+    assert steps == 52
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("changes", [{}, {"reattention": (0, 1)}, {"stem": "conv"}])
+@pytest.mark.parametrize("amp", ["auto", "off"])
+def test_a_cuda_graph_trains_as_kernels_one_by_one(
+    digits: Dataset, changes: dict[str, Any], amp: Any
+) -> None:
+    data = dataclasses.replace(digits, augmentation="crop_flip")
+    recipe = Recipe(epochs=13, warmup_epochs=2.5, amp=amp, drop_path_rate=0.1)
+    one, other = (
+        proxy_epochs(architecture(**changes), data, recipe, seed=0, graphs=graphs)
+        for graphs in (False, True)
+    )
+    for ours, theirs in zip(one, other, strict=True):
+        assert ours["train_loss"] == pytest.approx(theirs["train_loss"], rel=1e-3)
+        assert ours["val_loss"] == pytest.approx(theirs["val_loss"], rel=1e-3)
+    assert all(part._graph is not None for part in (other._step, other._validate))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_what_cannot_be_captured_is_run_as_it_is() -> None:
+    total = torch.zeros((), device="cuda")
+
+    def step() -> float:
+        total.add_(1)
+        return total.item()  # waits for the device, which a capture refuses
+
+    replayed = Replayed(step, enabled=True, warm_up=1)
+    assert replayed() == 1
+    with pytest.warns(RuntimeWarning, match="no CUDA graph"):
+        assert replayed() == 2
+    assert replayed() == 3
 
 
 def test_a_batch_in_two_parts_trains_alike(digits: Dataset) -> None:

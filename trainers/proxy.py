@@ -17,10 +17,11 @@ from torch import Tensor, nn
 
 from space import Architecture, VisionTransformer, build_model
 from trainers.augment import kept_images
+from trainers.cuda_graph import Replayed
 from trainers.dataset import Dataset
 from trainers.errors import NonFiniteLossError, error_kind
 from trainers.recipe import Recipe
-from trainers.scoring import score
+from trainers.scoring import totals
 
 State = Literal["complete", "stopped", "failed"]
 EpochReport = dict[str, Any]
@@ -48,7 +49,8 @@ class ProxyTraining(Iterator[EpochReport]):
     """A training under way: `next` trains and validates one epoch; `model` is the network.
 
     Raises NonFiniteLossError after an epoch whose loss is not finite. Draws nothing from the global
-    random generators and leaves them as they were.
+    random generators and leaves them as they were. A step works on tensors alone, which count it
+    and hold its learning rate, so that a GPU replays it as one CUDA graph.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class ProxyTraining(Iterator[EpochReport]):
         seed: int,
         device: torch.device,
         parts: int = 1,
+        graphs: bool = False,
     ) -> None:
         recipe = recipe.for_architecture(architecture)
         self.recipe, self.seed, self.device, self.epoch = recipe, seed, device, 0
@@ -81,7 +84,6 @@ class ProxyTraining(Iterator[EpochReport]):
         self._augment = dataset.augmentation == "crop_flip"
         self._batch_size = min(recipe.batch_size, len(self._train))
         self._parts = parts
-        self._optimizer = _optimizer(self.model, recipe)
         self._parameters = list(self.model.parameters())
         self._generator = torch.Generator(device).manual_seed(seed)
         self._amp = (
@@ -89,6 +91,22 @@ class ProxyTraining(Iterator[EpochReport]):
             and device.type == "cuda"
             and torch.cuda.is_bf16_supported(including_emulation=False)
         )
+        self._norms = [m for m in self.model.modules() if isinstance(m, nn.BatchNorm2d)]
+        steps = self.steps_per_epoch
+        self._order = torch.zeros(steps, self._batch_size, dtype=torch.int64, device=device)
+        self._calibration = self._order[: recipe.recalibration_batches].clone()
+        self._steps_done = torch.zeros(1, dtype=torch.int64, device=device)
+        self._loss = torch.zeros((), device=device)  # of this epoch, summed over its steps
+        self._rates = torch.tensor(
+            [recipe.learning_rate_at(step, steps_per_epoch=steps)
+             for step in range(recipe.epochs * steps)], device=device,
+        )  # fmt: skip
+        self._rate = torch.zeros((), device=device)
+        self._optimizer = _optimizer(self.model, recipe, self._rate)
+        replayed = partial(Replayed, enabled=graphs and device.type == "cuda")
+        self._step = replayed(self._train_step, warm_up=3, generator=self._generator)
+        self._average = replayed(self._average_norms, warm_up=1)
+        self._validate = replayed(self._val_totals, warm_up=1)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -104,7 +122,8 @@ class ProxyTraining(Iterator[EpochReport]):
         train_seconds = time.perf_counter() - started
         self._check_finite("training", train_loss)
         self._recalibrate()
-        val_loss, accuracy = score(self.model, self._val, amp=self._amp)
+        self.model.eval()
+        val_loss, accuracy = (self._validate() / len(self._val)).tolist()
         self._check_finite("validation", val_loss)
         self.epoch += 1
         return {
@@ -128,25 +147,23 @@ class ProxyTraining(Iterator[EpochReport]):
 
     def _train_epoch(self) -> float:
         """Mean loss of one epoch; nothing waits for the device before its end."""
-        recipe, first = self.recipe, self.epoch * self.steps_per_epoch
         self.model.train()
-        losses = torch.zeros((), device=self.device)
-        for step, rows in enumerate(self._batches(), start=first):
-            rate = recipe.learning_rate_at(step, steps_per_epoch=self.steps_per_epoch)
-            for group in self._optimizer.param_groups:
-                group["lr"] = rate
-            losses += self._train_step(rows)
-        return losses.item() / self.steps_per_epoch
+        self._order.copy_(self._batches())
+        self._loss.zero_()
+        for _ in range(self.steps_per_epoch):
+            self._step()
+        return self._loss.item() / self.steps_per_epoch
 
-    def _train_step(self, rows: Tensor) -> Tensor:
-        loss = torch.zeros((), device=self.device)
+    def _train_step(self) -> None:
+        rows = self._order.index_select(0, self._steps_done % self.steps_per_epoch)[0]
         for part in torch.tensor_split(rows, self._parts):
-            loss += self._backward(part, share=len(part) / len(rows))
+            self._loss += self._backward(part, share=len(part) / len(rows))
         if self.recipe.clip_grad is not None:
             nn.utils.clip_grad_norm_(self._parameters, self.recipe.clip_grad, foreach=True)
+        self._rate.copy_(self._rates.index_select(0, self._steps_done)[0])
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
-        return loss
+        self._steps_done += 1
 
     def _backward(self, rows: Tensor, *, share: float) -> Tensor:
         """Adds the gradients of `rows`, `share` of a batch; their part of its loss."""
@@ -163,28 +180,35 @@ class ProxyTraining(Iterator[EpochReport]):
         torch.autograd.backward(loss)
         return loss.detach()
 
-    @torch.no_grad()
+    def _val_totals(self) -> Tensor:
+        return totals(self.model, self._val, amp=self._amp)
+
     def _recalibrate(self) -> None:
         """BatchNorm statistics averaged anew over training batches: those gathered while the
         weights moved are wrong after a short training (DeepViT's authors do the same)."""
-        norms = [m for m in self.model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-        if not norms:
+        if not self._norms:
             return
-        momenta = [norm.momentum for norm in norms]
-        for norm in norms:
-            norm.reset_running_stats()
-            if norm.running_var is not None:
-                norm.running_var.zero_()  # beside a 1 the variance of attention maps is rounded off
-            norm.momentum = None  # a cumulative average
+        self._calibration.copy_(self._batches()[: len(self._calibration)])
         self.model.train()
         for module in self.model.modules():
             if isinstance(module, (DropPath, nn.Dropout)):
                 module.eval()
-        for rows in self._batches()[: self.recipe.recalibration_batches]:
+        momenta = [norm.momentum for norm in self._norms]
+        self._average()
+        for norm, momentum in zip(self._norms, momenta, strict=True):
+            norm.momentum = momentum
+
+    @torch.no_grad()
+    def _average_norms(self) -> None:
+        for norm in self._norms:
+            norm.reset_running_stats()
+            if norm.running_var is not None:
+                norm.running_var.zero_()  # beside a 1 the variance of attention maps is rounded off
+        for count, rows in enumerate(self._calibration, start=1):
+            for norm in self._norms:
+                norm.momentum = 1 / count  # a cumulative average
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self._amp):
                 self.model(self._train.batch(rows))
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
 
 
 def proxy_epochs(
@@ -195,12 +219,14 @@ def proxy_epochs(
     seed: int,
     device: str | torch.device | None = None,
     parts: int = 1,
+    graphs: bool = False,
 ) -> ProxyTraining:
     """The training as an iterator of one plain dict per epoch; its `model` holds the weights.
 
     `device`: by default the GPU if there is one. `parts`: in how many pieces a batch goes through
-    the network, gradients added up, which takes less memory. Raises ValueError if the
-    architecture does not take the dataset's channels and classes.
+    the network, gradients added up, which takes less memory. `graphs`: on a GPU, replay steps from
+    CUDA graphs. Raises ValueError if the architecture does not take the dataset's channels and
+    classes.
     """
     theirs = (dataset.in_chans, dataset.num_classes)
     if (architecture.in_chans, architecture.num_classes) != theirs:
@@ -212,8 +238,9 @@ def proxy_epochs(
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     return ProxyTraining(
-        architecture, dataset, recipe, seed=seed, device=torch.device(device), parts=parts
-    )
+        architecture, dataset, recipe,
+        seed=seed, device=torch.device(device), parts=parts, graphs=graphs,
+    )  # fmt: skip
 
 
 def train_proxy(
@@ -245,8 +272,9 @@ def train_proxy(
     return outcome("complete", model=training.model)
 
 
-def _optimizer(model: VisionTransformer, recipe: Recipe) -> torch.optim.AdamW:
-    """AdamW without weight decay on norms, biases, positional embeddings and the class token."""
+def _optimizer(model: VisionTransformer, recipe: Recipe, rate: Tensor) -> torch.optim.AdamW:
+    """AdamW without weight decay on norms, biases, positional embeddings and the class token; the
+    learning rate is what the tensor `rate` () holds at a step."""
     skipped = model.no_weight_decay()
     decayed: list[nn.Parameter] = []
     plain: list[nn.Parameter] = []
@@ -257,7 +285,7 @@ def _optimizer(model: VisionTransformer, recipe: Recipe) -> torch.optim.AdamW:
         {"params": decayed, "weight_decay": recipe.weight_decay},
         {"params": plain, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
+    return torch.optim.AdamW(groups, lr=rate, fused=True, capturable=rate.is_cuda)
 
 
 @contextlib.contextmanager

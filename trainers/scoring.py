@@ -6,7 +6,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from trainers.augment import DeviceImages, device_images
 
@@ -33,9 +33,15 @@ def evaluate(
     return score(model, split, amp=False)
 
 
-@torch.inference_mode()
 def score(model: nn.Module, split: DeviceImages, *, amp: bool) -> tuple[float, float]:
     """(mean cross-entropy, accuracy) of `model` in eval mode; one wait for the device."""
+    loss, correct = (totals(model, split, amp=amp) / len(split)).tolist()
+    return loss, correct
+
+
+@torch.inference_mode()
+def totals(model: nn.Module, split: DeviceImages, *, amp: bool) -> Tensor:
+    """Cross-entropy summed over the split and how many are right, (2,) float64, on the device."""
     device = split.labels.device
     model.eval()
     total = torch.zeros(2, dtype=torch.float64, device=device)
@@ -45,5 +51,4 @@ def score(model: nn.Module, split: DeviceImages, *, amp: bool) -> tuple[float, f
         labels = split.labels[rows]
         loss = F.cross_entropy(logits, labels, reduction="sum")
         total += torch.stack([loss, (logits.argmax(1) == labels).sum()])
-    loss, correct = (total / len(split)).tolist()
-    return loss, correct
+    return total

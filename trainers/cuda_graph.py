@@ -1,0 +1,75 @@
+"""`Replayed`: work on tensors that stay in place, captured in a CUDA graph and replayed."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+import torch
+
+Result = TypeVar("Result")
+
+
+class Replayed(Generic[Result]):
+    """`function`, which takes nothing and reads and writes only tensors that stay where they are.
+
+    With `enabled`, which takes a GPU, the first `warm_up` calls run as they are on a stream of
+    their own, the next is captured in a CUDA graph, and that one and all later ones are replays:
+    one launch, no Python. Every call does the same work on the same numbers, random ones of
+    `generator` and of the default generator included. The result is overwritten by the next replay.
+    A function that cannot be captured is run as it is, with a RuntimeWarning.
+    """
+
+    def __init__(
+        self,
+        function: Callable[[], Result],
+        *,
+        enabled: bool,
+        warm_up: int,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        self._function, self._generator = function, generator
+        self._enabled, self._left = enabled, warm_up
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._result: Result
+
+    def __call__(self) -> Result:
+        if self._graph is not None:
+            self._graph.replay()
+            return self._result
+        if not self._enabled:
+            return self._function()
+        if self._left:
+            self._left -= 1
+            return self._run_aside()
+        try:
+            self._capture()
+        except RuntimeError as error:
+            self._enabled, self._graph = False, None
+            reason = str(error).partition("\n")[0]
+            warnings.warn(
+                f"no CUDA graph, kernels are launched one by one: {reason}",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        return self()
+
+    def _run_aside(self) -> Result:
+        """On a side stream, so that what is set up once is not set up within the capture."""
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            result = self._function()
+        torch.cuda.current_stream().wait_stream(stream)
+        return result
+
+    def _capture(self) -> None:
+        """Records the function without running it."""
+        graph = torch.cuda.CUDAGraph()
+        if self._generator is not None:
+            graph.register_generator_state(self._generator)
+        # Other threads of the process may use CUDA meanwhile.
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            self._result = self._function()
+        self._graph = graph
