@@ -1,0 +1,266 @@
+"""The cases of `proxy_speed.py` that take a GPU; `--rehearse` runs them small on the CPU.
+
+Every figure is a ratio within one run, the fastest of a few epochs or steps on either side.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import multiprocessing
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from timm.layers import set_fused_attn
+from torch import Tensor
+
+from space import Architecture, build_model, count_flops, named
+from space.model import Block
+from trainers import Dataset, Recipe, proxy_epochs
+from trainers.proxy import ProxyTraining
+
+# Dense bf16 of a whole GPU in TFLOP/s, two for a multiply-accumulate, by what torch calls it.
+PEAKS = {"H200": 989, "H100": 989, "A100": 312, "L40S": 362, "L4": 121, "4090": 165}
+SMALL = Architecture(
+    img_size=32, patch_size=4, num_classes=10, embed_dim=192, depth=12, num_heads=3
+)
+TINY = Architecture(img_size=32, patch_size=4, num_classes=10, embed_dim=64, depth=4, num_heads=4)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Machine:
+    """Where the cases run, and how much of each."""
+
+    device: torch.device
+    images: int = 25_600
+    batch: int = 512
+    large_batch: int = 256
+    epochs: int = 4
+    processes: tuple[int, ...] = (1, 2, 4, 8)
+
+    @classmethod
+    def rehearsal(cls) -> Machine:
+        return cls(
+            device=torch.device("cpu"), images=64, batch=16, large_batch=2, epochs=2, processes=(1,)
+        )
+
+    @property
+    def peak(self) -> float | None:
+        """TFLOP/s, None if it is not known."""
+        if self.device.type != "cuda":
+            return None
+        name = torch.cuda.get_device_name(self.device)
+        return next((peak for key, peak in PEAKS.items() if key in name), None)
+
+    def wait(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+
+def random_dataset(architecture: Architecture, images: int) -> Dataset:
+    """Noise in `images` images to train on and a fifth of that to validate."""
+    a, rng = architecture, np.random.default_rng(0)
+    shape = (a.in_chans, a.img_size, a.img_size)
+
+    def split(count: int) -> tuple[Any, Any]:
+        return (
+            rng.integers(0, 256, (count, *shape), dtype=np.uint8),
+            rng.integers(0, a.num_classes, count, dtype=np.int64),
+        )
+
+    (train, train_labels), (val, val_labels) = split(images), split(max(images // 5, 2))
+    return Dataset(
+        name="noise", train_images=train, train_labels=train_labels, val_images=val,
+        val_labels=val_labels, test_images=val, test_labels=val_labels,
+        class_names=tuple(map(str, range(a.num_classes))), mean=(0.5,) * a.in_chans,
+        std=(0.25,) * a.in_chans, augmentation="crop_flip",
+    )  # fmt: skip
+
+
+def images_per_second(training: ProxyTraining) -> float:
+    """Of the fastest epoch; with CUDA graphs the first one is slower by the capture."""
+    return max(epoch["images_per_second"] for epoch in training)
+
+
+def training(
+    machine: Machine, architecture: Architecture, dataset: Dataset, *, batch: int, graphs: bool
+) -> ProxyTraining:
+    recipe = Recipe(epochs=machine.epochs, batch_size=batch, warmup_epochs=1.0)
+    return proxy_epochs(architecture, dataset, recipe, seed=0, device=machine.device, graphs=graphs)
+
+
+def training_cases(machine: Machine, timm_loop: Callable[..., float]) -> Iterator[dict[str, Any]]:
+    """Graphed, eager and timm's loop at 32 px; graphed and eager at 224 px."""
+    data = random_dataset(SMALL, machine.images)
+    graphed, eager = (
+        images_per_second(training(machine, SMALL, data, batch=machine.batch, graphs=graphs))
+        for graphs in (True, False)
+    )
+    recipe = Recipe(epochs=2, batch_size=machine.batch, warmup_epochs=1.0)
+    theirs = timm_loop(SMALL, data, recipe, machine.device)
+    case = f"12 blocks, 192 wide, 32 px, batch {machine.batch}"
+    yield row(machine, SMALL, f"{case}: graphs / timm's loop", graphed, theirs)
+    yield row(machine, SMALL, f"{case}: graphs / our eager loop", graphed, eager)
+    for name, of_paper in (("DeiT-Ti", "deit_tiny"), ("HVT-S-1", "hvt_s_1")):
+        architecture = named(of_paper)
+        data = random_dataset(architecture, 4 * machine.large_batch)
+        graphed, eager = (
+            images_per_second(
+                training(machine, architecture, data, batch=machine.large_batch, graphs=graphs)
+            )
+            for graphs in (True, False)
+        )
+        case = f"{name}, 224 px, batch {machine.large_batch}: graphs / eager"
+        yield row(machine, architecture, case, graphed, eager)
+
+
+def row(
+    machine: Machine, architecture: Architecture, case: str, ours: float, theirs: float
+) -> dict[str, Any]:
+    # forward and twice that backward, two operations a multiply-accumulate
+    teraflops = 6 * count_flops(architecture) * ours / 1e12
+    share = round(teraflops / machine.peak, 3) if machine.peak else None
+    return {
+        "case": case, "images_per_second": round(ours), "theirs": round(theirs),
+        "ratio": round(ours / theirs, 2), "tflops": round(teraflops, 1), "share_of_peak": share,
+    }  # fmt: skip
+
+
+def reattention_cases(machine: Machine) -> Iterator[dict[str, Any]]:
+    """Time and memory of a training step of one block with Re-attention, against a plain block
+    with explicit and with fused maps."""
+    cuda = machine.device.type == "cuda"
+    for dim, heads, tokens in ((192, 3, 64), (384, 6, 196), (384, 12, 196)):
+        figures = {}
+        for kind in ("reattention", "explicit", "fused"):
+            set_fused_attn(kind == "fused")
+            side = round(tokens**0.5)
+            architecture = Architecture(
+                img_size=side, patch_size=1, num_classes=10, embed_dim=dim, depth=1,
+                num_heads=heads, reattention=(0,) if kind == "reattention" else (),
+            )  # fmt: skip
+            torch.manual_seed(0)
+            block: Any = build_model(architecture).blocks[0].to(machine.device)
+            x = torch.randn(machine.large_batch, tokens, dim, device=machine.device)
+            figures[kind] = block_step(block, x.requires_grad_(), machine)
+        set_fused_attn(True)
+        seconds, memory = figures["reattention"]
+        for kind in ("explicit", "fused"):
+            yield {
+                "case": f"Re-attention / {kind} maps, {heads} heads, {tokens} tokens, {dim} wide",
+                "milliseconds": round(1e3 * seconds, 3),
+                "theirs": round(1e3 * figures[kind][0], 3),
+                "ratio": round(seconds / figures[kind][0], 2),
+                "memory_ratio": round(memory / figures[kind][1], 2) if cuda else None,
+            }
+
+
+def block_step(block: Block, x: Tensor, machine: Machine) -> tuple[float, int]:
+    """(seconds, bytes at the peak) of forward and backward, the median of a few."""
+    cuda = machine.device.type == "cuda"
+    seconds = []
+    if cuda:
+        torch.cuda.reset_peak_memory_stats(machine.device)
+    for _ in range(20 if cuda else 2):
+        machine.wait()
+        started = time.perf_counter()
+        with torch.autocast(machine.device.type, torch.bfloat16, enabled=cuda):
+            loss = block(x).float().square().mean()
+        torch.autograd.backward(loss)
+        machine.wait()
+        seconds.append(time.perf_counter() - started)
+        block.zero_grad(set_to_none=True)
+        x.grad = None
+    peak = torch.cuda.max_memory_allocated(machine.device) if cuda else 0
+    return float(np.median(seconds)), peak
+
+
+def shared_gpu_cases(machine: Machine) -> Iterator[dict[str, Any]]:
+    """Trainings an hour of several processes on one device, against one process."""
+    context = multiprocessing.get_context("spawn")
+    for name, architecture in (("4 blocks, 64 wide", TINY), ("12 blocks, 192 wide", SMALL)):
+        rates: dict[int, float] = {}
+        for count in machine.processes:
+            ready, begin = context.Barrier(count + 1), context.Queue()
+            workers = [
+                context.Process(target=train_again, args=(machine, architecture, ready, begin))
+                for _ in range(count)
+            ]
+            for worker in workers:
+                worker.start()
+            ready.wait(timeout=300)
+            ready.wait(timeout=300)
+            done = [begin.get(timeout=60) for _ in workers]
+            for worker in workers:
+                worker.join(timeout=60)
+            rates[count] = sum(done)
+            yield {
+                "case": f"{count} processes, {name}: trainings an hour / one process",
+                "trainings_an_hour": round(3600 * rates[count], 1),
+                "theirs": round(3600 * rates[machine.processes[0]], 1),
+                "ratio": round(rates[count] / rates[machine.processes[0]], 2),
+            }
+
+
+def train_again(machine: Machine, architecture: Architecture, ready: Any, told: Any) -> None:
+    """Trains once to warm up, then again beside the others; tells trainings a second."""
+    torch.set_num_threads(1)
+    data = random_dataset(architecture, machine.images)
+    for _ in training(machine, architecture, data, batch=machine.batch, graphs=True):
+        pass
+    ready.wait(timeout=300)
+    started = time.perf_counter()
+    for _ in training(machine, architecture, data, batch=machine.batch, graphs=True):
+        pass
+    told.put(1 / (time.perf_counter() - started))
+    ready.wait(timeout=300)
+
+
+def precision_case(machine: Machine) -> dict[str, Any]:
+    """A short training with Re-attention in bf16 against float32, graphed."""
+    architecture = dataclasses.replace(TINY, reattention=(1, 2, 3))
+    data = random_dataset(architecture, machine.images // 4)
+    last = {}
+    for amp in ("auto", "off"):
+        recipe = Recipe(epochs=machine.epochs, batch_size=machine.batch // 4, amp=amp)
+        *_, last[amp] = proxy_epochs(
+            architecture, data, recipe, seed=0, device=machine.device, graphs=True
+        )
+    return {
+        "case": "Re-attention, training loss of the last epoch: bf16 / float32",
+        "ours": round(last["auto"]["train_loss"], 4),
+        "theirs": round(last["off"]["train_loss"], 4),
+        "ratio": round(last["auto"]["train_loss"] / last["off"]["train_loss"], 4),
+    }
+
+
+def busy_case(machine: Machine) -> dict[str, Any]:
+    """Share of the wall time of an epoch's training and validation that kernels run."""
+    data = random_dataset(SMALL, machine.images)
+    under_way = training(machine, SMALL, data, batch=machine.batch, graphs=True)
+    next(under_way)
+    activity = torch.profiler.ProfilerActivity
+    cuda = machine.device.type == "cuda"
+    with torch.profiler.profile(activities=[activity.CUDA if cuda else activity.CPU]) as profile:
+        machine.wait()
+        started = time.perf_counter()
+        next(under_way)
+        machine.wait()
+        seconds = time.perf_counter() - started
+    kernels = [e for e in profile.events() if "CUDA" in str(e.device_type)]
+    busy = sum(e.device_time_total for e in kernels) / 1e6
+    return {
+        "case": "GPU busy in an epoch / wall time, 12 blocks, 192 wide",
+        "ours": round(busy, 4), "theirs": round(seconds, 4), "ratio": round(busy / seconds, 3),
+    }  # fmt: skip
+
+
+def cases(machine: Machine, timm_loop: Callable[..., float]) -> Iterator[dict[str, Any]]:
+    """All of them, each as a dict with `case` and `ratio`."""
+    yield from training_cases(machine, timm_loop)
+    yield from reattention_cases(machine)
+    yield precision_case(machine)
+    yield busy_case(machine)
+    yield from shared_gpu_cases(machine)
