@@ -47,7 +47,10 @@ def run(ledger, *, at_a_time=1):
         ledger.complete(min(ledger.live))
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize(
+    "sampler",
+    [pytest.param(name, marks=[pytest.mark.slow] if name == "gp" else []) for name in SAMPLERS],
+)
 def test_every_sampler_proposes_untried_networks_within_the_budget(sampler):
     ledger = Ledger(study(), settings(sampler=sampler, trials=14, max_params=60_000))
     run(ledger, at_a_time=3)

@@ -99,6 +99,7 @@ def test_status_and_report_read_the_run_folder(finished):
     assert (out / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_the_same_seed_and_one_worker_give_the_same_records(finished, tmp_path):
     def records(out):
         return [
@@ -123,14 +124,14 @@ def test_the_same_seed_and_one_worker_give_the_same_records(finished, tmp_path):
 def test_a_search_that_is_ended_keeps_what_finished_and_goes_on(kind, tmp_path):
     out = tmp_path / "run"
     balanced = ("--proxy", "balanced")
-    words = small_search(out, "--trials", 6, "--workers", 2, length=balanced)
+    words = small_search(out, "--trials", 5, "--workers", 2, length=balanced)
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen(
             command("search", *words), cwd=ROOT, stdout=log, stderr=log,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
         deadline = time.monotonic() + 120
-        while "[1/6]" not in (tmp_path / "log").read_text() and process.poll() is None:
+        while "[1/5]" not in (tmp_path / "log").read_text() and process.poll() is None:
             assert time.monotonic() < deadline
             time.sleep(0.1)
         process.send_signal(kind)
@@ -146,13 +147,13 @@ def test_a_search_that_is_ended_keeps_what_finished_and_goes_on(kind, tmp_path):
     run = load_run(out)
     assert {len(r.curve) for r in run.records if r.state == "complete"} == {BALANCED_EPOCHS}
     after = {record.trial: record for record in run.records}
-    assert len(after) == 6
+    assert len(after) == 5
     assert all(after[number] == record for number, record in before.items() if number not in
                {m.trial for m in run.front})  # fmt: skip
     assert set(before) <= set(after)
     assert run.count("running") == 0
     keys = [record.architecture for record in run.records]
-    assert len({str(a) for a in keys}) == 6
+    assert len({str(a) for a in keys}) == 5
 
 
 BAD_INPUT = [

@@ -227,7 +227,7 @@ values = {"img_size": 8, "patch_size": 2, "in_chans": 1, "num_classes": 10, "num
 small = train_proxy(Architecture(embed_dim=8, depth=1, **values), data, Recipe(epochs=1), 0)
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 2**28, used + 2**28))
-large = train_proxy(Architecture(embed_dim=4096, depth=4, **values), data, Recipe(epochs=1), 0)
+large = train_proxy(Architecture(embed_dim=8192, depth=4, **values), data, Recipe(epochs=1), 0)
 after = train_proxy(Architecture(embed_dim=8, depth=1, **values), data, Recipe(epochs=1), 0)
 print(small.state, large.state, large.error_kind, after.state)
 """
