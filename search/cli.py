@@ -432,7 +432,7 @@ def flops(
 def _read_architecture(name_or_file: str) -> Any:
     """A named architecture, or one from a JSON file (also a member of a frontier.json)."""
     from space import NAMED, Architecture, named
-    from space.choices import read_small_file
+    from space.checks import read_small_file
 
     path = Path(name_or_file)
     if name_or_file in NAMED or not (path.suffix == ".json" or path.is_file()):

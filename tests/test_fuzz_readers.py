@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from search.cli import _read_architecture
 from space import NAMED, Architecture, SearchSpace, count_flops, count_params
-from space.search_space import BUILT_IN_SPACES
+from space.choices import BUILT_IN_SPACES
 
 SPACES = Path(__file__).parent.parent / "space" / "spaces"
 SECONDS = 1.0  # of processor time for one input

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from results import load_run
-from space import search_space as space
+from space.identity import architecture_key
 
 ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for workers in /proc")
@@ -135,7 +135,7 @@ def test_thirty_kills_of_the_driver_lose_nothing_and_count_nothing_twice(start, 
     assert driver.wait(timeout=300) == 0, Path(f"{out}.log").read_text()
     run = load_run(out)
     assert [r.state for r in run.records] == ["complete"] * 40
-    assert len({space.architecture_key(r.architecture) for r in run.records}) == 40
+    assert len({architecture_key(r.architecture) for r in run.records}) == 40
     assert finished.keys() <= {r.trial for r in run.records}
 
 

@@ -23,7 +23,7 @@ from search.ledger import Ledger
 from search.settings import SearchSettings
 from search.storage import Patience, StorageError, open_study, refuse_existing_study
 from space import SearchSpace
-from space.search_space import architecture_key
+from space.identity import architecture_key
 
 ROOT = Path(__file__).parent.parent
 DIGITS = SearchSpace.load("digits")

@@ -11,7 +11,7 @@ from test_space_architecture import architectures
 from torch import nn
 
 from space import SearchSpace, build_model, count_flops, count_params, measure_flops, named
-from space.search_space import BUILT_IN_SPACES
+from space.choices import BUILT_IN_SPACES
 
 MODELS = json.loads((Path(__file__).parent / "reference" / "models.json").read_text())
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from space import Architecture, Pool, SearchSpace, build_model, count_flops, named
-from space.search_space import BUILT_IN_SPACES
+from space.choices import BUILT_IN_SPACES
 
 SMALL = {
     "img_size": [8],
