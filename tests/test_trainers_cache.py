@@ -36,7 +36,7 @@ def never(row: int) -> Image.Image:
 def test_rows_come_back_in_the_order_asked_for(tmp_path: Path) -> None:
     cache = opened(tmp_path)
     assert cache.decode(rows(3, 1, 7), flat) == {}
-    images = cache.read(rows(7, 3, 1))
+    images = cache.images(rows(7, 3, 1))
     assert images.shape == (3, 3, 4, 4)
     assert images[:, 0, 0, 0].tolist() == [7, 3, 1]
 
@@ -61,8 +61,8 @@ def test_interrupted_decoding_goes_on_where_it_stopped(tmp_path: Path) -> None:
     asked: list[int] = []
     cache.decode(np.arange(1000), lambda row: asked.append(row) or flat(row % 256))
     assert sorted(asked) == list(range(512, 1000))
-    assert cache.is_complete()
-    assert cache.read(np.arange(1000))[:, 0, 0, 0].tolist() == [row % 256 for row in range(1000)]
+    assert cache.missing() == 0
+    assert cache.images(np.arange(1000))[:, 0, 0, 0].tolist() == [row % 256 for row in range(1000)]
 
 
 def test_unreadable_rows_are_named_and_tried_again(tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_unreadable_rows_are_named_and_tried_again(tmp_path: Path) -> None:
 
     cache = opened(tmp_path)
     assert cache.decode(rows(4), broken) == {4: "Permission denied"}
-    assert not cache.is_complete()
+    assert cache.missing() == 10
     assert cache.decode(rows(4), flat) == {}
 
 
@@ -124,7 +124,7 @@ def test_rows_nobody_asked_for_take_no_space(tmp_path: Path) -> None:
     status = (cache.directory / "images.npy").stat()
     assert status.st_size > 1e9
     assert status.st_blocks * 512 < 1e6
-    assert cache.read(rows(99_999)).max() == 9
+    assert cache.images(rows(99_999)).max() == 9
 
 
 def test_several_at_once_make_one_cache(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_several_at_once_make_one_cache(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert len(os.listdir(tmp_path)) == 1
-    values = opened(tmp_path, count=300).read(np.arange(300))[:, 0, 0, 0]
+    values = opened(tmp_path, count=300).images(np.arange(300))[:, 0, 0, 0]
     assert values.tolist() == [row % 256 for row in range(300)]
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import warnings
-import weakref
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -36,6 +34,18 @@ class DeviceImages:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def window(self, count: int) -> DeviceImages:
+        """What trainings read batches from, beside `trainers.streaming.StreamedImages`: itself."""
+        return self
+
+    def places(self, batches: Tensor) -> Tensor:
+        """Where in the window the images of `batches` are: where they always are."""
+        return batches
+
+    def bring(self, batches: Iterable[Tensor], window: DeviceImages) -> Iterator[Tensor]:
+        """The places of one of `batches` after the other."""
+        yield from batches
+
     def batch(self, rows: Tensor) -> Tensor:
         """The normalised images of `rows`, (B, C, S, S)."""
         return self.normalised(self.pixels[rows])
@@ -49,23 +59,6 @@ class DeviceImages:
         if pixels.dtype != torch.uint8:
             return pixels
         return torch.addcmul(-self.mean / self.std, pixels, 1 / (255 * self.std))
-
-
-_kept: dict[tuple[int, int, str], tuple[weakref.ref[Any], DeviceImages]] = {}
-
-
-def kept_images(
-    images: NDArray[np.uint8], *rest: Any, img_size: int, device: torch.device, **shape: Any
-) -> DeviceImages:
-    """`device_images`, kept for the next training in this process as long as `images` lives."""
-    key = (id(images), img_size, str(device))
-    alive, split = _kept.get(key, (None, None))
-    if split is None or alive is None or alive() is not images:
-        for old in [k for k, (reference, _) in _kept.items() if reference() is None]:
-            del _kept[old]
-        split = device_images(images, *rest, img_size=img_size, device=device, **shape)
-        _kept[key] = (weakref.ref(images), split)
-    return split
 
 
 def device_images(

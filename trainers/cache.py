@@ -26,7 +26,9 @@ from numpy.typing import NDArray
 
 from trainers.decode import Pixels, Source, UnreadableImageError, decode_image
 from trainers.errors import DataError
+from trainers.stored import Images, StoredImages
 
+IN_MEMORY_AT_MOST = 2**28  # bytes of a split that is copied into memory
 VERSION = 1  # of the layout and of the decoding: another number is another cache
 _WINDOW = 256  # images decoded between two writes of the state
 
@@ -58,14 +60,32 @@ class DecodedImages:
     count: int
     img_size: int
 
-    def is_complete(self) -> bool:
-        """Whether every row is decoded."""
-        return bool(np.load(self.directory / "state.npy", allow_pickle=False).all())
+    def missing(self) -> int:
+        """How many rows are not decoded."""
+        return int((np.load(self.directory / "state.npy", allow_pickle=False) == 0).sum())
 
-    def read(self, rows: NDArray[np.int64]) -> Pixels:
-        """The images of `rows` as an array in memory (n, 3, S, S), in the order asked for."""
-        images = np.load(self.directory / "images.npy", mmap_mode="r", allow_pickle=False)
-        return np.ascontiguousarray(images[rows])
+    @property
+    def image_bytes(self) -> int:
+        return 3 * self.img_size**2
+
+    def images(self, rows: NDArray[np.int64]) -> Images:
+        """The images of `rows` (n, 3, S, S) in the order asked for: an array in memory up to 256
+        MiB, more are left where they are and opened at once."""
+        file = self.directory / "images.npy"
+        if len(rows) * self.image_bytes > IN_MEMORY_AT_MOST:
+            return StoredImages(file, rows)
+        return np.ascontiguousarray(np.load(file, mmap_mode="r", allow_pickle=False)[rows])
+
+    def require_room(self, count: int) -> None:
+        """Raises DataError if the disk has no room for `count` more decoded images."""
+        needed, free = count * self.image_bytes, shutil.disk_usage(self.directory).free
+        if needed > free:
+            raise DataError(
+                f"The image cache must have room for {count:,} decoded images of {self.img_size} "
+                f"pixels, {needed:,} bytes, but {self.directory.parent} has {free:,} bytes free: "
+                "make room there, set another directory by XDG_CACHE_HOME, or take smaller images "
+                "or fewer."
+            )
 
     def decode(
         self,
@@ -85,6 +105,7 @@ class DecodedImages:
         missing = np.unique(rows[state[rows] == 0]).tolist()
         if not missing:
             return unreadable
+        self.require_room(len(missing))
         with (
             _OpenArray(self.directory / "images.npy") as images,
             _OpenArray(self.directory / "state.npy") as states,

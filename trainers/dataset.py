@@ -7,28 +7,30 @@ from typing import Literal
 
 import numpy as np
 
-from trainers.decode import Pixels
 from trainers.errors import DataError
 from trainers.splits import Labels
+from trainers.stored import Images, StoredImages
 
 Augmentation = Literal["none", "crop_flip"]
+STATISTICS_SAMPLE = 4096  # images that the statistics of a stored split are taken from
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
     """Images (N, C, S, S) uint8 and labels (N,) int64 of the three splits; plain arrays, so that
-    Ray's object store shares them. `mean` and `std` are those of the training images, as fractions.
+    Ray's object store shares them, but `StoredImages` where a split takes more than 256 MiB.
+    `mean` and `std` are those of the training images, as fractions.
 
     `train_*` and `val_*` come from the training split and steer the search; `test_*` is for one
     evaluation after it. `skipped` names the unreadable files that were left out, with reasons.
     """
 
     name: str
-    train_images: Pixels
+    train_images: Images
     train_labels: Labels
-    val_images: Pixels
+    val_images: Images
     val_labels: Labels
-    test_images: Pixels
+    test_images: Images
     test_labels: Labels
     class_names: tuple[str, ...]
     mean: tuple[float, ...]
@@ -69,8 +71,12 @@ class Dataset:
         return int(self.train_images.shape[1])
 
 
-def channel_statistics(images: Pixels) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel of (N, C, H, W), as fractions of 255; exact."""
+def channel_statistics(images: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel of (N, C, H, W), as fractions of 255; exact, but
+    for stored images of 4,096 spread evenly over them."""
+    if isinstance(images, StoredImages):
+        count = min(len(images), STATISTICS_SAMPLE)
+        images = images[np.linspace(0, len(images) - 1, count).astype(np.int64)]
     values = np.arange(256) / 255
     mean, std = [], []
     for channel in range(images.shape[1]):

@@ -13,10 +13,11 @@ from PIL import Image
 from space.architecture import did_you_mean
 from trainers.cache import DecodedImages, Progress, Unreadable, cache_root
 from trainers.dataset import Augmentation, Dataset, channel_statistics
-from trainers.decode import Pixels, Source, fit_square
+from trainers.decode import Source, fit_square
 from trainers.errors import DataError
 from trainers.folder import read_folder
 from trainers.splits import Indices, Labels, limit, split_off_test, split_search
+from trainers.stored import Images
 
 UNREADABLE_SHARE = 0.01
 TIMM_PREFIXES = ("torch", "hfds", "hfids", "tfds", "wds")
@@ -170,7 +171,7 @@ def load_source(
     rows = [part[~np.isin(part, bad)] for part in (train, val, test)]
     return _dataset(
         source.name,
-        [cache.read(part) for part in rows],
+        [cache.images(part) for part in rows],
         [labels[part] for part in rows],
         class_names=source.class_names,
         augmentation=source.augmentation,
@@ -180,7 +181,7 @@ def load_source(
 
 def _dataset(
     name: str,
-    images: Sequence[Pixels],
+    images: Sequence[Images],
     labels: Sequence[Labels],
     *,
     class_names: tuple[str, ...],

@@ -16,12 +16,13 @@ from timm.layers import DropPath
 from torch import Tensor, nn
 
 from space import Architecture, VisionTransformer, build_model
-from trainers.augment import kept_images
+from trainers.augment import DeviceImages
 from trainers.cuda_graph import Replayed
 from trainers.dataset import Dataset
 from trainers.errors import NonFiniteLossError, error_kind
 from trainers.recipe import Recipe
 from trainers.scoring import totals
+from trainers.streaming import kept_images
 
 State = Literal["complete", "stopped", "failed"]
 EpochReport = dict[str, Any]
@@ -95,6 +96,7 @@ class ProxyTraining(Iterator[EpochReport]):
         steps = self.steps_per_epoch
         self._order = torch.zeros(steps, self._batch_size, dtype=torch.int64, device=device)
         self._calibration = self._order[: recipe.recalibration_batches].clone()
+        self._images = self._train.window(self._calibration.numel())
         self._steps_done = torch.zeros(1, dtype=torch.int64, device=device)
         self._loss = torch.zeros((), device=device)  # of this epoch, summed over its steps
         self._rates = torch.tensor(
@@ -106,7 +108,8 @@ class ProxyTraining(Iterator[EpochReport]):
         replayed = partial(Replayed, enabled=graphs and device.type == "cuda")
         self._step = replayed(self._train_step, warm_up=3, generator=self._generator)
         self._average = replayed(self._average_norms, warm_up=1)
-        self._validate = replayed(self._val_totals, warm_up=1)
+        resident = isinstance(self._val, DeviceImages)
+        self._validate = replayed(self._val_totals, warm_up=1) if resident else self._val_totals
 
     @property
     def steps_per_epoch(self) -> int:
@@ -148,9 +151,10 @@ class ProxyTraining(Iterator[EpochReport]):
     def _train_epoch(self) -> float:
         """Mean loss of one epoch; nothing waits for the device before its end."""
         self.model.train()
-        self._order.copy_(self._batches())
+        batches = self._batches()
+        self._order.copy_(self._train.places(batches))
         self._loss.zero_()
-        for _ in range(self.steps_per_epoch):
+        for _ in self._train.bring(batches, self._images):
             self._step()
         return self._loss.item() / self.steps_per_epoch
 
@@ -168,10 +172,10 @@ class ProxyTraining(Iterator[EpochReport]):
     def _backward(self, rows: Tensor, *, share: float) -> Tensor:
         """Adds the gradients of `rows`, `share` of a batch; their part of its loss."""
         if self._augment:
-            images = self._train.augmented_batch(rows, self._generator)
+            images = self._images.augmented_batch(rows, self._generator)
         else:
-            images = self._train.batch(rows)
-        labels = self._train.labels[rows]
+            images = self._images.batch(rows)
+        labels = self._images.labels[rows]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._amp):
             logits = self.model(images)
         loss = F.cross_entropy(logits.float(), labels, label_smoothing=self.recipe.label_smoothing)
@@ -188,13 +192,15 @@ class ProxyTraining(Iterator[EpochReport]):
         weights moved are wrong after a short training (DeepViT's authors do the same)."""
         if not self._norms:
             return
-        self._calibration.copy_(self._batches()[: len(self._calibration)])
+        rows = self._batches()[: len(self._calibration)].reshape(1, -1)
+        self._calibration.copy_(self._train.places(rows).view_as(self._calibration))
         self.model.train()
         for module in self.model.modules():
             if isinstance(module, (DropPath, nn.Dropout)):
                 module.eval()
         momenta = [norm.momentum for norm in self._norms]
-        self._average()
+        for _ in self._train.bring(rows, self._images):
+            self._average()
         for norm, momentum in zip(self._norms, momenta, strict=True):
             norm.momentum = momentum
 
@@ -208,7 +214,7 @@ class ProxyTraining(Iterator[EpochReport]):
             for norm in self._norms:
                 norm.momentum = 1 / count  # a cumulative average
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self._amp):
-                self.model(self._train.batch(rows))
+                self.model(self._images.batch(rows))
 
 
 def proxy_epochs(

@@ -8,14 +8,16 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from trainers.augment import DeviceImages, device_images
+from trainers.augment import DeviceImages
+from trainers.stored import Images
+from trainers.streaming import StreamedImages, open_split
 
 _BATCH = 512
 
 
 def evaluate(
     model: nn.Module,
-    images: NDArray[np.uint8],
+    images: Images,
     labels: NDArray[np.int64],
     *,
     mean: tuple[float, ...],
@@ -27,28 +29,32 @@ def evaluate(
     On the model's device, in float32. `img_size`: what the model takes if not the images' size.
     """
     device = next(model.parameters()).device
-    split = device_images(
+    split = open_split(
         images, labels, mean=mean, std=std, img_size=img_size or images.shape[-1], device=device
     )
     return score(model, split, amp=False)
 
 
-def score(model: nn.Module, split: DeviceImages, *, amp: bool) -> tuple[float, float]:
+def score(
+    model: nn.Module, split: DeviceImages | StreamedImages, *, amp: bool
+) -> tuple[float, float]:
     """(mean cross-entropy, accuracy) of `model` in eval mode; one wait for the device."""
     loss, correct = (totals(model, split, amp=amp) / len(split)).tolist()
     return loss, correct
 
 
 @torch.inference_mode()
-def totals(model: nn.Module, split: DeviceImages, *, amp: bool) -> Tensor:
+def totals(model: nn.Module, split: DeviceImages | StreamedImages, *, amp: bool) -> Tensor:
     """Cross-entropy summed over the split and how many are right, (2,) float64, on the device."""
     device = split.labels.device
     model.eval()
     total = torch.zeros(2, dtype=torch.float64, device=device)
-    for rows in torch.split(torch.arange(len(split), device=device), _BATCH):
+    images = split.window(_BATCH)
+    batches = torch.split(torch.arange(len(split), device=device), _BATCH)
+    for rows in split.bring(batches, images):
         with torch.autocast(device.type, torch.bfloat16, enabled=amp):
-            logits = model(split.batch(rows)).float()
-        labels = split.labels[rows]
+            logits = model(images.batch(rows)).float()
+        labels = images.labels[rows]
         loss = F.cross_entropy(logits, labels, reduction="sum")
         total += torch.stack([loss, (logits.argmax(1) == labels).sum()])
     return total

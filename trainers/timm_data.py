@@ -87,7 +87,8 @@ class TimmImages:
         }
         count = len(self.labels)
         cache = open_cache(root, contents, count=count, img_size=img_size)
-        if self.streamed and not cache.is_complete():
+        if self.streamed and (missing := cache.missing()):
+            cache.require_room(missing)
             images = (image for part in self.parts for image, _ in part)
             for first in range(0, count, _STREAM_WINDOW):
                 window = list(islice(images, _STREAM_WINDOW))
