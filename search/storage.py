@@ -30,6 +30,12 @@ LOCK_SECONDS = 60.0  # how long the study may be locked by another reader or wri
 SILENT_SECONDS = 1.0  # an outage that is over sooner is not worth a word
 LONGEST_PAUSE = 2.0
 KEPT = "Nothing finished is lost"
+SILENT_SERVER = {  # libpq's names: seconds but for the last, in milliseconds
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 4,
+    "tcp_user_timeout": 30_000,
+}
 DRIVERS = {  # import name -> what to install
     "psycopg": "psycopg[binary]",
     "psycopg2": "psycopg2-binary",
@@ -227,10 +233,15 @@ def _connect(text: str) -> StudyDatabase:
 
 
 def _engine_options(url: URL) -> dict[str, Any]:
-    """A connection that was lost is found out before it is used, and a host that is away soon."""
-    if url.get_backend_name() not in ("postgresql", "mysql") or "connect_timeout" in url.query:
+    """A connection that was lost is found out before it is used, a host that is away soon, and one
+    that falls silent in the middle of an answer after half a minute, not after TCP's many."""
+    options: dict[str, Any] = {"connect_timeout": 10}
+    if url.get_backend_name() == "postgresql":
+        options |= SILENT_SERVER
+    elif url.get_backend_name() != "mysql":
         return {"pool_pre_ping": True}
-    return {"pool_pre_ping": True, "connect_args": {"connect_timeout": 10}}
+    given = {key: value for key, value in options.items() if key not in url.query}
+    return {"pool_pre_ping": True, "connect_args": given}
 
 
 def _database_folder(folder: Path, url: str | None) -> Path | None:

@@ -78,6 +78,10 @@ class Host:
         """Pulls the network cable: packets vanish, nothing is closed."""
         ip_inside(self._switch, "link", "set", self._link, "down")
 
+    def plug(self):
+        """Puts the cable back."""
+        ip_inside(self._switch, "link", "set", self._link, "up")
+
     def kill(self):
         self._holder.kill()
         self._holder.wait()
