@@ -7,10 +7,12 @@ import gc
 import logging
 import math
 import os
+import shutil
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from search.settings import SearchSettings, refuse_ray_client
 
@@ -31,6 +33,7 @@ RAY_ENVIRONMENT = {
     "TUNE_MAX_PENDING_TRIALS_PG": "1000",
     "TUNE_WARN_THRESHOLD_S": "60",
 }
+LEAST_SESSION_BYTES = 5 * 10**6  # with less, workers may not start
 KNOCK_SECONDS = 10.0
 NODE_KNOCK_SECONDS = 3.0
 HEAD_LOOK_SECONDS = 5.0  # between two looks at whether the head answers
@@ -125,13 +128,18 @@ def connected(address: str | None, *, least_cpus: int = 1) -> Iterator[None]:
             raise ValueError(_explain_connection(address, error)) from None
     else:
         cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        ray.init(
-            address="local",
-            num_cpus=max(cpus or 1, least_cpus),
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+        try:
+            ray.init(
+                address="local",
+                num_cpus=max(cpus or 1, least_cpus),
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+        except Exception as error:  # Ray raises that very class
+            why = _explain_start(error)
+            ray.shutdown()  # which may free the disk
+            raise ValueError(why) from None
     try:
         yield
     finally:
@@ -222,6 +230,28 @@ def _knock(address: str, seconds: float = KNOCK_SECONDS) -> None:
     host, _, port = address.rpartition(":")
     if host and port.isdigit():
         socket.create_connection((host, int(port)), timeout=seconds).close()
+
+
+def _explain_start(error: Exception) -> str:
+    reason = " ".join(str(error).split())[:300]
+    if (few := few_bytes_for_ray()) is not None:
+        reason = few
+    return f"Ray must be able to start on this machine, but: {reason}"
+
+
+def few_bytes_for_ray() -> str | None:
+    """What to do if the disk of Ray's session, which holds its logs, is nearly full."""
+    folder = Path(os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp")
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError:
+        return f"{str(folder)!r}, where it keeps its session, is not there: set RAY_TMPDIR"
+    if free >= LEAST_SESSION_BYTES:
+        return None
+    return (
+        f"the disk of {str(folder)!r}, where Ray keeps its session, is full "
+        f"({free / 1e6:.1f} MB left): make room there or set RAY_TMPDIR to another folder"
+    )
 
 
 def _explain_connection(address: str, error: Exception) -> str:

@@ -24,7 +24,14 @@ from rich.console import Console
 from results import Run, load_run, write_results
 from results.run import hide_password, read_settings
 from search.baselines import baselines
-from search.cluster import connected, describe_room, head_watched, trial_resources, workers
+from search.cluster import (
+    connected,
+    describe_room,
+    few_bytes_for_ray,
+    head_watched,
+    trial_resources,
+    workers,
+)
 from search.ledger import Ledger
 from search.progress import Display
 from search.settings import SearchSettings, refuse_existing_run
@@ -34,6 +41,8 @@ if TYPE_CHECKING:
     from trainers import Dataset, Recipe
 
 BASELINE_SHARE = 4  # at most one trial in four is a baseline
+DISK_SECONDS = 10.0  # between two looks at the disk of Ray's session
+READER_SECONDS = 60.0  # until the test split is read in this process, since no worker starts
 
 
 def new_run(settings: SearchSettings, dataset: Dataset, recipe: Recipe, command: list[str]) -> Path:
@@ -169,10 +178,15 @@ def _tune(
     rule.take_in(ledger.curves())
     resources = trial_resources(settings)
     reader: Any = None
+    looked, full = time.monotonic(), None
 
     def step() -> None:
-        nonlocal reader
+        nonlocal reader, looked, full
         display.update()
+        if full is None and time.monotonic() - looked > DISK_SECONDS:
+            looked, full = time.monotonic(), few_bytes_for_ray()
+            if full is not None:
+                display.say(f"Workers may not be able to start: {full}.")
         if reader is None and not ledger.remaining and len(ledger.live) < workers(settings):
             reader = _start_reader(settings)
 
@@ -295,9 +309,15 @@ def _measure_test_accuracy(
     if not members or not len(dataset.test_labels):
         return
     reader = reader or _start_reader(settings)
-    answer = reader.accuracies.remote(members, ray.put(dataset))
+    started = reader.is_there.remote()
     import_module("results.report")  # takes a second, in which the worker starts
-    for number, accuracy in ray.get(answer).items():
+    if ray.wait([started], timeout=READER_SECONDS)[0]:
+        found = ray.get(reader.accuracies.remote(members, ray.put(dataset)))
+    else:  # no room for one more worker, or no disk for its logs
+        from search.trainable import TestSplitReader
+
+        found = TestSplitReader(gpus=0.0).accuracies(members, dataset)
+    for number, accuracy in found.items():
         ledger.study.set_user_attr(f"test_accuracy:{number}", accuracy)
 
 

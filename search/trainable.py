@@ -126,6 +126,10 @@ class TestSplitReader:
         keep_to_share_of_gpu(gpus)
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
 
+    def is_there(self) -> bool:
+        """Answers once the actor has started."""
+        return True
+
     def accuracies(
         self, members: list[tuple[int, dict[str, Any], bytes]], dataset: Any
     ) -> dict[int, float]:

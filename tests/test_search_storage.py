@@ -2,15 +2,18 @@
 
 import contextlib
 import os
+import shlex
 import shutil
 import signal
 import sqlite3
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
+import hosts
 import pytest
 from make_run import make_run
 from optuna.trial import TrialState
@@ -419,3 +422,37 @@ def test_status_and_report_again_and_again_while_a_search_writes(start, tmp_path
     assert seen
     assert "does not answer" not in log.read_text()
     assert_whole(load_run(out))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(hosts.why_not() is not None, reason=str(hosts.why_not()))
+def test_a_full_disk_of_rays_session_is_named_and_what_runs_is_finished(tmp_path):
+    small, said = (
+        Path(tempfile.mkdtemp(prefix="vf")),
+        tmp_path / "said",
+    )  # a short path, for sockets
+
+    def search(size, after=""):
+        words = ["--trials", 4, "--no-baselines", "--train-samples", 128, "--out", tmp_path / "run"]
+        command = [sys.executable, "-m", "search", "search", "--budget", "1M", *words]
+        mount = f"mount -t tmpfs -o size={size} none {small}"
+        return subprocess.run(
+            ["unshare", "--mount", "bash", "-c",
+             f"{mount} && {shlex.join(map(str, command))} > {said} 2>&1 {after}"],
+            cwd=ROOT, check=False,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "RAY_TMPDIR": str(small)},
+        )  # fmt: skip
+
+    assert search("16k").returncode == 2
+    full = f"the disk of '{small}', where Ray keeps its session, is full"
+    assert full in said.read_text()
+    assert "RAY_TMPDIR" in said.read_text()
+    assert not (tmp_path / "run").exists()
+    said.write_text("")
+    fill = f"until grep -q 1/4 {said}; do sleep 0.1; done; cat /dev/zero > {small}/zeros; wait $!"
+    assert search("8m", f"& {fill}").returncode == 0, said.read_text()
+    assert f"Workers may not be able to start: {full}" in said.read_text()
+    run = load_run(tmp_path / "run")
+    assert_whole(run, 4)
+    assert all(record.test_accuracy is not None for record in run.front)
+    small.rmdir()
