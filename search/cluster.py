@@ -155,17 +155,32 @@ def connected(address: str | None, *, least_cpus: int = 1) -> Iterator[None]:
 
 @contextlib.contextmanager
 def head_watched(on_lost: Callable[[str], None]) -> Iterator[None]:
-    """Calls `on_lost(sentence)` in a thread when the cluster's head has been silent for too long.
-    The main thread cannot: without a head, calls into Ray do not return."""
+    """Calls `on_lost(sentence)` in a thread when the cluster's head has been silent for too long,
+    or the raylet of this machine has ended. The main thread cannot: without a head, calls into Ray
+    do not return, and without a raylet Ray ends the process."""
     import ray
 
-    address = ray.get_runtime_context().gcs_address
+    context = ray.get_runtime_context()
+    address, here = context.gcs_address, context.get_node_id()
+    raylet = next(
+        f"{node['NodeManagerAddress']}:{node['NodeManagerPort']}"
+        for node in ray.nodes()
+        if node["NodeID"] == here
+    )
     limit = HEAD_SHARE * float(os.environ.get(*RAY_GIVES_UP))
     over = threading.Event()
 
     def watch() -> None:
         heard = time.monotonic()
         while not over.wait(min(HEAD_LOOK_SECONDS, limit / 3)):
+            try:
+                _knock(raylet)
+            except ConnectionRefusedError:
+                if not over.is_set():
+                    on_lost("Ray on this machine was lost: its raylet ended")
+                return
+            except OSError:
+                pass
             try:
                 _knock(address)
                 heard = time.monotonic()

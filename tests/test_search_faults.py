@@ -53,14 +53,19 @@ def parent(pid):
 
 
 def workers(driver):
-    """Processes of Ray actors below the driver."""
+    """Processes of Ray actors below the driver, which Ray renames as they work."""
+    return processes(driver, (b"ray::ProxyTrainable", b"ray::_Inner"))
+
+
+def processes(driver, names):
+    """Processes below the driver whose command line starts so."""
     found = []
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit():
             continue
         with contextlib.suppress(OSError):
-            title = (folder / "cmdline").read_bytes()  # Ray renames an actor as it works
-            if not title.startswith((b"ray::ProxyTrainable", b"ray::_Inner")):
+            title = (folder / "cmdline").read_bytes()
+            if not title.partition(b"\0")[0].rpartition(b"/")[2].startswith(names):
                 continue
             pid = ancestor = int(folder.name)
             while ancestor > 1 and ancestor != driver.pid:
@@ -103,6 +108,24 @@ def test_killed_and_hanging_workers_are_records_and_the_search_goes_on(start, tm
     assert len(run.records) == 8
     assert run.count("complete") == 8 - len(kinds) > 0
     assert "no report for 20 s" in (out / "report.html").read_text()
+
+
+@pytest.mark.slow
+def test_a_search_whose_raylet_is_killed_says_so_and_can_be_resumed(start, tmp_path):
+    out = tmp_path / "run"
+    driver = start(out, "--trials", 6, "--epochs", 6)
+    wait_for_output(out, "[1/6]", driver)
+    (raylet,) = processes(driver, (b"raylet",))
+    os.kill(raylet, signal.SIGKILL)
+    assert driver.wait(timeout=60) == 1
+    said = Path(f"{out}.log").read_text()
+    assert "Error: Ray on this machine was lost: its raylet ended. Nothing finished is lost" in said
+    assert f"vit-frontier resume {out}" in said
+    before = {record.trial for record in load_run(out).records if record.state == "complete"}
+    assert resume(out).wait(timeout=120) == 0
+    run = load_run(out)
+    assert run.count("complete") == len(run.records) == 6
+    assert before <= {record.trial for record in run.records}
 
 
 @pytest.mark.slow
