@@ -296,7 +296,9 @@ def resume(
     workers: Annotated[str | None, typer.Option(help="Trials at a time, or auto.")] = None,
     cpus_per_trial: Annotated[float | None, typer.Option(help="CPU cores of one trial.")] = None,
     gpus_per_trial: Annotated[float | None, typer.Option(help="GPUs of one trial.")] = None,
-    address: Annotated[str | None, typer.Option(help="Another Ray cluster.")] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Another Ray cluster, or local: this machine alone.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Go on with a run that was interrupted, or that should have more trials."""

@@ -80,7 +80,7 @@ def describe_room(settings: SearchSettings) -> str:
     each = _describe_resources(need["cpu"], need["gpu"])
     there = _describe_resources(have.get("CPU", 0.0), have.get("GPU", 0.0))
     fits = room(settings)
-    if not fits and settings.address is None and "RAY_ADDRESS" not in os.environ:
+    if not fits and settings.on_this_machine:
         raise ValueError(
             f"A trial must fit on this machine, which has {there}, but it takes {each}: lower "
             "--cpus-per-trial or --gpus-per-trial."
@@ -108,8 +108,8 @@ def _count(number: float, name: str) -> str:
 
 @contextlib.contextmanager
 def connected(address: str | None, *, least_cpus: int = 1) -> Iterator[None]:
-    """Ray, on the cluster at `address` or RAY_ADDRESS, else on this machine with at least
-    `least_cpus`. Raises ValueError if no cluster answers there."""
+    """Ray, on the cluster at `address` or RAY_ADDRESS; without one, or for "local", on this machine
+    with at least `least_cpus`. Raises ValueError if no cluster answers there."""
     for name, value in RAY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     import ray
@@ -120,7 +120,7 @@ def connected(address: str | None, *, least_cpus: int = 1) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    if address:
+    if address and address != "local":
         try:
             _knock(address)
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)

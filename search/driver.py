@@ -142,7 +142,7 @@ def _end_without_head(folder: Path, ledger: Ledger, display: Display, why: str) 
     with contextlib.suppress(Exception):
         display.__exit__()
     resume = f"vit-frontier resume {folder}"
-    resume += " --address HOST:PORT" if ledger.settings.address else ""
+    resume += "" if ledger.settings.on_this_machine else " --address HOST:PORT"
     print(
         f"Error: {why}. Nothing finished is lost; go on by: {resume}", file=sys.stderr, flush=True
     )

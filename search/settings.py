@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -85,6 +86,11 @@ class SearchSettings:
                 f", mlp_ratio={smallest.mlp_ratio:g}, {len(smallest.pools)} pools): raise the "
                 "budget or give a smaller space by --space."
             )
+
+    @property
+    def on_this_machine(self) -> bool:
+        """Whether Ray is started here for this search, and no cluster is joined."""
+        return self.address == "local" or (self.address or os.environ.get("RAY_ADDRESS")) is None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON; `from_dict` gives the same settings back."""

@@ -112,3 +112,18 @@ def test_counts_are_printed_with_units():
     assert [format_count(c) for c in (999, 33_952, 2_000_000, 1_253_683_200)] == [
         "999", "33.95K", "2M", "1.254G",
     ]  # fmt: skip
+
+
+def test_a_run_of_a_cluster_can_be_brought_to_this_machine(monkeypatch):
+    space = SearchSpace.load("digits")
+    for environment, address, here in (
+        (None, None, True),
+        (None, "10.0.0.1:6379", False),
+        ("10.0.0.1:6379", None, False),
+        ("10.0.0.1:6379", "local", True),
+    ):
+        monkeypatch.delenv("RAY_ADDRESS", raising=False)
+        if environment:
+            monkeypatch.setenv("RAY_ADDRESS", environment)
+        settings = SearchSettings(budget=10**6, space=space, address=address)
+        assert settings.on_this_machine is here
