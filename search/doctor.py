@@ -11,10 +11,10 @@ from typing import Any
 
 from search.cluster import connected
 from search.driver import versions
+from search.nodes import ask_nodes
 
 LEAST_DISK = 2 * 10**9
 LEAST_SHARED_MEMORY = 10**9
-ANSWER_SECONDS = 120.0  # a worker that starts imports torch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,22 +43,12 @@ def examine(*, address: str | None, data: str | None) -> list[Finding]:
 def _ask_every_node() -> list[dict[str, Any]]:
     """What `look` finds on each living node, or an `error`, and its resources."""
     import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    ask = ray.remote(num_cpus=0, max_retries=0)(look)
-    alive = [node for node in ray.nodes() if node["Alive"]]
-    answers = {}
-    for node in alive:
-        here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        answers[node["NodeID"]] = ask.options(scheduling_strategy=here).remote()
-    answered, _ = ray.wait(list(answers.values()), num_returns=len(answers), timeout=ANSWER_SECONDS)
     found = []
-    for node in alive:
-        answer = answers[node["NodeID"]]
-        try:
-            seen = ray.get(answer) if answer in answered else {"error": "no answer"}
-        except ray.exceptions.RayError as error:
-            seen = {"error": str(error).strip().splitlines()[-1]}
+    for node, answer in ask_nodes(look, nodes=[node for node in ray.nodes() if node["Alive"]]):
+        seen = answer
+        if isinstance(answer, Exception):
+            seen = {"error": (str(answer).strip() or "no answer").splitlines()[-1]}
         found.append({"node": node["NodeManagerAddress"], "resources": node["Resources"], **seen})
     return found
 

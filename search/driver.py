@@ -35,6 +35,7 @@ from search.cluster import (
 from search.ledger import Ledger
 from search.progress import Display
 from search.settings import SearchSettings, refuse_existing_run
+from search.sharing import for_workers
 from search.storage import Patience, StorageError, cannot_write, open_study, writing
 
 if TYPE_CHECKING:
@@ -120,6 +121,7 @@ def run_search(
             ):
                 display.note("")
                 display.say(describe_room(settings))
+                dataset = for_workers(dataset, display.say)
                 interrupted, reader = _tune(
                     folder, settings, ledger, dataset, recipe, display, patience
                 )
@@ -310,13 +312,15 @@ def _measure_test_accuracy(
         return
     reader = reader or _start_reader(settings)
     started = reader.is_there.remote()
+    split = (dataset.test_images, dataset.test_labels)
+    shape = {"mean": dataset.mean, "std": dataset.std}
     import_module("results.report")  # takes a second, in which the worker starts
     if ray.wait([started], timeout=READER_SECONDS)[0]:
-        found = ray.get(reader.accuracies.remote(members, ray.put(dataset)))
+        found = ray.get(reader.accuracies.remote(members, *map(ray.put, split), **shape))
     else:  # no room for one more worker, or no disk for its logs
         from search.trainable import TestSplitReader
 
-        found = TestSplitReader(gpus=0.0).accuracies(members, dataset)
+        found = TestSplitReader(gpus=0.0).accuracies(members, *split, **shape)
     for number, accuracy in found.items():
         ledger.study.set_user_attr(f"test_accuracy:{number}", accuracy)
 

@@ -131,9 +131,13 @@ class TestSplitReader:
         return True
 
     def accuracies(
-        self, members: list[tuple[int, dict[str, Any], bytes]], dataset: Any
+        self,
+        members: list[tuple[int, dict[str, Any], bytes]],
+        images: Any,
+        labels: Any,
+        **shape: Any,
     ) -> dict[int, float]:
-        """Accuracy of (trial, architecture, safetensors bytes), by trial."""
+        """Accuracy of (trial, architecture, safetensors bytes), by trial; `shape`: mean and std."""
         from safetensors.torch import load
 
         from space import build_model
@@ -143,8 +147,6 @@ class TestSplitReader:
         for number, architecture, weights in members:
             model = build_model(Architecture.from_dict(architecture)).to(self._device)
             model.load_state_dict(load(weights))
-            shape = {"mean": dataset.mean, "std": dataset.std}
             size = model.architecture.img_size
-            images, labels = dataset.test_images, dataset.test_labels
             found[number] = evaluate(model, images, labels, img_size=size, **shape)[1]
         return found

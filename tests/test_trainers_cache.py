@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import threading
 from pathlib import Path
 
@@ -145,6 +146,18 @@ def test_cache_that_cannot_be_made_is_explained(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match=r"cache must be writable, but .*file.*XDG_CACHE_HOME"):
         cache_root(tmp_path / "file")
+
+
+def test_images_that_the_disk_has_no_room_for_are_refused_before_one_is_decoded(
+    tmp_path: Path,
+) -> None:
+    free = shutil.disk_usage(tmp_path).free
+    count = free // (3 * 4096**2) + 2
+    cache = open_cache(tmp_path, CONTENTS, count=count, img_size=4096)
+    rule = rf"room for {count:,} decoded images of 4096 pixels, {count * 3 * 4096**2:,} bytes, but"
+    with pytest.raises(DataError, match=rf"{rule} .* has [\d,]+ bytes free: make room"):
+        cache.decode(np.arange(count), never)
+    assert cache.decode(rows(0), lambda row: Image.new("RGB", (1, 1))) == {}
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")

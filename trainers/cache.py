@@ -144,6 +144,19 @@ class DecodedImages:
         return decoded
 
 
+def is_decoded(splits: list[StoredImages]) -> bool:
+    """Whether this machine has the files that these are stored in, with all their rows decoded."""
+    for images in splits:
+        assert isinstance(images.stored, Path)
+        try:
+            state = np.load(images.stored.with_name("state.npy"), allow_pickle=False)
+        except OSError:
+            return False
+        if not images.stored.is_file() or not state[images.rows].all():
+            return False
+    return True
+
+
 def open_cache(root: Path, contents: dict[str, Any], *, count: int, img_size: int) -> DecodedImages:
     """The cache of `contents`, made empty if it is not there.
 
