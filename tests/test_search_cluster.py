@@ -1,16 +1,12 @@
 """Searches on a Ray cluster of several nodes, all on this machine."""
 
-import os
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pytest
+from command_line import ROOT, wait_for
 
 from results import load_run
-
-ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture
@@ -24,29 +20,16 @@ def cluster():
     cluster.shutdown()
 
 
-def test_a_search_is_spread_over_nodes_and_survives_the_loss_of_one(cluster, tmp_path):
+def test_a_search_is_spread_over_nodes_and_survives_the_loss_of_one(cluster, start, tmp_path):
     cluster, nodes = cluster
     out, log = tmp_path / "run", tmp_path / "log"
-    command = [
-        sys.executable, "-m", "search", "search", "--budget", "1M", "--trials", "6",
-        "--epochs", "12", "--train-samples", "1000", "--no-early-stopping",
-        "--address", cluster.address, "--out", out,
-    ]  # fmt: skip
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with log.open("w") as stream:
-        driver = subprocess.Popen(
-            list(map(str, command)), cwd=ROOT, stdout=stream, stderr=stream, env=environment
-        )
-    try:
-        deadline = time.monotonic() + 120
-        while "[2/6]" not in log.read_text():
-            assert driver.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.1)
-        cluster.remove_node(nodes[0])
-        assert driver.wait(timeout=180) == 0, log.read_text()
-    finally:
-        driver.kill()
+    driver = start(
+        log, "search", "--budget", "1M", "--trials", 6, "--epochs", 12, "--train-samples", 1000,
+        "--no-early-stopping", "--address", cluster.address, "--out", out,
+    )  # fmt: skip
+    wait_for(log, "[2/6]", driver)
+    cluster.remove_node(nodes[0])
+    assert driver.wait(timeout=180) == 0, log.read_text()
     run = load_run(out)
     assert run.count("complete") == len(run.records) == 6, log.read_text()
     assert len({record.worker for record in run.records}) >= 2

@@ -10,40 +10,20 @@ import time
 from pathlib import Path
 
 import pytest
+from command_line import ROOT, wait_for
 
 from results import load_run
 from space.identity import architecture_key
 
-ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for workers in /proc")
 
 
-@pytest.fixture
-def start():
-    """Starts searches of small digit trials, their output in `out`.log, and ends what is left."""
-    drivers = []
-
-    def start_one(out, *words):
-        drivers.append(start_search(out, *words))
-        return drivers[-1]
-
-    yield start_one
-    for driver in drivers:
-        if driver.poll() is None:
-            driver.terminate()
-            driver.wait(timeout=60)
-
-
-def start_search(out, *words):
-    command = [
-        sys.executable, "-m", "search", "search", "--budget", "1M", "--train-samples", "128",
-        "--no-early-stopping", "--no-baselines", "--workers", "2", "--out", out, *words,
-    ]  # fmt: skip
-    log = Path(f"{out}.log").open("w")  # noqa: SIM115
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        list(map(str, command)), cwd=ROOT, stdout=log, stderr=log, env=environment
-    )
+def small_search(out, *words):
+    """Small digit trials, two at a time."""
+    return (
+        "search", "--budget", "1M", "--train-samples", 128, "--no-early-stopping",
+        "--no-baselines", "--workers", 2, "--out", out, *words,
+    )  # fmt: skip
 
 
 def parent(pid):
@@ -84,23 +64,15 @@ def worker_other_than(pids, driver, seconds=60):
     return found[0]
 
 
-def wait_for_output(out, text, driver, seconds=120):
-    deadline = time.monotonic() + seconds
-    while text not in (said := Path(f"{out}.log").read_text()):
-        assert driver.poll() is None, said
-        assert time.monotonic() < deadline, said
-        time.sleep(0.1)
-
-
 def test_killed_and_hanging_workers_are_records_and_the_search_goes_on(start, tmp_path):
-    out = tmp_path / "run"
-    driver = start(out, "--trials", 8, "--epochs", 12, "--silence", "20s")
-    wait_for_output(out, "[1/8]", driver)
+    out, log = tmp_path / "run", tmp_path / "log"
+    driver = start(log, *small_search(out, "--trials", 8, "--epochs", 12, "--silence", "20s"))
+    wait_for(log, "[1/8]", driver)
     first = worker_other_than([], driver)
     os.kill(first, signal.SIGKILL)
     stuck = worker_other_than([first], driver)
     os.kill(stuck, signal.SIGSTOP)
-    assert driver.wait(timeout=180) == 0, Path(f"{out}.log").read_text()
+    assert driver.wait(timeout=180) == 0, log.read_text()
     run = load_run(out)
     kinds = sorted(r.error_kind for r in run.records if r.state == "failed")
     # On a machine under load, a worker that takes 20 s to start hangs as well.
@@ -112,17 +84,17 @@ def test_killed_and_hanging_workers_are_records_and_the_search_goes_on(start, tm
 
 @pytest.mark.slow
 def test_a_search_whose_raylet_is_killed_says_so_and_can_be_resumed(start, tmp_path):
-    out = tmp_path / "run"
-    driver = start(out, "--trials", 6, "--epochs", 6)
-    wait_for_output(out, "[1/6]", driver)
+    out, log = tmp_path / "run", tmp_path / "log"
+    driver = start(log, *small_search(out, "--trials", 6, "--epochs", 6))
+    wait_for(log, "[1/6]", driver)
     (raylet,) = processes(driver, (b"raylet",))
     os.kill(raylet, signal.SIGKILL)
     assert driver.wait(timeout=60) == 1
-    said = Path(f"{out}.log").read_text()
+    said = log.read_text()
     assert "Error: Ray on this machine was lost: its raylet ended. Nothing finished is lost" in said
     assert f"vit-frontier resume {out}" in said
     before = {record.trial for record in load_run(out).records if record.state == "complete"}
-    assert resume(out).wait(timeout=120) == 0
+    assert start(log, "resume", out).wait(timeout=120) == 0
     run = load_run(out)
     assert run.count("complete") == len(run.records) == 6
     assert before <= {record.trial for record in run.records}
@@ -131,17 +103,18 @@ def test_a_search_whose_raylet_is_killed_says_so_and_can_be_resumed(start, tmp_p
 @pytest.mark.slow
 def test_the_last_worker_killed_ends_the_search_with_its_record(start, tmp_path):
     """Then nothing runs any more, and what became of the worker is still to be found out."""
-    out = tmp_path / "run"
-    driver = start(out, "--trials", 1, "--epochs", 400, "--workers", 1)
+    out, log = tmp_path / "run", tmp_path / "log"
+    driver = start(log, *small_search(out, "--trials", 1, "--epochs", 400, "--workers", 1))
     os.kill(worker_other_than([], driver), signal.SIGKILL)
-    assert driver.wait(timeout=90) == 1, Path(f"{out}.log").read_text()
+    assert driver.wait(timeout=90) == 1, log.read_text()
     assert [(r.state, r.error_kind) for r in load_run(out).records] == [("failed", "crash")]
 
 
 @pytest.mark.slow
 def test_thirty_kills_of_the_driver_lose_nothing_and_count_nothing_twice(start, tmp_path):
-    out, draw = tmp_path / "run", random.Random(0)
-    driver = start(out, "--trials", 40, "--epochs", 4)
+    out, log, draw = tmp_path / "run", tmp_path / "log", random.Random(0)
+    words = small_search(out, "--trials", 40, "--epochs", 4)
+    driver = start(log, *words)
     finished = {}
     for _ in range(30):
         time.sleep(draw.uniform(2, 14))
@@ -152,22 +125,14 @@ def test_thirty_kills_of_the_driver_lose_nothing_and_count_nothing_twice(start, 
             now = {r.trial: r for r in records if r.state == "complete"}
             assert finished.items() <= now.items()
             finished = now
-            driver = resume(out)
+            driver = start(log, "resume", out)
         else:
-            driver = start(out, "--trials", 40, "--epochs", 4)
-    assert driver.wait(timeout=300) == 0, Path(f"{out}.log").read_text()
+            driver = start(log, *words)
+    assert driver.wait(timeout=300) == 0, log.read_text()
     run = load_run(out)
     assert [r.state for r in run.records] == ["complete"] * 40
     assert len({architecture_key(r.architecture) for r in run.records}) == 40
     assert finished.keys() <= {r.trial for r in run.records}
-
-
-def resume(out):
-    with Path(f"{out}.log").open("a") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "search", "resume", str(out)],
-            cwd=ROOT, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
 
 
 LITTLE_MEMORY = """

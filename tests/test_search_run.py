@@ -1,35 +1,20 @@
 """Whole searches with a real Ray, through the command line as a user calls it."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pytest
+from command_line import ROOT, call, wait_for
 
 from results import load_run, pareto_front
 from space import count_flops
 
-ROOT = Path(__file__).parent.parent
 BALANCED_EPOCHS = 7  # of digits
 FILES = (
     "run.json study.db report.html frontier.json frontier.csv trials.csv frontier.svg frontier.png"
 )
-
-
-def command(*words):
-    return [sys.executable, "-m", "search", *map(str, words)]
-
-
-def call(*words, timeout=240, **options):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        command(*words), cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout,
-        check=False, **options,
-    )  # fmt: skip
 
 
 def small_search(out, *words, length=("--epochs", "2")):
@@ -121,27 +106,21 @@ def test_the_same_seed_and_one_worker_give_the_same_records(finished, tmp_path):
         pytest.param(signal.SIGKILL, marks=pytest.mark.slow),
     ],
 )
-def test_a_search_that_is_ended_keeps_what_finished_and_goes_on(kind, tmp_path):
+def test_a_search_that_is_ended_keeps_what_finished_and_goes_on(kind, start, tmp_path):
     out = tmp_path / "run"
     balanced = ("--proxy", "balanced")
     words = small_search(out, "--trials", 5, "--workers", 2, length=balanced)
-    with (tmp_path / "log").open("w") as log:
-        process = subprocess.Popen(
-            command("search", *words), cwd=ROOT, stdout=log, stderr=log,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
-        deadline = time.monotonic() + 120
-        while "[1/5]" not in (tmp_path / "log").read_text() and process.poll() is None:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-        process.send_signal(kind)
-        code = process.wait(timeout=60)
+    log = tmp_path / "log"
+    process = start(log, "search", *words)
+    wait_for(log, "[1/5]", process)
+    process.send_signal(kind)
+    code = process.wait(timeout=60)
     before = {r.trial: r for r in load_run(out).records if r.state in ("complete", "stopped")}
     assert before
     if kind is not signal.SIGKILL:
         assert code == 130
         assert load_run(out).count("running") == 0
-        assert "resume" in (tmp_path / "log").read_text()
+        assert "resume" in log.read_text()
     resumed = call("resume", out, "--workers", 2)
     assert resumed.returncode == 0, resumed.stderr
     run = load_run(out)

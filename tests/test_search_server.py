@@ -8,15 +8,15 @@ import signal
 import socket
 import stat
 import subprocess
-import sys
 import tempfile
 import threading
 import time
 from pathlib import Path
 
 import pytest
+from command_line import call, wait_for
 from optuna.trial import TrialState
-from test_search_storage import TRIALS, assert_whole, call, search_words, settings, train, wait_for
+from test_search_storage import TRIALS, assert_whole, search_words, settings, train
 
 from results import load_run
 from search.ledger import Ledger
@@ -24,7 +24,6 @@ from search.storage import Patience, StorageError, open_study, refuse_existing_s
 
 pytestmark = pytest.mark.slow
 PASSWORD = "open%2FSesame"  # as a URL has it
-ROOT = Path(__file__).parent.parent
 
 
 class Server:
@@ -107,27 +106,6 @@ def server(server_of_module):
     yield server_of_module
     if not (server_of_module.folder / "data" / "postmaster.pid").exists():
         server_of_module.start()
-
-
-@pytest.fixture
-def start():
-    """Starts vit-frontier, its output in the file `log`, and ends what is left."""
-    processes = []
-
-    def start_one(log, *words):
-        with Path(log).open("a") as stream:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "search", *map(str, words)],
-                cwd=ROOT, stdout=stream, stderr=stream, env={**os.environ, "OMP_NUM_THREADS": "1"},
-            )  # fmt: skip
-        processes.append(process)
-        return process
-
-    yield start_one
-    for process in processes:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
 
 
 def test_a_search_waits_for_its_server_and_goes_on(server, start, tmp_path):

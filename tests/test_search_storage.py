@@ -10,11 +10,11 @@ import stat
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import hosts
 import pytest
+from command_line import ENVIRONMENT, ROOT, call, command, wait_for
 from make_run import make_run
 from optuna.trial import TrialState
 
@@ -28,7 +28,6 @@ from search.storage import Patience, StorageError, open_study, refuse_existing_s
 from space import SearchSpace
 from space.identity import architecture_key
 
-ROOT = Path(__file__).parent.parent
 DIGITS = SearchSpace.load("digits")
 TRIALS = 8
 
@@ -288,46 +287,10 @@ def test_a_locked_study_is_waited_for_and_said_to_be(tmp_path):
 # ---- whole searches ----------------------------------------------------------------------------
 
 
-@pytest.fixture
-def start():
-    """Starts vit-frontier, its output in the file `log`, and ends what is left."""
-    processes = []
-
-    def start_one(log, *words):
-        with Path(log).open("a") as stream:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "search", *map(str, words)],
-                cwd=ROOT, stdout=stream, stderr=stream, env={**os.environ, "OMP_NUM_THREADS": "1"},
-            )  # fmt: skip
-        processes.append(process)
-        return process
-
-    yield start_one
-    for process in processes:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
-
-
 def search_words(out, *words):
     return (
         "search", "--budget", "2M", "--epochs", 2, "--train-samples", 128, "--trials", TRIALS,
         "--workers", 2, "--no-early-stopping", "--out", out, *words,
-    )  # fmt: skip
-
-
-def wait_for(log, text, process, seconds=300):
-    deadline = time.monotonic() + seconds
-    while text not in (said := Path(log).read_text()):
-        assert process.poll() is None, said
-        assert time.monotonic() < deadline, said
-        time.sleep(0.05)
-
-
-def call(*words):
-    return subprocess.run(
-        [sys.executable, "-m", "search", *map(str, words)], cwd=ROOT, capture_output=True,
-        text=True, timeout=600, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
 
 
@@ -414,8 +377,8 @@ def test_status_and_report_again_and_again_while_a_search_writes(start, tmp_path
     wait_for(log, "[1/8]", search)
     seen = 0
     while search.poll() is None:
-        for command in ("status", "report"):
-            done = call(command, out)
+        for name in ("status", "report"):
+            done = call(name, out)
             assert done.returncode == 0, done.stderr
         seen += 1
     assert search.returncode == 0, log.read_text()
@@ -434,13 +397,13 @@ def test_a_full_disk_of_rays_session_is_named_and_what_runs_is_finished(tmp_path
 
     def search(size, after=""):
         words = ["--trials", 4, "--no-baselines", "--train-samples", 128, "--out", tmp_path / "run"]
-        command = [sys.executable, "-m", "search", "search", "--budget", "1M", *words]
+        line = shlex.join(command("search", "--budget", "1M", *words))
         mount = f"mount -t tmpfs -o size={size} none {small}"
         return subprocess.run(
             ["unshare", "--mount", "bash", "-c",
-             f"{mount} && {shlex.join(map(str, command))} > {said} 2>&1 {after}"],
+             f"{mount} && {line} > {said} 2>&1 {after}"],
             cwd=ROOT, check=False,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "RAY_TMPDIR": str(small)},
+            env={**ENVIRONMENT, "RAY_TMPDIR": str(small)},
         )  # fmt: skip
 
     assert search("16k").returncode == 2
