@@ -4,33 +4,50 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import Any, Generic
 
 import numpy as np
+from numpy.typing import NDArray
 
-from search.acquisition import expected_gain, staircase
+from search.acquisition import Staircase, expected_gain, staircase
 from search.candidates import Candidate, Candidates
 from search.halving import HalvingRule
 from search.problem import Item, Problem
 from search.surrogate import FIT_POINTS, POINTS, Surrogate, most_telling
 
+Array = NDArray[np.float64]
+
 # See `FreezeThaw`: of the gain of the best untried candidate; and by how much a cheaper trial must
 # have the smaller error at a rung, for the dearer one not to count as leading.
 SHARE, TOLERANCE = 0.01, 0.1
+# Up to so many trials a decision is made from all, beyond from all but the last up to 10 %.
+ALL, GROWTH = 100, 1.1
+
+
+@dataclass(frozen=True, slots=True)
+class Belief:
+    """What is believed after some trials, and what it was made from."""
+
+    points: bytes
+    surrogate: Surrogate
+    gains: Array  # (M,), expected of each candidate, trained to the end
 
 
 class FreezeThaw(HalvingRule, Generic[Item]):
     """Stops a trial that is expected to add next to nothing to the accuracy/cost frontier.
 
     The rungs are those of `HalvingRule`. At a rung a Gaussian process over features and log epochs
-    predicts the accuracy at the last epoch, of the trial from its curve so far and of untried
+    predicts the accuracy at the last epoch, of the trial from its result there and of untried
     candidates without one (freeze-thaw, arXiv 1406.3896). The trial goes on while the expected gain
     in hypervolume over log cost is at least `share` of what the best untried candidate promises,
     and as long as nothing cheaper was clearly more accurate at the rung. With fewer than
     `reduction_factor` trials complete nothing is stopped; a NaN is at once.
 
-    `item(trial)` is the item of a trial's number. Same results, same decisions.
+    `item(trial)` is the item of a trial's number. Same results, same decisions: the process is
+    fitted to the trials of the lowest numbers, whenever these are a tenth more or changed.
     """
 
     def __init__(
@@ -52,59 +69,96 @@ class FreezeThaw(HalvingRule, Generic[Item]):
         self._end = math.log10(problem.budget)
         self._problem, self._seed = problem, seed
         self._described: dict[int, Candidate[Item]] = {}
-        self._curves: dict[int, dict[int, float]] = {}
+        self._complete: dict[int, tuple[float, float]] = {}  # trial -> accuracy, FLOPs
+        self._tried: dict[int, int] = {}  # trial -> its row of the pool
+        self._beliefs: dict[int, Belief] = {}  # by rung
 
     @cached_property
     def _candidates(self) -> Candidates[Item]:
         return Candidates(self._problem, seed=self._seed)
 
+    @cached_property
+    def _pool(self) -> list[Candidate[Item]]:
+        return self._candidates.at_random(0)
+
+    @cached_property
+    def _rows(self) -> dict[Any, int]:
+        return {candidate.key: row for row, candidate in enumerate(self._pool)}
+
     def observe(self, trial: int, *, flops: float, epoch: int, accuracy: float) -> None:
         super().observe(trial, flops=flops, epoch=epoch, accuracy=accuracy)
-        if epoch in self.rungs or epoch == self._last:
-            if trial not in self._described:
-                self._described[trial] = self._candidates.describe(self._item(trial))
-            self._curves.setdefault(trial, {})[epoch] = accuracy
+        if epoch == self._last:
+            self._complete[trial] = (accuracy, flops)
+        if (epoch in self.rungs or epoch == self._last) and trial not in self._described:
+            described = self._candidates.describe(self._item(trial))
+            self._described[trial] = described
+            if described.key in self._rows:
+                self._tried[trial] = self._rows[described.key]
 
     def is_kept(self, trial: int, rung: int) -> bool:
-        complete = [t for t, curve in self._curves.items() if self._last in curve]
-        if len(complete) < self.reduction_factor or self.leads_neighbourhood(trial, rung):
+        if len(self._complete) < self.reduction_factor or self.leads_neighbourhood(trial, rung):
             return True
-        tried = {candidate.key for candidate in self._described.values()}
-        pool = [c for c in self._candidates.at_random(0) if c.key not in tried]
-        pool.append(self._described[trial])
-        mean, sd = self._surrogate(trial, rung).predict(
-            np.array([[*c.features, 0.0] for c in pool])
-        )
-        front = staircase(
-            np.array([self._described[t].log_cost for t in complete]),
-            np.array([self._curves[t][self._last] for t in complete]),
-            reference=self._reference,
-            end=self._end,
-        )
-        gains = expected_gain(np.array([c.log_cost for c in pool]), mean, sd, front)
-        return bool(gains[-1] >= self._share * gains[:-1].max(initial=0.0))
+        belief, me = self._belief(trial, rung), self._described[trial]
+        accuracy, _ = self._results[rung][trial]
+        surrogate = belief.surrogate.given(self._inputs([me], [rung]), np.array([accuracy]))
+        mean, sd = surrogate.predict(self._inputs([me], [self._last]))
+        mine = expected_gain(np.array([me.log_cost]), mean, sd, self._front(self._complete))
+        untried = belief.gains.copy()
+        untried[list(self._tried.values())] = 0.0
+        return bool(mine[0] >= self._share * untried.max(initial=0.0))
 
-    def _surrogate(self, trial: int, rung: int) -> Surrogate:
-        """Fitted to every trial at its last epoch and at the rungs from this one on."""
-        points = [
-            (self._described[t], epoch, accuracy)
-            for t, curve in self._curves.items()
-            for epoch, accuracy in curve.items()
-            if epoch >= rung and t != trial
-        ]
-        costs = np.array([candidate.log_cost for candidate, _, _ in points])
-        seen = np.array([accuracy for _, _, accuracy in points])
-        rows = most_telling(costs, seen, POINTS - 1)
-        costs, seen = costs[rows], seen[rows]
-        points = [points[i] for i in rows]
-        points.append((self._described[trial], rung, self._curves[trial][rung]))
-        inputs = np.array(
-            [[*c.features, 1.0 - math.log(e) / math.log(self._last)] for c, e, _ in points]
-        )
-        subset = most_telling(costs, seen, FIT_POINTS) if len(points) > FIT_POINTS else None
-        return Surrogate(inputs, np.array([accuracy for _, _, accuracy in points]), subset=subset)
+    def _belief(self, trial: int, rung: int) -> Belief:
+        """From the results of others at this rung and later."""
+        trials, epochs, accuracies = self._points(rung)
+        others = np.unique(trials[trials != trial])
+        count = ALL
+        while count * GROWTH < len(others):
+            count = int(count * GROWTH)
+        among = np.isin(trials, others[:count])
+        trials, epochs, accuracies = trials[among], epochs[among], accuracies[among]
+        points = trials.tobytes() + epochs.tobytes() + accuracies.tobytes()
+        if rung not in self._beliefs or self._beliefs[rung].points != points:
+            surrogate = self._fit(trials, epochs, accuracies)
+            inputs = self._inputs(self._pool, [self._last] * len(self._pool))
+            costs = np.array([candidate.log_cost for candidate in self._pool])
+            known = set(trials.tolist())
+            front = self._front({t: seen for t, seen in self._complete.items() if t in known})
+            gains = expected_gain(costs, *surrogate.predict(inputs), front)
+            self._beliefs[rung] = Belief(points, surrogate, gains)
+        return self._beliefs[rung]
+
+    def _points(self, rung: int) -> tuple[NDArray[np.intp], NDArray[np.intp], Array]:
+        """Trial, epoch and accuracy of all results from `rung` on, by epoch and trial."""
+        results = {epoch: self._results[epoch] for epoch in self.rungs if epoch >= rung}
+        results[self._last] = self._complete
+        trials = np.fromiter(chain.from_iterable(results.values()), np.intp)
+        epochs = np.repeat(list(results), [len(seen) for seen in results.values()])
+        accuracies = np.array([a for seen in results.values() for a, _ in seen.values()])
+        order = np.lexsort((trials, epochs))
+        return trials[order], epochs[order], accuracies[order]
+
+    def _fit(
+        self, trials: NDArray[np.intp], epochs: NDArray[np.intp], accuracies: Array
+    ) -> Surrogate:
+        described = [self._described[trial] for trial in trials.tolist()]
+        costs = np.array([candidate.log_cost for candidate in described])
+        rows = most_telling(costs, accuracies, POINTS)
+        costs, accuracies = costs[rows], accuracies[rows]
+        inputs = self._inputs([described[row] for row in rows], epochs[rows].tolist())
+        subset = most_telling(costs, accuracies, FIT_POINTS) if len(rows) > FIT_POINTS else None
+        return Surrogate(inputs, accuracies, subset=subset)
+
+    def _inputs(self, candidates: list[Candidate[Item]], epochs: list[int]) -> Array:
+        """(N, D + 1): features, and what is missing of the epochs: 0 nothing, 1 all but one."""
+        missing = 1.0 - np.log(epochs) / math.log(self._last)
+        return np.column_stack([np.array([c.features for c in candidates]), missing])
+
+    def _front(self, complete: dict[int, tuple[float, float]]) -> Staircase:
+        accuracies, flops = np.array(list(complete.values())).reshape(-1, 2).T
+        return staircase(np.log10(flops), accuracies, reference=self._reference, end=self._end)
 
     def forget(self, trial: int) -> None:
         super().forget(trial)
-        self._curves.pop(trial, None)
+        self._complete.pop(trial, None)
         self._described.pop(trial, None)
+        self._tried.pop(trial, None)

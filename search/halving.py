@@ -138,12 +138,10 @@ class HalvingRule:
         """Whether none of 1/`neighbourhood` of its FLOPs up to all of them is clearly better."""
         accuracy, flops = self._results[rung][trial]
         bar = 1.0 - (1.0 - accuracy) * (1.0 - self._tolerance)
-        return not any(
-            flops <= other_flops * self._neighbourhood
-            and other_flops <= flops
-            and (other > bar or (other == accuracy == bar and other_flops < flops))
-            for other, other_flops in self._results[rung].values()
-        )
+        others, costs = np.array(list(self._results[rung].values())).T
+        near = (costs <= flops) & (flops <= costs * self._neighbourhood)
+        better = (others > bar) | ((others == bar) & (accuracy == bar) & (costs < flops))
+        return not bool((near & better).any())
 
     def forget(self, trial: int) -> None:
         """Takes a trial out that failed or will be trained anew."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cho_factor, cho_solve, solve_triangular
@@ -42,9 +44,6 @@ class Surrogate:
         theta = _most_probable(features[rows], self._targets[rows])
         self._signal, self._noise = float(np.exp(theta[0])), float(np.exp(theta[-1]))
         self._lengths = np.exp(theta[1:-1])
-        self._condition()
-
-    def _condition(self) -> None:
         covariance = self._signal * _matern(self._features / self._lengths)[0]
         covariance.flat[:: len(covariance) + 1] += self._noise + JITTER
         self._factor = np.linalg.cholesky(covariance)
@@ -53,9 +52,26 @@ class Surrogate:
     def believe(self, features: Array) -> None:
         """Takes its own prediction at `features` for observed: what is being trained right now."""
         mean, _ = self._posterior(features)
+        self._extend(features, mean)
+
+    def given(self, features: Array, accuracies: Array) -> Surrogate:
+        """Another one that has seen these, too, with the same hyperparameters."""
+        other = copy.copy(self)
+        other._extend(features, (logit(accuracies) - self._centre) / self._scale)
+        return other
+
+    def _extend(self, features: Array, targets: Array) -> None:
+        """Takes in (M, D) and (M,), with one more block row of the Cholesky factor."""
+        scaled = features / self._lengths
+        shared = self._signal * _matern(self._features / self._lengths, scaled)[0]  # (N, M)
+        own = self._signal * _matern(scaled)[0]
+        own.flat[:: len(own) + 1] += self._noise + JITTER
+        side = solve_triangular(self._factor, shared, lower=True)
+        corner = np.linalg.cholesky(own - side.T @ side)
+        self._factor = np.block([[self._factor, np.zeros_like(side)], [side.T, corner]])
         self._features = np.concatenate([self._features, features])
-        self._targets = np.concatenate([self._targets, mean])
-        self._condition()
+        self._targets = np.concatenate([self._targets, targets])
+        self._weights = cho_solve((self._factor, True), self._targets)
 
     def _posterior(self, features: Array) -> tuple[Array, Array]:
         shared = (

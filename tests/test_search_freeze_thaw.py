@@ -98,6 +98,44 @@ def test_what_a_study_holds_is_learned_without_deciding_anew(problem, networks):
         assert train(told, problem, networks, trial, deficit=deficit) == expected
 
 
+def test_hundreds_of_trials_are_fitted_to_a_few_times_and_decided_on_alike_in_any_order(
+    problem, monkeypatch
+):
+    """What is remembered of earlier decisions only saves time: a rule that has just read the study,
+    the trials in another order, decides alike."""
+    rng = np.random.default_rng(2)
+    networks = [n for n in (problem.sample(rng) for _ in range(1400)) if problem.fits(n)][:150]
+    fits = []
+    fit = FreezeThaw._fit
+    monkeypatch.setattr(FreezeThaw, "_fit", lambda *a: fits.append(1) or fit(*a))
+    deficits = rng.uniform(0.0, 0.3, len(networks)).tolist()
+    curves = [
+        (
+            trial,
+            problem.cost(network),
+            [
+                {"epoch": e, "accuracy": accuracy(problem, network, e, deficit=deficits[trial])}
+                for e in range(1, EPOCHS + 1)
+            ],
+        )
+        for trial, network in enumerate(networks)
+    ]
+    seen = make_rule(problem, networks)
+    seen.take_in(curves[:120])
+    decided = [train(seen, problem, networks, t, deficit=deficits[t]) for t in range(120, 150)]
+    assert len(set(decided)) == 3  # at the first rung, at the second, never
+    assert 1 < len(fits) < 12
+    for middle in (125, 140):
+        told = make_rule(problem, networks)
+        known = [
+            (trial, flops, curve[: decided[trial - 120] if trial >= 120 else None])
+            for trial, flops, curve in curves[:middle]
+        ]
+        told.take_in([known[i] for i in rng.permutation(middle)])
+        again = [train(told, problem, networks, t, deficit=deficits[t]) for t in range(middle, 150)]
+        assert again == decided[middle - 120 :]
+
+
 def test_a_trial_that_is_forgotten_measures_no_one(problem, networks):
     rule = make_rule(problem, networks)
     for trial in (0, 4, 8):

@@ -70,6 +70,22 @@ def test_believing_a_pending_network_makes_it_certain_and_moves_nothing():
     assert sure[0] < unsure[0]
 
 
+def test_more_observations_are_taken_in_as_if_they_had_been_there(monkeypatch):
+    features, accuracies = data(30)
+    part = Surrogate(features[:27], accuracies[:27])
+    before = part.predict(features)
+    more = part.given(features[27:], accuracies[27:])
+    mode = np.log([part._signal, *part._lengths, part._noise])
+    monkeypatch.setattr(module, "_most_probable", lambda features, targets: mode)
+    whole = Surrogate(features, accuracies)
+    # The mean and spread of the logits, which all are measured by, stay those of the first.
+    whole._targets = (logit(accuracies) - part._centre) / part._scale
+    whole._centre, whole._scale = part._centre, part._scale
+    whole._weights = np.linalg.solve(whole._factor @ whole._factor.T, whole._targets)
+    np.testing.assert_allclose(more.predict(features), whole.predict(features), atol=1e-9)
+    np.testing.assert_array_equal(part.predict(features), before)
+
+
 @pytest.mark.parametrize("value", [0.0, 0.1, 0.5, 1.0])
 def test_equal_accuracies_are_predicted_as_they_are(value):
     features, _ = data(12)
