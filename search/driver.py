@@ -162,10 +162,9 @@ def _tune(
 ) -> tuple[bool, Any]:
     """Trains; whether it was interrupted, and the reader of the test split if it was started."""
     from ray import tune
-    from ray.tune.schedulers import FIFOScheduler
 
     from search.freeze_thaw import FreezeThaw
-    from search.scheduler import FrontierHalving
+    from search.scheduler import FrontierHalving, InTurn
     from search.searcher import Recorder, Stop, StudySearcher
     from search.trainable import ProxyTrainable
 
@@ -218,7 +217,7 @@ def _tune(
                 search_alg=StudySearcher(
                     ledger, lambda: workers(settings), stop, recorder.judge_lost_workers
                 ),
-                scheduler=FrontierHalving(rule) if settings.early_stopping else FIFOScheduler(),
+                scheduler=FrontierHalving(rule) if settings.early_stopping else InTurn(),
                 num_samples=-1,
                 resources_per_trial=resources,
                 reuse_actors=True,

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
+from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from search.halving import HalvingRule
 
 
-class FrontierHalving(FIFOScheduler):
+class InTurn(FIFOScheduler):
+    """First in, first out, among the trials that are not over: Tune's own looks through all that
+    ever were, at every step.
+
+    A trial's config carries `trial`, its number.
+    """
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Any:
+        waiting = (t for t in tune_controller.get_live_trials() if t.status == Trial.PENDING)
+        return min(waiting, key=lambda trial: trial.config["trial"], default=None)
+
+
+class FrontierHalving(InTurn):
     """Stops trials that `rule` gives up.
 
     A trial's config carries `trial` (its number) and `flops`, a result `epoch` and `accuracy`; a

@@ -177,10 +177,12 @@ class Recorder(Callback):
             self._ledger.report(number, {key: result[key] for key in CURVE_KEYS})
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        _forget_statistics(trial)
         with self._stop.on_failure():
             self._record(trial)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        _forget_statistics(trial)
         with self._stop.on_failure():
             self._record_error(trial)
 
@@ -255,6 +257,13 @@ class Recorder(Callback):
         for file in self._weights.glob("*.safetensors"):
             if file.stem not in members:
                 file.unlink(missing_ok=True)
+
+
+def _forget_statistics(trial: Any) -> None:
+    """Tune keeps every trial to the end of the search, most of it the last values, extremes and
+    means of each number in its results, which nobody asks for."""
+    trial.metric_analysis.clear()
+    trial.metric_n_steps.clear()
 
 
 def _read_error(trial: Any) -> tuple[str, str | None]:
