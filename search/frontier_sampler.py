@@ -123,7 +123,7 @@ class FrontierSampler(BaseSampler):
         return history
 
     def _describe(self, params: Params) -> Candidate[Any]:
-        spelling = tuple(sorted(params.items()))
+        spelling = tuple(map(params.get, self._problem.distributions))
         if spelling not in self._described:
             self._described[spelling] = self._candidates.describe(self._problem.decode(params))
         return self._described[spelling]

@@ -5,20 +5,22 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import optuna
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from results import TrialRecord, pareto_front, record_from_trial
+from results.record import NEVER_TRAINED
 from search.candidates import Candidates
 from search.frontier_sampler import FrontierSampler, SpaceExhaustedError
-from search.mirror import together
+from search.mirror import ASKED_FOR, together
 from search.problem import Network, SpaceProblem
 from search.samplers import make_sampler
 from search.settings import SearchSettings
@@ -46,8 +48,8 @@ class LiveTrial:
 class Ledger:
     """Asks the sampler, keeps to the budget, and writes every trial to the study.
 
-    `finished` are the records of trained trials, complete, stopped early or failed; `front` those
-    on the frontier.
+    `finished` are the records of trained trials, complete, stopped early or failed, without what
+    only the report asks for (see `_recall`); `front` those on the frontier.
     """
 
     def __init__(self, study: optuna.Study, settings: SearchSettings) -> None:
@@ -85,8 +87,8 @@ class Ledger:
             state = trial.user_attrs.get("state")
             self.over_budget += state == "over_budget"
             self.duplicates += state == "duplicate"
-            record = record_from_trial(trial, self.study.user_attrs)
-            if record is not None and record.state != "running":
+            record = self._recall(trial)
+            if record is not None:
                 self._known[self.space.key(record.architecture)] = record.trial
                 self.finished.append(record)
         self.front = pareto_front(self.finished)
@@ -166,9 +168,9 @@ class Ledger:
     def _tell_duplicate(self, live: LiveTrial, twin: int) -> None:
         live.trial.set_user_attr("state", "duplicate")
         live.trial.set_user_attr("duplicate_of", twin)
-        record = next((r for r in self.finished if r.trial == twin), None)
-        if record is not None and record.state == "complete" and record.accuracy is not None:
-            self.study.tell(live.trial, (record.accuracy, float(record.flops)))
+        told = self.study.get_trials(deepcopy=False)[twin]
+        if told.state == TrialState.COMPLETE:
+            self.study.tell(live.trial, told.values)
         else:
             self.study.tell(live.trial, state=TrialState.FAIL)
         self.duplicates += 1
@@ -269,26 +271,39 @@ class Ledger:
             )
         record = record_from_trial(told, self.study.user_attrs)
         assert record is not None
-        self.finished.append(record)
-        self.front = pareto_front([*self.front, record])
+        recalled = self._recall(told)
+        assert recalled is not None
+        self.finished.append(recalled)
+        self.front = pareto_front([*self.front, recalled])
         return record
 
-    def curves(self) -> list[tuple[int, int, list[dict[str, Any]]]]:
+    def _recall(self, trial: FrozenTrial) -> TrialRecord | None:
+        """The record of a trial as it stays in memory, from all of the trial or from what `Mirror`
+        holds: of its curve the last point, and not what it was trained by."""
+        attrs = trial.user_attrs
+        if not trial.state.is_finished() or attrs.get("state") in NEVER_TRAINED:
+            return None
+        short = copy.copy(trial)
+        short.user_attrs = {name: attrs[name] for name in ASKED_FOR if name in attrs} | {
+            "architecture": attrs.get("architecture") or self.space.decode(trial.params).to_dict(),
+            "curve": attrs.get("curve", [])[-1:],
+        }
+        return record_from_trial(short, self.study.user_attrs)
+
+    def curves(self) -> list[tuple[int, int, Sequence[dict[str, Any]]]]:
         """(trial, FLOPs, curve) of every record: what a restarted early stopping learns from."""
+        trials = self.study.get_trials(deepcopy=False)
         return [
-            (r.trial, r.flops, [{"epoch": e.epoch, "accuracy": e.accuracy} for e in r.curve])
+            (r.trial, r.flops, trials[r.trial].user_attrs["curve"])
             for r in self.finished
             if r.state != "failed"
         ]
 
     def network(self, number: int) -> Network:
-        """The network of a trial that runs or has finished. Raises KeyError for any other."""
+        """The network of a trial."""
         if number in self.live:
             return Network({}, self.live[number].architecture)
-        record = next((r for r in reversed(self.finished) if r.trial == number), None)
-        if record is None:
-            raise KeyError(number)
-        return Network({}, record.architecture)
+        return self.problem.decode(self.study.get_trials(deepcopy=False)[number].params)
 
     def counts(self) -> Counter[str]:
         """How many finished trials there are of each state."""

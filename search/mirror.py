@@ -1,14 +1,16 @@
 """A study in memory with its database behind it: reading is free, writing a whole trial at a time.
 
-Optuna's own storage makes a transaction of every parameter and attribute, dozens a trial.
+Optuna's own storage makes a transaction of every parameter and attribute, dozens a trial. Of trials
+that are over, memory holds only what is asked for again; the database holds all.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, overload
 
 import optuna
 from optuna.distributions import BaseDistribution, distribution_to_json
@@ -19,9 +21,23 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
+LAST_ROW = 2**31 - 1
+READ_AT_ONCE = 500  # trials; Optuna's way of reading takes 50 KB of memory for each
+# Of a finished trial's attributes, what samplers and the ledger ask for.
+ASKED_FOR = ("state", "flops", "params", "seed", "baseline", "error", "error_kind", "curve")
+
 
 class StudyDatabase(RDBStorage):
-    """Optuna's database, with trials also written as a whole."""
+    """Optuna's database, with trials also written as a whole and read a few at a time."""
+
+    def read_trials(self, study_id: int, *, after: int) -> list[FrozenTrial]:
+        """The next trials beyond the row `after`, `READ_AT_ONCE` at most."""
+        with _create_scoped_session(self.scoped_session) as session:
+            table = models.TrialModel
+            mine = table.study_id == study_id, table.trial_id > after
+            rows = select(table.trial_id).where(*mine).order_by(table.trial_id)
+            found = set(session.scalars(rows.limit(READ_AT_ONCE)))
+        return self._get_trials(study_id, None, found, LAST_ROW) if found else []
 
     def write_trials(
         self, study_id: int, trials: Iterable[FrozenTrial], rows: dict[int, int]
@@ -93,10 +109,64 @@ def _as_json(attributes: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     return {key: {"value_json": json.dumps(value)} for key, value in attributes.items()}
 
 
+class Curve(Sequence[dict[str, Any]]):
+    """A learning curve in short: epochs and accuracies, and the last point with all it had."""
+
+    __slots__ = ("_accuracies", "_epochs", "_last")
+
+    def __init__(self, points: Sequence[Mapping[str, Any]]) -> None:
+        self._epochs = array("l", (point["epoch"] for point in points))
+        self._accuracies = array("d", (point["accuracy"] for point in points))
+        self._last = dict(points[-1]) if points else {}
+
+    def __len__(self) -> int:
+        return len(self._epochs)
+
+    @overload
+    def __getitem__(self, place: int) -> dict[str, Any]: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[dict[str, Any]]: ...
+    def __getitem__(self, place: int | slice) -> dict[str, Any] | list[dict[str, Any]]:
+        if isinstance(place, slice):
+            return [self[i] for i in range(*place.indices(len(self)))]
+        if place in (-1, len(self) - 1):
+            return dict(self._last)
+        return {"epoch": self._epochs[place], "accuracy": self._accuracies[place]}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Curve) and self[:] == other[:]
+
+
+def in_short(trial: FrozenTrial, distributions: dict[str, BaseDistribution]) -> FrozenTrial:
+    """What memory holds of a finished trial. It shares `distributions`, if its own are equal."""
+    asked_for = ASKED_FOR if trial.params else (*ASKED_FOR, "architecture")
+    attrs = {name: trial.user_attrs[name] for name in asked_for if name in trial.user_attrs}
+    if "curve" in attrs:
+        with contextlib.suppress(KeyError, TypeError):  # whoever reads it says what is wrong
+            attrs["curve"] = Curve(attrs["curve"])
+    alike = trial.distributions == distributions
+    return FrozenTrial(
+        number=trial.number,
+        state=trial.state,
+        value=None,
+        values=trial.values,
+        datetime_start=trial.datetime_start,
+        datetime_complete=trial.datetime_complete,
+        params={name: trial.params[name] for name in distributions} if alike else trial.params,
+        distributions=distributions if alike else trial.distributions,
+        user_attrs=attrs,
+        # TPE and GP note there what they are about to suggest to a running trial.
+        system_attrs={k: v for k, v in trial.system_attrs.items() if "relative_params" not in k},
+        intermediate_values=trial.intermediate_values,
+        trial_id=trial._trial_id,
+    )
+
+
 class Mirror(InMemoryStorage):
     """The study `name` of a database that nobody else writes while this exists.
 
-    What is written is on disk when the call returns; within `together`, when that ends.
+    What is written is on disk when the call returns; within `together`, when that ends. From then
+    on a finished trial, which Optuna lets nobody change, is held `in_short`.
     """
 
     def __init__(self, database: StudyDatabase, name: str) -> None:
@@ -109,12 +179,29 @@ class Mirror(InMemoryStorage):
             super().set_study_user_attr(here, key, value)
         for key, value in database.get_study_system_attrs(there).items():
             super().set_study_system_attr(here, key, value)
-        trials = database.get_all_trials(there, deepcopy=False)
-        self._rows = {trial.number: trial._trial_id for trial in trials}
-        for trial in trials:
-            super().create_new_trial(here, trial)
         self._changed: set[int] = set()
         self._depth = 0
+        self._distributions: dict[str, BaseDistribution] = {}
+        self._rows: dict[int, int] = {}  # by number, of trials that may change and of the newest
+        row = -1
+        while trials := database.read_trials(there, after=row):
+            for trial in trials:
+                row, trial._trial_id = trial._trial_id, super().create_new_trial(here)
+                trial.number = trial._trial_id
+                self._settle(trial, row)
+
+    def _settle(self, trial: FrozenTrial, row: int) -> None:
+        """Takes note that the database holds the trial as it is, in that row."""
+        self._distributions = self._distributions or trial.distributions
+        over = trial.state.is_finished()
+        self._set_trial(trial._trial_id, in_short(trial, self._distributions) if over else trial)
+        newest = next(reversed(self._rows), -1)
+        if trial.number > newest:
+            if newest >= 0 and self._get_trial(newest).state.is_finished():
+                del self._rows[newest]
+            self._rows[trial.number] = row
+        elif over and trial.number < newest:
+            self._rows.pop(trial.number, None)
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
@@ -135,8 +222,10 @@ class Mirror(InMemoryStorage):
     def _write(self) -> None:
         if self._changed:
             trials = [self._get_trial(trial_id) for trial_id in sorted(self._changed)]
-            self._rows |= self._database.write_trials(self._there, trials, self._rows)
+            rows = self._database.write_trials(self._there, trials, self._rows)
             self._changed.clear()
+            for trial in trials:
+                self._settle(trial, rows[trial.number])
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
         trial_id = super().create_new_trial(study_id, template_trial)

@@ -10,9 +10,10 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState, create_trial
 
 from results import pareto_front
+from results.record import record_from_trial
 from search.driver import open_study
 from search.ledger import Ledger
-from search.mirror import Mirror, StudyDatabase, together
+from search.mirror import READ_AT_ONCE, Curve, Mirror, StudyDatabase, in_short, together
 from search.settings import SearchSettings
 from space import SearchSpace
 
@@ -43,7 +44,9 @@ def as_told(trial):
 
 
 def same(study, folder):
-    return list(map(as_told, held(study))) == list(map(as_told, read(folder)))
+    """Whether memory holds what the database does, in short where a trial is over."""
+    there = [in_short(trial, {}) if trial.state.is_finished() else trial for trial in read(folder)]
+    return [as_told(t) for t in held(study)] == [as_told(t) for t in there]
 
 
 def train(ledger, live, accuracy):
@@ -166,3 +169,122 @@ def test_the_front_is_that_of_all_records_at_every_moment(tmp_path):
     assert len(ledger.front) > 1
     again = Ledger(open_study(tmp_path, "run", None), wide)
     assert again.front == ledger.front
+
+
+def curve(epochs):
+    return [
+        {
+            "epoch": number, "train_loss": 1.0 / number, "val_loss": 2.0 / number,
+            "accuracy": 1.0 - 0.5**number, "seconds": 0.1, "images_per_second": 9.0,
+        }
+        for number in range(1, epochs + 1)
+    ]  # fmt: skip
+
+
+def finish(ledger, end):
+    live = ledger.ask()
+    for point in curve(5):
+        ledger.report(live.trial.number, point)
+    return end(live.trial.number)
+
+
+def test_memory_holds_a_finished_trial_in_short_and_the_database_all_of_it(tmp_path):
+    study = open_study(tmp_path, "run", None)
+    ledger = Ledger(study, settings(sampler="random"))
+    ends = (
+        ledger.complete,
+        ledger.stop,
+        lambda number: ledger.fail(number, kind="nan", error="why", traceback="where"),
+    )
+    records = [finish(ledger, end) for end in ends]
+    there = {r.trial: r for r in map(record_from_trial, read(tmp_path)) if r is not None}
+    assert there == {record.trial: record for record in records}
+    assert [record.traceback for record in records] == [None, None, "where"]
+    again = open_study(tmp_path, "run", None)
+    for memory in (study, again):
+        for record in records:
+            trial = memory.get_trials(deepcopy=False)[record.trial]
+            assert not {"architecture", "traceback", "seconds"} & trial.user_attrs.keys()
+            told = [(point["epoch"], point["accuracy"]) for point in trial.user_attrs["curve"]]
+            assert told == [(epoch.epoch, epoch.accuracy) for epoch in record.curve]
+            assert trial.user_attrs["curve"][-1] == curve(5)[-1]
+        shared = {id(trial.distributions) for trial in memory.get_trials(deepcopy=False)}
+        assert len(shared) == 1
+    for known in (ledger, Ledger(again, settings(sampler="random"))):
+        assert [(r.trial, r.architecture, r.accuracy, r.epochs) for r in known.finished] == [
+            (r.trial, r.architecture, r.accuracy, r.epochs) for r in records
+        ]
+        assert [list(points) for _, _, points in known.curves()] == [
+            [*({k: p[k] for k in ("epoch", "accuracy")} for p in curve(5)[:-1]), curve(5)[-1]]
+        ] * 2
+        assert known.network(records[0].trial).architecture == records[0].architecture
+
+
+def test_what_is_held_in_short_is_never_written_back(tmp_path):
+    study = open_study(tmp_path, "run", None)
+    ledger = Ledger(study, settings(sampler="random"))
+    record = finish(ledger, ledger.complete)
+    before = list(map(as_told, read(tmp_path)))
+    mirror, number = study._storage, record.trial
+    gene, distribution = next(iter(DIGITS.genes)), study.trials[number].distributions
+    for change in (
+        lambda: mirror.set_trial_user_attr(number, "note", 1),
+        lambda: mirror.set_trial_system_attr(number, "note", 1),
+        lambda: mirror.set_trial_param(number, gene, 0, distribution[gene]),
+        lambda: mirror.set_trial_state_values(number, TrialState.COMPLETE, (0.1, 1.0)),
+        lambda: mirror.set_trial_intermediate_value(number, 1, 0.1),
+    ):
+        with pytest.raises(RuntimeError):
+            change()
+    with pytest.raises(TypeError):  # not even as a whole
+        mirror._database.write_trials(mirror._there, [study.trials[number]], mirror._rows)
+    ledger.release(ledger.ask().trial.number)
+    assert list(map(as_told, read(tmp_path)))[: len(before)] == before
+
+
+def test_a_trial_that_could_not_be_written_stays_whole_until_it_is(tmp_path):
+    database = StudyDatabase(f"sqlite:///{tmp_path / 'study.db'}")
+    optuna.create_study(storage=database, study_name="run", directions=["maximize", "minimize"])
+    study = optuna.load_study(study_name="run", storage=Mirror(database, "run"))
+    engine = database.engine
+    ledger = Ledger(study, settings(sampler="random"))
+    sqlalchemy.event.listen(engine, "checkout", lambda c, *_: c.execute("PRAGMA busy_timeout=10"))
+    live = ledger.ask()
+    ledger.report(live.trial.number, curve(1)[0])
+    other = sqlite3.connect(tmp_path / "study.db", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(optuna.exceptions.StorageInternalError):
+        ledger.complete(live.trial.number)
+    assert "architecture" in study.trials[live.trial.number].user_attrs
+    other.execute("ROLLBACK")
+    assert ledger.ask() is not None
+    written = record_from_trial(read(tmp_path)[live.trial.number])
+    assert (written.state, written.architecture) == ("complete", live.architecture)
+    assert "architecture" not in study.trials[live.trial.number].user_attrs
+    assert same(study, tmp_path)
+
+
+def test_a_study_is_read_a_part_at_a_time_and_whole(tmp_path):
+    study = open_study(tmp_path, "run", None)
+    with together(study):
+        for number in range(READ_AT_ONCE + 3):
+            study.enqueue_trial({"a": number})
+    again = open_study(tmp_path, "run", None)
+    database, there = again._storage._database, again._storage._there
+    assert len(database.read_trials(there, after=-1)) == READ_AT_ONCE
+    assert [t.system_attrs["fixed_params"]["a"] for t in held(again)] == list(
+        range(READ_AT_ONCE + 3)
+    )
+    again.ask({"a": optuna.distributions.IntDistribution(0, 1000)})
+    assert same(again, tmp_path)
+
+
+def test_a_curve_in_short_reads_as_a_list_of_points():
+    short = Curve(curve(3))
+    assert [point["epoch"] for point in short] == [1, 2, 3]
+    assert short[0] == short[-3] == {"epoch": 1, "accuracy": 0.5}
+    assert short[2] == short[-1] == curve(3)[-1]
+    assert short[-1:] == [curve(3)[-1]]
+    assert list(Curve([])) == []
+    with pytest.raises(IndexError):
+        short[3]
