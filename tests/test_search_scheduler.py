@@ -30,8 +30,19 @@ def local_ray(monkeypatch):
     ray.shutdown()
 
 
+class Starts(tune.Callback):
+    """The numbers of trials as they were started."""
+
+    def __init__(self):
+        self.order = []
+
+    def on_trial_start(self, iteration, trials, trial, **info):
+        self.order.append(trial.config["trial"])
+
+
 def test_tune_stops_what_the_rule_gives_up_and_keeps_what_leads(local_ray, tmp_path):
     scheduler = FrontierHalving(HalvingRule(max_epochs=9, tolerance=0))
+    starts = Starts()
     analysis = tune.run(
         make_training(CEILINGS, BROKEN),
         config={
@@ -39,6 +50,7 @@ def test_tune_stops_what_the_rule_gives_up_and_keeps_what_leads(local_ray, tmp_p
             "flops": tune.sample_from(lambda spec: 1_000_000 + spec.config.trial),
         },
         scheduler=scheduler,
+        callbacks=[starts],
         storage_path=str(tmp_path),
         resources_per_trial={"cpu": 1},
         reuse_actors=True,
@@ -48,5 +60,6 @@ def test_tune_stops_what_the_rule_gives_up_and_keeps_what_leads(local_ray, tmp_p
     assert epochs[0] == epochs[3] == 9
     assert epochs[2] == epochs[4] == epochs[5] == 1
     assert epochs[BROKEN] == 2
+    assert starts.order == list(range(len(CEILINGS)))
     assert scheduler.stopped == 4
     assert "4 stopped" in scheduler.debug_string()
