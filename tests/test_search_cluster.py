@@ -5,6 +5,7 @@ import sys
 
 import pytest
 from command_line import ROOT, wait_for
+from hosts import wait_until
 
 from results import load_run
 
@@ -20,19 +21,25 @@ def cluster():
     cluster.shutdown()
 
 
+def workers_of(out):
+    """Who trained a trial to the end."""
+    return {record.worker for record in load_run(out).records if record.state == "complete"}
+
+
 def test_a_search_is_spread_over_nodes_and_survives_the_loss_of_one(cluster, start, tmp_path):
     cluster, nodes = cluster
     out, log = tmp_path / "run", tmp_path / "log"
     driver = start(
-        log, "search", "--budget", "1M", "--trials", 6, "--epochs", 12, "--train-samples", 1000,
+        log, "search", "--budget", "1M", "--trials", 8, "--epochs", 12, "--train-samples", 1000,
         "--no-early-stopping", "--address", cluster.address, "--out", out,
     )  # fmt: skip
-    wait_for(log, "[2/6]", driver)
+    wait_for(log, "[1/8]", driver)
+    wait_until(lambda: len(workers_of(out)) == 2, 120, log.read_text, driver)
     cluster.remove_node(nodes[0])
     assert driver.wait(timeout=180) == 0, log.read_text()
     run = load_run(out)
-    assert run.count("complete") == len(run.records) == 6, log.read_text()
-    assert len({record.worker for record in run.records}) >= 2
+    assert run.count("complete") == len(run.records) == 8, log.read_text()
+    assert len(workers_of(out)) >= 2
     assert run.front[-1].test_accuracy is not None
 
 
