@@ -30,7 +30,7 @@ def test_a_search_is_spread_over_nodes_and_survives_the_loss_of_one(cluster, sta
     cluster, nodes = cluster
     out, log = tmp_path / "run", tmp_path / "log"
     driver = start(
-        log, "search", "--budget", "1M", "--trials", 8, "--epochs", 12, "--train-samples", 1000,
+        log, "search", "--budget", "1M", "--trials", 8, "--epochs", 10, "--train-samples", 500,
         "--no-early-stopping", "--address", cluster.address, "--out", out,
     )  # fmt: skip
     wait_for(log, "[1/8]", driver)

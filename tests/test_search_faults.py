@@ -64,6 +64,7 @@ def worker_other_than(pids, driver, seconds=60):
     return found[0]
 
 
+@pytest.mark.slow
 def test_killed_and_hanging_workers_are_records_and_the_search_goes_on(start, tmp_path):
     out, log = tmp_path / "run", tmp_path / "log"
     driver = start(log, *small_search(out, "--trials", 8, "--epochs", 12, "--silence", "20s"))
@@ -100,7 +101,6 @@ def test_a_search_whose_raylet_is_killed_says_so_and_can_be_resumed(start, tmp_p
     assert before <= {record.trial for record in run.records}
 
 
-@pytest.mark.slow
 def test_the_last_worker_killed_ends_the_search_with_its_record(start, tmp_path):
     """Then nothing runs any more, and what became of the worker is still to be found out."""
     out, log = tmp_path / "run", tmp_path / "log"
@@ -156,6 +156,7 @@ print(worker.step()["finished"])
 """
 
 
+@pytest.mark.slow
 def test_out_of_memory_is_tried_once_more_with_half_batches_and_then_recorded():
     done = subprocess.run(
         [sys.executable, "-c", LITTLE_MEMORY], cwd=ROOT, capture_output=True, text=True, check=False

@@ -109,10 +109,10 @@ def test_the_same_seed_and_one_worker_give_the_same_records(finished, tmp_path):
 def test_a_search_that_is_ended_keeps_what_finished_and_goes_on(kind, start, tmp_path):
     out = tmp_path / "run"
     balanced = ("--proxy", "balanced")
-    words = small_search(out, "--trials", 5, "--workers", 2, length=balanced)
+    words = small_search(out, "--trials", 4, "--workers", 2, length=balanced)
     log = tmp_path / "log"
     process = start(log, "search", *words)
-    wait_for(log, "[1/5]", process)
+    wait_for(log, "[1/4]", process)
     process.send_signal(kind)
     code = process.wait(timeout=60)
     before = {r.trial: r for r in load_run(out).records if r.state in ("complete", "stopped")}
@@ -126,13 +126,13 @@ def test_a_search_that_is_ended_keeps_what_finished_and_goes_on(kind, start, tmp
     run = load_run(out)
     assert {len(r.curve) for r in run.records if r.state == "complete"} == {BALANCED_EPOCHS}
     after = {record.trial: record for record in run.records}
-    assert len(after) == 5
+    assert len(after) == 4
     assert all(after[number] == record for number, record in before.items() if number not in
                {m.trial for m in run.front})  # fmt: skip
     assert set(before) <= set(after)
     assert run.count("running") == 0
     keys = [record.architecture for record in run.records]
-    assert len({str(a) for a in keys}) == 5
+    assert len({str(a) for a in keys}) == 4
 
 
 BAD_INPUT = [
@@ -188,11 +188,10 @@ def test_a_folder_without_images_is_refused(make, message, tmp_path):
 
 def test_a_cluster_that_does_not_answer_leaves_no_run_behind(tmp_path):
     words = small_search(tmp_path / "run", "--address", "127.0.0.1:1")
-    for _ in range(2):
-        done = call("search", *words)
-        assert done.returncode == 2
-        assert "`--address`" in done.stderr
-        assert "127.0.0.1:1" in done.stderr
+    done = call("search", *words)
+    assert done.returncode == 2
+    assert "`--address`" in done.stderr
+    assert "127.0.0.1:1" in done.stderr
     assert not (tmp_path / "run").exists()
 
 
