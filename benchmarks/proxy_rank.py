@@ -33,10 +33,13 @@ import numpy as np  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 from scipy.stats import kendalltau, rankdata  # noqa: E402
 
+from results import hypervolume  # noqa: E402
+
 Array = NDArray[np.float64]
 TABLES = ROOT / "benchmarks" / "tables"
 BANDS = 3  # of FLOPs, with as many networks each
 CUTS = (0.1, 0.17, 0.25, 0.5)  # shares of the full schedule at which its curve is read
+EQUAL = 12  # full trainings' worth of compute
 LEAST_ERROR = 1e-3  # that a curve may show, so that it has a logarithm
 
 
@@ -54,6 +57,8 @@ class Trainings:
     pairs: dict[str, list[tuple[int, int]]]  # (with, without), by what they differ in
     architectures: list[dict[str, Any]]
     images: int  # one full training sees, over all epochs
+    budget: float
+    chance: float  # accuracy of a guess
 
     @property
     def band(self) -> NDArray[np.intp]:
@@ -114,6 +119,8 @@ def load(path: Path) -> Trainings:
         pairs=pairs,
         architectures=[n["architecture"] for n in networks],
         images=images["train"] * epochs,
+        budget=float(table["budget_flops"]),
+        chance=1 / images["num_classes"],
     )  # fmt: skip
 
 
@@ -349,6 +356,42 @@ def noise(table: Trainings) -> dict[str, Any]:
     }
 
 
+def equal_compute(
+    table: Trainings, candidates: list[Proxy], *, trainings: int, repeats: int = 300
+) -> list[dict[str, Any]]:
+    """What each proxy finds for the compute of so many full trainings: networks in random orders,
+    as many as that pays for, their front by the proxy, and the hypervolume of its members' truth
+    (full trainings by the other seeds) as a share of the best. Among networks all have scored."""
+    truth = np.delete(table.val[:, :, -1], 0, axis=1).mean(axis=1)
+    scored = [np.isfinite(proxy.values[:, 0]) for proxy in candidates]
+    pool = np.flatnonzero(np.logical_and.reduce([*scored, np.isfinite(truth)]))
+    bounds = {"budget_flops": table.budget, "reference_accuracy": table.chance}
+
+    def volume(rows: NDArray[np.intp]) -> float:
+        points = zip(table.flops[rows].tolist(), truth[rows].tolist(), strict=True)
+        return hypervolume(points, **bounds)
+
+    best, found = volume(pool), []
+    for proxy in candidates:
+        rng, score = np.random.default_rng(0), proxy.values[:, 0]
+        seen = min(round(trainings / proxy.cost), len(pool))
+        shares, sizes = [], []
+        for _ in range(repeats):
+            rows = rng.permutation(pool)[:seen]
+            rows = rows[np.lexsort((-score[rows], table.flops[rows]))]
+            before = np.maximum.accumulate(np.concatenate([[-np.inf], score[rows][:-1]]))
+            members = rows[score[rows] > before]
+            shares.append(volume(members) / best)
+            sizes.append(len(members))
+        found.append({
+            "proxy": proxy.name, "pool": len(pool), "seen": seen,
+            "share": round(float(np.mean(shares)), 3),
+            "standard_error": round(float(np.std(shares) / np.sqrt(repeats)), 3),
+            "members": round(float(np.mean(sizes)), 1),
+        })  # fmt: skip
+    return found
+
+
 # ---- output ------------------------------------------------------------------------------------
 
 
@@ -440,7 +483,15 @@ def main() -> None:
         for proxy in (*proxies(table), *zero_cost(table)):
             results.append(judge(proxy, table, repeats=options.repeats))
             print(row_of(results[-1]), flush=True)
-        report[table.name] = about | {"proxies": results}
+        by_accuracy = [p for p in proxies(table) if p.cost and "loss" not in p.name]
+        found = equal_compute(table, by_accuracy, trainings=EQUAL)
+        print(f"for the compute of {EQUAL} full trainings, share of the best hypervolume:")
+        for row in found:
+            print(
+                f"{row['proxy']:30s}{row['seen']:4d} of {row['pool']} networks {row['share']:6.3f} "
+                f"+- {row['standard_error']:.3f}, {row['members']:.1f} on the front"
+            )
+        report[table.name] = about | {"proxies": results, "equal_compute": found}
     made = {name: value["proxies"] for name, value in report.items() if name != "benchmark"}
     if made:
         draw(made, options.out)

@@ -8,7 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.proxy_rank import Proxy, controls, extrapolated, judge, load, proxies, taus
+from benchmarks.proxy_rank import (
+    Proxy,
+    controls,
+    equal_compute,
+    extrapolated,
+    judge,
+    load,
+    proxies,
+    taus,
+)
 from space import Architecture, count_flops, count_params
 
 
@@ -65,7 +74,8 @@ def table(folder: Path) -> Path:
         })  # fmt: skip
     path = folder / "table.json"
     path.write_text(json.dumps({
-        "space": "made up", "images": {"train": 100, "validation": 300, "test": 300},
+        "space": "made up", "budget_flops": 10**7,
+        "images": {"train": 100, "validation": 300, "test": 300, "num_classes": 10},
         "recipe": {"epochs": 10}, "networks": networks,
     }))  # fmt: skip
     return path
@@ -91,3 +101,15 @@ def test_cost_pairs_and_intervals_of_a_proxy(tmp_path: Path) -> None:
     assert share == 1.0
     assert 0 < count <= 20
     assert abs(judge(found["cut at epoch 5"], made, repeats=2)["tau"]) < 0.3
+
+
+def test_for_equal_compute_a_true_cheap_proxy_finds_more_and_a_false_one_less(
+    tmp_path: Path,
+) -> None:
+    made = load(table(tmp_path))
+    by_name = {proxy.name: proxy for proxy in proxies(made)}
+    cheap, full = by_name["epochs=5"], by_name["full training"]
+    false = Proxy(name="false", cost=0.5, values=-cheap.values)
+    dear, cheaper, wrong = equal_compute(made, [full, cheap, false], trainings=4)
+    assert [row["seen"] for row in (dear, cheaper, wrong)] == [4, 8, 8]
+    assert wrong["share"] < dear["share"] < cheaper["share"] <= 1.0
