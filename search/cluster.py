@@ -36,11 +36,11 @@ RAY_ENVIRONMENT = {
 LEAST_SESSION_BYTES = 5 * 10**6  # with less, workers may not start
 KNOCK_SECONDS = 10.0
 NODE_KNOCK_SECONDS = 3.0
-HEAD_LOOK_SECONDS = 5.0  # between two looks at whether the head answers
+HEAD_LOOK_SECONDS = 2.0  # between two looks at whether the head answers
 # Ray ends a process that has not heard of the head for this long, without a word that a user
 # understands; the search says so before, at a share of that time.
 RAY_GIVES_UP = ("RAY_gcs_rpc_server_reconnect_timeout_s", "60")
-HEAD_SHARE = 0.75
+HEAD_SHARE = 0.7
 
 
 def trial_resources(settings: SearchSettings) -> dict[str, float]:
@@ -182,7 +182,7 @@ def head_watched(on_lost: Callable[[str], None]) -> Iterator[None]:
             except OSError:
                 pass
             try:
-                _knock(address)
+                _knock(address, NODE_KNOCK_SECONDS)
                 heard = time.monotonic()
             except OSError:
                 silent = time.monotonic() - heard
