@@ -161,8 +161,8 @@ def open_study(
 
     try:
         opened = _connect(url) if url else _open_file(folder.resolve() / "study.db")
-    except sqlalchemy.exc.SQLAlchemyError as error:
-        raise explain(error) from None
+    except (sqlalchemy.exc.SQLAlchemyError, StorageInternalError) as error:
+        raise explain(_cause(error)) from None
     # It does what a StudyDatabase does, later if need be.
     database: Any = PatientDatabase(opened, patience or Patience(), explain, folder)
     study = optuna.create_study(
