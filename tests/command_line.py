@@ -1,10 +1,13 @@
 """vit-frontier as its users run it: a process, what it prints in a file or at its end."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+from search import cli
 
 ROOT = Path(__file__).parent.parent
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -19,6 +22,21 @@ def call(*words, timeout=600):
         command(*words), cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True,
         timeout=timeout, check=False,
     )  # fmt: skip
+
+
+def call_here(monkeypatch, capsys, *words):
+    """Calls vit-frontier in this process: exit code and what it said."""
+    monkeypatch.setattr(sys, "argv", ["vit-frontier", *map(str, words)])
+    handlers = {kind: signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        cli.main()
+    except SystemExit as end:
+        code = end.code or 0
+    finally:
+        for kind, handler in handlers.items():
+            signal.signal(kind, handler)
+    said = capsys.readouterr()
+    return code, said.out + said.err
 
 
 def launch(log, *words):

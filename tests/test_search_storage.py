@@ -4,7 +4,6 @@ import contextlib
 import os
 import shlex
 import shutil
-import signal
 import sqlite3
 import stat
 import subprocess
@@ -14,13 +13,12 @@ from pathlib import Path
 
 import hosts
 import pytest
-from command_line import ENVIRONMENT, ROOT, call, command, wait_for
+from command_line import ENVIRONMENT, ROOT, call, call_here, command, wait_for
 from make_run import make_run
 from optuna.trial import TrialState
 
 from results import load_run
 from results.run import hide_password
-from search import cli
 from search.driver import new_run
 from search.ledger import Ledger
 from search.settings import SearchSettings
@@ -113,21 +111,6 @@ def unfinished(study):
     return study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING))
 
 
-def command_line(monkeypatch, capsys, *words):
-    """Calls vit-frontier in this process: exit code and what it said."""
-    monkeypatch.setattr(sys, "argv", ["vit-frontier", *map(str, words)])
-    handlers = {kind: signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        cli.main()
-    except SystemExit as end:
-        code = end.code or 0
-    finally:
-        for kind, handler in handlers.items():
-            signal.signal(kind, handler)
-    said = capsys.readouterr()
-    return code, said.out + said.err
-
-
 # ---- files -------------------------------------------------------------------------------------
 
 
@@ -160,9 +143,9 @@ def test_a_read_only_run_folder_is_shown_and_what_writes_says_so(
 ):
     out = few_trials(tmp_path / "run")
     read_only(out)
-    code, said = command_line(monkeypatch, capsys, "status", out)
+    code, said = call_here(monkeypatch, capsys, "status", out)
     assert (code, "3 complete" in said) == (0, True)
-    code, said = command_line(monkeypatch, capsys, command, out)
+    code, said = call_here(monkeypatch, capsys, command, out)
     assert code == 1, said
     assert "Read-only file system" in said
     assert f"vit-frontier {command.replace('retry', 'resume')} {out}" in said
@@ -247,7 +230,7 @@ def test_run_folders_have_the_permissions_of_their_user(tmp_path):
 )
 def test_a_storage_that_cannot_be_opened_is_refused(url, message, tmp_path, monkeypatch, capsys):
     out = tmp_path / "run"
-    code, said = command_line(
+    code, said = call_here(
         monkeypatch, capsys, "search", "--budget", "2M", "--storage", url, "--out", out
     )
     assert code == 2
