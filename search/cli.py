@@ -14,7 +14,6 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from results import Run
     from search.settings import SearchSettings
     from trainers import Dataset, Recipe
 
@@ -151,7 +150,8 @@ def search(
 
         refuse_existing_study(storage, folder.resolve().name)
     dataset = _load_dataset(choices, console)
-    from search.driver import discard_unbegun, new_run
+    from search.messages import introduce
+    from search.run_folder import discard_unbegun, new_run
     from search.settings import default_space
     from space import SearchSpace
     from trainers import Recipe
@@ -165,7 +165,7 @@ def search(
     )
     settings = SearchSettings(**choices, space=fitted)
     recipe = Recipe.for_dataset(dataset, epochs=epochs, proxy=settings.proxy)
-    _introduce(settings, dataset, recipe, console)
+    introduce(settings, dataset, recipe, console)
     if not dry_run:
         command = ["vit-frontier", *sys.argv[1:]]
         run = new_run(settings, dataset, recipe, command)
@@ -211,81 +211,14 @@ def _run(
 ) -> None:
     """Runs or goes on with a search and ends the process with its exit code."""
     from search.driver import run_search
+    from search.messages import conclude
 
     run, interrupted = run_search(folder, settings, dataset, recipe, console=console)
-    _conclude(run, console, interrupted=interrupted, as_json=as_json)
+    conclude(run, console, interrupted=interrupted, as_json=as_json)
     if interrupted:
         sys.exit(INTERRUPTED)
     if run.stop_reason or not run.front:
         sys.exit(1)
-
-
-def _introduce(
-    settings: SearchSettings, dataset: Dataset, recipe: Recipe, console: Console
-) -> None:
-    from search.settings import format_count
-    from space import count_flops
-
-    space, smallest = settings.space, settings.space.smallest()
-    console.print(
-        f"Searching {space.size():.3g} networks of the space {space.name!r} for the frontier under "
-        f"{format_count(settings.budget)} FLOPs (the smallest costs "
-        f"{format_count(count_flops(smallest))}).\n"
-        f"Data: {dataset.name}, {dataset.img_size} pixels, {dataset.num_classes} classes, "
-        f"{len(dataset.train_labels)} images to train on and {len(dataset.val_labels)} to validate "
-        f"on, {len(dataset.test_labels)} for the end.\n"
-        f"{settings.trials} trials of {recipe.epochs} epochs, sampler {settings.sampler}, "
-        f"seed {settings.seed}. Run folder: {settings.out}",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
-    for path, reason in dataset.skipped[:10]:
-        console.print(f"Left out: {path}: {reason}", markup=False, soft_wrap=True)
-    if len(dataset.skipped) > 10:
-        console.print(f"... and {len(dataset.skipped) - 10} more images that cannot be read.")
-
-
-def _conclude(run: Run, console: Console, *, interrupted: bool, as_json: bool) -> None:
-    if interrupted:
-        console.print(
-            f"Interrupted. Nothing finished is lost; go on by: vit-frontier resume {run.path}",
-            soft_wrap=True,
-        )
-    if run.stop_reason:
-        console.print(f"Stopped: {run.stop_reason}", markup=False, soft_wrap=True)
-    if run.front:
-        best = run.front[-1]
-        test = "" if best.test_accuracy is None else f", test accuracy {best.test_accuracy:.4f}"
-        console.print(
-            f"{len(run.front)} networks on the frontier, the best with validation accuracy "
-            f"{best.accuracy:.4f}{test} at {best.flops:,} FLOPs (trial {best.trial}); hypervolume "
-            f"{run.hypervolume:.4f}.\nReport: {run.path / 'report.html'}",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
-    elif not interrupted:
-        console.print("No trial was trained to the end, so there is no frontier.")
-    if as_json:
-        print(json.dumps(_summary(run)))
-
-
-def _summary(run: Run) -> dict[str, Any]:
-    states = ("complete", "stopped", "failed", "running")
-    return {
-        "run": str(run.path),
-        "budget_flops": run.budget_flops,
-        "finished": run.finished,
-        "stop_reason": run.stop_reason,
-        **{state: run.count(state) for state in states},
-        "over_budget": run.over_budget,
-        "hypervolume": run.hypervolume,
-        "frontier": [
-            {"trial": r.trial, "flops": r.flops, "params": r.params, "accuracy": r.accuracy}
-            for r in run.front
-        ],
-    }
 
 
 @app.command()
@@ -319,6 +252,8 @@ def resume(
 
 def _resume(run: Path, changes: dict[str, Any], *, as_json: bool) -> None:
     from results.run import read_settings
+    from search.messages import introduce
+    from search.run_folder import check_same_data
     from search.settings import SearchSettings
     from trainers import Recipe
 
@@ -327,25 +262,9 @@ def _resume(run: Path, changes: dict[str, Any], *, as_json: bool) -> None:
     values = {**description["settings"], "time_limit": None, **changes, "out": str(run)}
     settings = SearchSettings.from_dict(values)
     dataset = _load_dataset(settings.to_dict(), console)
-    _check_same_data(run, description["data"], dataset)
-    _introduce(settings, dataset, Recipe.from_dict(description["recipe"]), console)
+    check_same_data(run, description["data"], dataset)
+    introduce(settings, dataset, Recipe.from_dict(description["recipe"]), console)
     _run(run, settings, dataset, Recipe.from_dict(description["recipe"]), console, as_json)
-
-
-def _check_same_data(run: Path, before: dict[str, Any], dataset: Dataset) -> None:
-    now = {
-        "img_size": dataset.img_size,
-        "class_names": list(dataset.class_names),
-        "train": len(dataset.train_labels),
-        "validation": len(dataset.val_labels),
-    }
-    for name, value in now.items():
-        if value != before[name]:
-            raise ValueError(
-                f"A run must be resumed on the data it began with, but `{name}` was "
-                f"{before[name]!r:.200} and is {value!r:.200}: restore the data of {run}, or start "
-                "another run."
-            )
 
 
 @app.command()
@@ -370,12 +289,13 @@ def retry(
 def status(run: RunFolder, as_json: Json = False) -> None:
     """Show how far a run is, and its frontier so far."""
     from results import load_run
+    from search.messages import summary
     from search.progress import front_table
     from search.settings import format_count
 
     loaded = load_run(run)
     if as_json:
-        print(json.dumps(_summary(loaded)))
+        print(json.dumps(summary(loaded)))
         return
     console = _console(False)
     counts = ", ".join(

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from search.cluster import connected
-from search.driver import versions
 from search.nodes import ask_nodes
+from search.run_folder import versions
 
 LEAST_DISK = 2 * 10**9
 LEAST_SHARED_MEMORY = 10**9

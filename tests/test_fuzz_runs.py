@@ -14,7 +14,7 @@ from make_run import make_run
 from test_fuzz_readers import hostile, mutants, one_paragraph, scrambled
 
 from results import load_run
-from search.cli import _summary
+from search.messages import summary
 
 QUICK, LONG = 15, 700
 OPTIONS = {"deadline": None, "suppress_health_check": list(HealthCheck)}
@@ -29,7 +29,7 @@ def look(folder):
     """All that `status` shows, or a refusal in one paragraph."""
     refusal = None
     try:
-        json.dumps(_summary(load_run(folder)))
+        json.dumps(summary(load_run(folder)))
     except ValueError as error:
         refusal = error
     assert refusal is None or one_paragraph(refusal), str(refusal)[:4000]

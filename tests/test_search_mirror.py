@@ -11,10 +11,10 @@ from optuna.trial import TrialState, create_trial
 
 from results import pareto_front
 from results.record import record_from_trial
-from search.driver import open_study
 from search.ledger import Ledger
 from search.mirror import READ_AT_ONCE, Curve, Mirror, StudyDatabase, in_short, together
 from search.settings import SearchSettings
+from search.storage import open_study
 from space import SearchSpace
 
 DIGITS = SearchSpace.load("digits")

@@ -19,8 +19,8 @@ from optuna.trial import TrialState
 
 from results import load_run
 from results.run import hide_password
-from search.driver import new_run
 from search.ledger import Ledger
+from search.run_folder import new_run
 from search.settings import SearchSettings
 from search.storage import Patience, StorageError, open_study, refuse_existing_study
 from space import SearchSpace
