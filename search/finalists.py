@@ -1,0 +1,58 @@
+"""The members of the frontier, at the end of a search: the test split is read for them, once."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from search.cluster import trial_resources
+from search.ledger import Ledger
+from search.settings import SearchSettings
+
+if TYPE_CHECKING:
+    from trainers import Dataset
+
+READER_SECONDS = 60.0  # until the test split is read in this process, since no worker starts
+
+
+def start_reader(settings: SearchSettings) -> Any:
+    """Starts the worker that will read it."""
+    import ray
+
+    from search.trainable import TestSplitReader
+
+    # No CPUs are asked for: it starts while the last trials still hold theirs. Where its machine
+    # dies, it starts on another one and reads again.
+    gpus = trial_resources(settings)["gpu"]
+    again = {"max_restarts": -1, "max_task_retries": -1}
+    return ray.remote(TestSplitReader).options(num_cpus=0, num_gpus=gpus, **again).remote(gpus)
+
+
+def measure_test_accuracy(
+    folder: Path, settings: SearchSettings, ledger: Ledger, dataset: Dataset, reader: Any
+) -> None:
+    """Reads the test split once for every frontier member that has weights and no test accuracy."""
+    import ray
+
+    members = []
+    for record in ledger.front:
+        file = folder / "weights" / f"{record.trial}.safetensors"
+        known = f"test_accuracy:{record.trial}" in ledger.study.user_attrs
+        if file.exists() and not known:
+            members.append((record.trial, record.architecture.to_dict(), file.read_bytes()))
+    if not members or not len(dataset.test_labels):
+        return
+    reader = reader or start_reader(settings)
+    started = reader.is_there.remote()
+    split = (dataset.test_images, dataset.test_labels)
+    shape = {"mean": dataset.mean, "std": dataset.std}
+    import_module("results.report")  # takes a second, in which the worker starts
+    if ray.wait([started], timeout=READER_SECONDS)[0]:
+        found = ray.get(reader.accuracies.remote(members, *map(ray.put, split), **shape))
+    else:  # no room for one more worker, or no disk for its logs
+        from search.trainable import TestSplitReader
+
+        found = TestSplitReader(gpus=0.0).accuracies(members, *split, **shape)
+    for number, accuracy in found.items():
+        ledger.study.set_user_attr(f"test_accuracy:{number}", accuracy)
