@@ -109,10 +109,10 @@ def test_the_same_seed_and_one_worker_give_the_same_records(finished, tmp_path):
 def test_a_search_that_is_ended_keeps_what_finished_and_goes_on(kind, start, tmp_path):
     out = tmp_path / "run"
     balanced = ("--proxy", "balanced")
-    words = small_search(out, "--trials", 4, "--workers", 2, length=balanced)
+    words = small_search(out, "--trials", 3, "--workers", 2, length=balanced)
     log = tmp_path / "log"
     process = start(log, "search", *words)
-    wait_for(log, "[1/4]", process)
+    wait_for(log, "[1/3]", process)
     process.send_signal(kind)
     code = process.wait(timeout=60)
     before = {r.trial: r for r in load_run(out).records if r.state in ("complete", "stopped")}
@@ -121,18 +121,18 @@ def test_a_search_that_is_ended_keeps_what_finished_and_goes_on(kind, start, tmp
         assert code == 130
         assert load_run(out).count("running") == 0
         assert "resume" in log.read_text()
-    resumed = call("resume", out, "--workers", 2)
+    resumed = call("resume", out, "--workers", 1)
     assert resumed.returncode == 0, resumed.stderr
     run = load_run(out)
     assert {len(r.curve) for r in run.records if r.state == "complete"} == {BALANCED_EPOCHS}
     after = {record.trial: record for record in run.records}
-    assert len(after) == 4
+    assert len(after) == 3
     assert all(after[number] == record for number, record in before.items() if number not in
                {m.trial for m in run.front})  # fmt: skip
     assert set(before) <= set(after)
     assert run.count("running") == 0
     keys = [record.architecture for record in run.records]
-    assert len({str(a) for a in keys}) == 4
+    assert len({str(a) for a in keys}) == 3
 
 
 BAD_INPUT = [
@@ -172,18 +172,18 @@ def test_a_folder_that_holds_a_run_is_never_written_over(finished):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda f: None, "empty"),
-        (lambda f: (f / "a").mkdir(), "no images"),
+        (lambda f: None, "has no images"),
+        (lambda f: (f / "a").mkdir(), "has only 'a'"),
     ],
 )
-def test_a_folder_without_images_is_refused(make, message, tmp_path):
+def test_a_folder_without_images_is_refused(make, message, tmp_path, monkeypatch, capsys):
     data = tmp_path / "data"
     data.mkdir()
     make(data)
-    done = call("search", "--budget", "2M", "--data", data, "--out", tmp_path / "run")
-    assert done.returncode == 2
-    assert str(data) in done.stderr
-    assert "Traceback" not in done.stderr
+    words = ("search", "--budget", "2M", "--data", data, "--out", tmp_path / "run")
+    code, said = call_here(monkeypatch, capsys, *words)
+    assert code == 2
+    assert f"{data} {message}" in said
 
 
 def test_a_cluster_that_does_not_answer_leaves_no_run_behind(tmp_path):
