@@ -6,6 +6,8 @@ Every figure is a ratio within one run, the fastest of a few epochs or steps on 
 from __future__ import annotations
 
 import dataclasses
+import gc
+import math
 import multiprocessing
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +21,7 @@ from torch import Tensor
 from space import Architecture, build_model, count_flops, named
 from space.model import Block
 from trainers import Dataset, Recipe, proxy_epochs
+from trainers.cuda_graph import Replayed
 from trainers.proxy import ProxyTraining
 
 # Dense bf16 of a whole GPU in TFLOP/s, two for a multiply-accumulate, by what torch calls it.
@@ -43,7 +46,7 @@ class Machine:
     @classmethod
     def rehearsal(cls) -> Machine:
         return cls(
-            device=torch.device("cpu"), images=64, batch=16, large_batch=2, epochs=2, processes=(1,)
+            device=torch.device("cpu"), images=64, batch=16, large_batch=2, epochs=3, processes=(1,)
         )
 
     @property
@@ -158,22 +161,32 @@ def reattention_cases(machine: Machine) -> Iterator[dict[str, Any]]:
 
 
 def block_step(block: Block, x: Tensor, machine: Machine) -> tuple[float, int]:
-    """(seconds, bytes at the peak) of forward and backward, the median of a few."""
+    """(seconds, bytes beside the block and its input at the peak) of forward and backward, the
+    median of a few; replayed from a CUDA graph, as a training is, so that launches do not count."""
     cuda = machine.device.type == "cuda"
-    seconds = []
-    if cuda:
-        torch.cuda.reset_peak_memory_stats(machine.device)
-    for _ in range(20 if cuda else 2):
-        machine.wait()
-        started = time.perf_counter()
+
+    def step() -> None:
         with torch.autocast(machine.device.type, torch.bfloat16, enabled=cuda):
             loss = block(x).float().square().mean()
         torch.autograd.backward(loss)
-        machine.wait()
-        seconds.append(time.perf_counter() - started)
         block.zero_grad(set_to_none=True)
         x.grad = None
-    peak = torch.cuda.max_memory_allocated(machine.device) if cuda else 0
+
+    step()
+    peak = 0
+    if cuda:
+        gc.collect()
+        there = torch.cuda.memory_allocated(machine.device)
+        torch.cuda.reset_peak_memory_stats(machine.device)
+        step()
+        peak = torch.cuda.max_memory_allocated(machine.device) - there
+    replayed, seconds = Replayed(step, enabled=cuda, warm_up=3), list[float]()
+    for _ in range(30 if cuda else 2):
+        machine.wait()
+        started = time.perf_counter()
+        replayed()
+        machine.wait()
+        seconds.append(time.perf_counter() - started)
     return float(np.median(seconds)), peak
 
 
@@ -184,6 +197,9 @@ def shared_gpu_cases(machine: Machine) -> Iterator[dict[str, Any]]:
         rates: dict[int, float] = {}
         for count in machine.processes:
             ready, begin = context.Barrier(count + 1), context.Queue()
+            gc.collect()
+            if machine.device.type == "cuda":
+                torch.cuda.empty_cache()
             workers = [
                 context.Process(target=train_again, args=(machine, architecture, ready, begin))
                 for _ in range(count)
@@ -240,7 +256,8 @@ def busy_case(machine: Machine) -> dict[str, Any]:
     """Share of the wall time of an epoch's training and validation that kernels run."""
     data = random_dataset(SMALL, machine.images)
     under_way = training(machine, SMALL, data, batch=machine.batch, graphs=True)
-    next(under_way)
+    for _ in range(2):  # the first captures the step, the second the validation
+        next(under_way)
     activity = torch.profiler.ProfilerActivity
     cuda = machine.device.type == "cuda"
     with torch.profiler.profile(activities=[activity.CUDA if cuda else activity.CPU]) as profile:
@@ -258,9 +275,15 @@ def busy_case(machine: Machine) -> dict[str, Any]:
 
 
 def cases(machine: Machine, timm_loop: Callable[..., float]) -> Iterator[dict[str, Any]]:
-    """All of them, each as a dict with `case` and `ratio`."""
-    yield from training_cases(machine, timm_loop)
-    yield from reattention_cases(machine)
-    yield precision_case(machine)
-    yield busy_case(machine)
-    yield from shared_gpu_cases(machine)
+    """All of them, each as a dict with `case` and `ratio`; one that fails has `error` instead."""
+    for name, part in (
+        ("training", lambda: training_cases(machine, timm_loop)),
+        ("Re-attention", lambda: reattention_cases(machine)),
+        ("precision", lambda: [precision_case(machine)]),
+        ("busy", lambda: [busy_case(machine)]),
+        ("several processes", lambda: shared_gpu_cases(machine)),
+    ):
+        try:
+            yield from part()
+        except Exception as error:
+            yield {"case": name, "ratio": math.nan, "error": f"{type(error).__name__}: {error}"}

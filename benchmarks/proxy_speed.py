@@ -259,6 +259,9 @@ def main() -> None:
         cases.append(case)
         rest = {key: value for key, value in case.items() if key not in ("case", "ratio")}
         print(f"{case['ratio']:7.2f}  {case['case']}  {rest}", flush=True)
+    for case in cases:
+        if "error" in case:
+            case["ratio"] = None
     print(json.dumps(report | {"gpu_cases": cases}))
 
 

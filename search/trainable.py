@@ -33,6 +33,8 @@ class ProxyTrainable(tune.Trainable):
         import torch
 
         torch.set_num_threads(threads)
+        if gpus:
+            torch.set_float32_matmul_precision("high")  # TF32
         self._dataset, self._recipe, self._gpus = dataset, recipe, gpus
         self._start(config)
 

@@ -35,9 +35,11 @@ class ReAttention(nn.Module):
             matrix, constant = self._mixing_of_batch(centred)
         else:
             matrix, constant = self._mixing_of_running_statistics(tokens)
-        matrix = matrix.to(v.dtype)
-        mixed = torch.matmul(matrix, centred.to(v.dtype).flatten(2)).view(centred.shape)
-        out = mixed @ v + constant.to(v.dtype)[:, None, None] * v.sum(-2, keepdim=True)
+        matrix = matrix.to(v.dtype).expand(batch, -1, -1)  # matmul of (H, H) would copy the maps
+        mixed = torch.bmm(matrix, centred.to(v.dtype).flatten(2)).view(centred.shape)
+        out = mixed @ v + constant.to(v.dtype)[:, None, None] * v.sum(
+            -2, keepdim=True, dtype=v.dtype
+        )
         return self.proj(out.transpose(1, 2).reshape(batch, tokens, dim))
 
     def attention_maps(self, x: Tensor) -> Tensor:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import math
 import os
 import random
 import subprocess
 import sys
+import weakref
 from typing import Any
 
 import numpy as np
@@ -319,7 +321,7 @@ def test_every_image_is_seen_once_an_epoch_in_a_new_order(digits: Dataset) -> No
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_gpu_learns_in_bf16(digits: Dataset) -> None:
-    recipe = Recipe(epochs=60, label_smoothing=0.0)
+    recipe = Recipe(epochs=200, warmup_epochs=5, label_smoothing=0.0)
     data = dataclasses.replace(first(digits, 32))
     outcome = train_proxy(architecture(reattention=(1,), embed_dim=32), data, recipe, 0)
     assert outcome.accuracy == 1.0
@@ -363,8 +365,9 @@ def test_steps_are_those_of_a_plain_loop(digits: Dataset) -> None:
 @pytest.mark.parametrize("changes", [{}, {"reattention": (0, 1)}, {"stem": "conv"}])
 @pytest.mark.parametrize("amp", ["auto", "off"])
 def test_a_cuda_graph_trains_as_kernels_one_by_one(
-    digits: Dataset, changes: dict[str, Any], amp: Any
+    digits: Dataset, changes: dict[str, Any], amp: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)
     data = dataclasses.replace(digits, augmentation="crop_flip")
     recipe = Recipe(epochs=13, warmup_epochs=2.5, amp=amp, drop_path_rate=0.1)
     one, other = (
@@ -390,6 +393,19 @@ def test_what_cannot_be_captured_is_run_as_it_is() -> None:
     with pytest.warns(RuntimeWarning, match="no CUDA graph"):
         assert replayed() == 2
     assert replayed() == 3
+
+
+def test_a_training_that_is_over_is_freed_at_once(digits: Dataset) -> None:
+    """On a GPU its graphs and their memory would else be there beside the next training."""
+    training = proxy_epochs(architecture(reattention=(1,)), digits, QUICK, seed=0, device="cpu")
+    next(training)
+    there = weakref.ref(training)
+    gc.disable()
+    try:
+        del training
+        assert there() is None
+    finally:
+        gc.enable()
 
 
 def test_a_batch_in_two_parts_trains_alike(digits: Dataset) -> None:

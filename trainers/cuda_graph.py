@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import gc
 import warnings
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 
@@ -18,7 +20,11 @@ class Replayed(Generic[Result]):
     their own, the next is captured in a CUDA graph, and that one and all later ones are replays:
     one launch, no Python. Every call does the same work on the same numbers, random ones of
     `generator` and of the default generator included. The result is overwritten by the next replay.
-    A function that cannot be captured is run as it is, with a RuntimeWarning.
+    A function that cannot be captured is run as it is, with a RuntimeWarning; torch before 2.13
+    does not get over that: random numbers then fail, and so does the training.
+
+    Those of one training may share the memory `pool` (`torch.cuda.graph_pool_handle`), if none
+    needs what another one left there.
     """
 
     def __init__(
@@ -28,8 +34,9 @@ class Replayed(Generic[Result]):
         enabled: bool,
         warm_up: int,
         generator: torch.Generator | None = None,
+        pool: Any = None,
     ) -> None:
-        self._function, self._generator = function, generator
+        self._function, self._generator, self._pool = function, generator, pool
         self._enabled, self._left = enabled, warm_up
         self._graph: torch.cuda.CUDAGraph | None = None
         self._result: Result
@@ -57,19 +64,37 @@ class Replayed(Generic[Result]):
 
     def _run_aside(self) -> Result:
         """On a side stream, so that what is set up once is not set up within the capture."""
-        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            result = self._function()
-        torch.cuda.current_stream().wait_stream(stream)
-        return result
+        current, stream = torch.cuda.current_stream(), _side_stream(torch.cuda.current_device())
+        stream.wait_stream(current)
+        try:
+            with torch.cuda.stream(stream):
+                return self._function()
+        finally:
+            current.wait_stream(stream)
 
     def _capture(self) -> None:
         """Records the function without running it."""
         graph = torch.cuda.CUDAGraph()
-        if self._generator is not None:
-            graph.register_generator_state(self._generator)
-        # Other threads of the process may use CUDA meanwhile.
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-            self._result = self._function()
+        if self._generator is not None and hasattr(graph, "register_generator_state"):
+            with warnings.catch_warnings(action="ignore"):  # later versions need it no more
+                graph.register_generator_state(self._generator)
+        current, stream = torch.cuda.current_stream(), _side_stream(torch.cuda.current_device())
+        collecting = gc.isenabled()
+        gc.disable()  # a graph that is freed meanwhile would end the capture
+        try:
+            # Other threads of the process may use CUDA meanwhile.
+            with torch.cuda.graph(
+                graph, pool=self._pool, stream=stream, capture_error_mode="thread_local"
+            ):
+                self._result = self._function()
+        finally:
+            torch.cuda.set_stream(current)
+            if collecting:
+                gc.enable()
         self._graph = graph
+
+
+@functools.cache
+def _side_stream(index: int) -> torch.cuda.Stream:
+    """One for each GPU: memory is cached by stream, so one for each call would take it anew."""
+    return torch.cuda.Stream(index)  # type: ignore[no-untyped-call]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
+import weakref
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -22,8 +23,9 @@ from trainers.dataset import Dataset
 from trainers.errors import NonFiniteLossError, error_kind
 from trainers.recipe import Recipe
 from trainers.scoring import totals
-from trainers.streaming import kept_images
+from trainers.streaming import kept_images, with_index
 
+LONGEST_GRAPHED_VALIDATION = 30_000  # images; every batch adds its kernels to the graph
 State = Literal["complete", "stopped", "failed"]
 EpochReport = dict[str, Any]
 """epoch (from 1), train_loss, val_loss, accuracy, seconds (of that epoch), images_per_second."""
@@ -105,11 +107,19 @@ class ProxyTraining(Iterator[EpochReport]):
         )  # fmt: skip
         self._rate = torch.zeros((), device=device)
         self._optimizer = _optimizer(self.model, recipe, self._rate)
-        replayed = partial(Replayed, enabled=graphs and device.type == "cuda")
-        self._step = replayed(self._train_step, warm_up=3, generator=self._generator)
-        self._average = replayed(self._average_norms, warm_up=1)
-        resident = isinstance(self._val, DeviceImages)
-        self._validate = replayed(self._val_totals, warm_up=1) if resident else self._val_totals
+        # No cycle of references: a training that is over must free its memory before the next.
+        me = weakref.proxy(self)
+        graphs = graphs and device.type == "cuda"
+        pool = torch.cuda.graph_pool_handle() if graphs else None
+        replayed = partial(Replayed, generator=self._generator, pool=pool)
+        self._step = replayed(partial(ProxyTraining._train_step, me), enabled=graphs, warm_up=3)
+        self._average = replayed(
+            partial(ProxyTraining._average_norms, me), enabled=graphs, warm_up=1
+        )
+        short = isinstance(self._val, DeviceImages) and len(self._val) <= LONGEST_GRAPHED_VALIDATION
+        self._validate = replayed(
+            partial(ProxyTraining._val_totals, me), enabled=graphs and short, warm_up=1
+        )
 
     @property
     def steps_per_epoch(self) -> int:
@@ -159,6 +169,7 @@ class ProxyTraining(Iterator[EpochReport]):
         return self._loss.item() / self.steps_per_epoch
 
     def _train_step(self) -> None:
+        self._optimizer.zero_grad(set_to_none=True)  # a step that failed half way left some
         rows = self._order.index_select(0, self._steps_done % self.steps_per_epoch)[0]
         for part in torch.tensor_split(rows, self._parts):
             self._loss += self._backward(part, share=len(part) / len(rows))
@@ -243,9 +254,10 @@ def proxy_epochs(
         )
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = with_index(torch.device(device))
     return ProxyTraining(
         architecture, dataset, recipe,
-        seed=seed, device=torch.device(device), parts=parts, graphs=graphs,
+        seed=seed, device=device, parts=parts, graphs=graphs,
     )  # fmt: skip
 
 

@@ -140,7 +140,7 @@ def open_split(
         img_size=img_size,
     )
     taken = len(images) * images.shape[1] * img_size**2
-    if device.type == "cuda" and taken <= RESIDENT_SHARE * _memory_left(device):
+    if device.type == "cuda" and taken <= RESIDENT_SHARE * _memory_left(with_index(device)):
         return moved_whole(streamed)
     return streamed
 
@@ -153,6 +153,13 @@ def moved_whole(split: StreamedImages) -> DeviceImages:
     for batch, places in zip(batches, split.bring(batches, window), strict=True):
         whole.pixels[batch] = window.pixels[places]
     return whole
+
+
+def with_index(device: torch.device) -> torch.device:
+    """`cuda` with the number of the GPU that is meant, which some functions of torch ask for."""
+    if device.type == "cuda" and device.index is None:
+        return torch.device("cuda", torch.cuda.current_device())
+    return device
 
 
 def _memory_left(device: torch.device) -> int:
