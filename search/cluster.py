@@ -251,12 +251,21 @@ def _explain_start(error: Exception) -> str:
     reason = " ".join(str(error).split())[:300]
     if (few := few_bytes_for_ray()) is not None:
         reason = few
+    elif "AF_UNIX" in reason:
+        reason = (
+            f"the name of {str(_session_folder())!r}, where it keeps its session, is too long for "
+            "its sockets: set RAY_TMPDIR to a folder with a short name, such as /tmp"
+        )
     return f"Ray must be able to start on this machine, but: {reason}"
+
+
+def _session_folder() -> Path:
+    return Path(os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp")
 
 
 def few_bytes_for_ray() -> str | None:
     """What to do if the disk of Ray's session, which holds its logs, is nearly full."""
-    folder = Path(os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp")
+    folder = _session_folder()
     try:
         free = shutil.disk_usage(folder).free
     except OSError:

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from command_line import ROOT, wait_for
+from command_line import ENVIRONMENT, ROOT, command, wait_for
 from hosts import wait_until
 
 from results import load_run
@@ -75,3 +75,17 @@ def test_the_room_for_trials_is_said_with_its_reason():
         "A trial must fit on this machine, which has 2 CPU cores and 1 GPU, but it takes "
         "1 CPU core and 2 GPUs: lower --cpus-per-trial or --gpus-per-trial.",
     ], done.stderr
+
+
+@pytest.mark.slow
+def test_a_session_folder_with_too_long_a_name_is_refused_with_what_to_do(tmp_path):
+    folder = tmp_path / ("long" * 25)
+    folder.mkdir()
+    done = subprocess.run(
+        command("search", "--budget", "1M", "--trials", 1, "--out", tmp_path / "run"),
+        env={**ENVIRONMENT, "TMPDIR": str(folder)}, cwd=ROOT, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "too long for its sockets: set RAY_TMPDIR to a folder with a short name" in done.stderr
+    assert not (tmp_path / "run").exists()
