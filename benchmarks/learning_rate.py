@@ -1,6 +1,7 @@
-"""Does the recipe's learning rate fit all sizes? Anchors of the table of digits at other rates.
+"""Does the recipe's learning rate fit all sizes? Anchors of a table at other rates.
 
-    python benchmarks/learning_rate.py [--table FILE] [--anchors 12] [--seeds 2]
+    python benchmarks/learning_rate.py [--anchors 12] [--seeds 2] [--factors 0.5 2 4]
+    python benchmarks/learning_rate.py --table benchmarks/tables/cifar.json --data FOLDER
 
 Accuracies at the recipe's own rate are those of the table. A network's best rate is chosen by one
 seed and judged by the others: the best of several noisy numbers is higher without being better.
@@ -20,15 +21,14 @@ sys.path.insert(0, str(ROOT))
 import numpy as np  # noqa: E402
 from scipy.stats import kendalltau  # noqa: E402
 
-FACTORS = (0.5, 1.0, 2.0, 4.0)
-
 
 def spread(networks, count: int) -> list[int]:
     """`count` networks far from each other in depth and log FLOPs: each time the farthest from
     those taken, first the shallowest."""
     places = np.array([
-        [n["architecture"]["depth"] / 11, np.log(n["flops"]) / np.log(60)] for n in networks
+        [n["architecture"]["depth"], np.log(n["flops"])] for n in networks
     ])  # fmt: skip
+    places = (places - places.min(axis=0)) / np.ptp(places, axis=0)
     taken = [int(np.lexsort((places[:, 1], places[:, 0]))[0])]
     while len(taken) < count:
         distances = np.linalg.norm(places[:, None] - places[taken], axis=2).min(axis=1)
@@ -36,18 +36,18 @@ def spread(networks, count: int) -> list[int]:
     return sorted(taken, key=lambda i: networks[i]["flops"])
 
 
-def accuracies(table, rows: list[int], seeds: int):
+def accuracies(table, data: str, rows: list[int], factors, seeds: int):
     """(networks, factors, seeds) final validation accuracy; trains all but the recipe's rate."""
-    from benchmarks.train_table import start_worker, train
+    from benchmarks.train_table import SAMPLES, start_worker, train
     from space import Architecture
     from trainers import Recipe
 
-    start_worker(("digits", (None, None)))
-    recipe, result = Recipe.from_dict(table["recipe"]), np.empty((len(rows), len(FACTORS), seeds))
+    start_worker((data, SAMPLES[table["space"]]))
+    recipe, result = Recipe.from_dict(table["recipe"]), np.empty((len(rows), len(factors), seeds))
     for i, row in enumerate(rows):
         values = table["networks"][row]["architecture"]
         rate = recipe.for_architecture(Architecture.from_dict(values)).learning_rate
-        for k, factor in enumerate(FACTORS):
+        for k, factor in enumerate(factors):
             for seed in range(seeds):
                 run = table["networks"][row]["runs"][seed]
                 if factor != 1.0:
@@ -65,10 +65,10 @@ def print_row(network, means) -> None:
     print(f"{network['flops']:>9,}  {what}  " + "  ".join(f"{m:.3f}" for m in means), flush=True)
 
 
-def judge(accuracy) -> dict:
+def judge(accuracy, factors) -> dict:
     """`accuracy` (networks, factors, seeds) -> gains and rank correlations."""
     seeds = range(accuracy.shape[2])
-    mean, own = accuracy.mean(axis=2), FACTORS.index(1.0)
+    mean, own = accuracy.mean(axis=2), factors.index(1.0)
     gains, tuned = [], np.zeros(len(accuracy))
     for seed in seeds:
         others = accuracy[:, :, [s for s in seeds if s != seed]].mean(axis=2)
@@ -79,7 +79,7 @@ def judge(accuracy) -> dict:
     return {
         "networks": len(accuracy),
         "seeds": len(seeds),
-        "mean": dict(zip(map(str, FACTORS), mean.mean(axis=0).round(4).tolist(), strict=True)),
+        "mean": dict(zip(map(str, factors), mean.mean(axis=0).round(4).tolist(), strict=True)),
         "tau_own_best": round(float(kendalltau(mean[:, own], mean.max(axis=1)).statistic), 3),
         "tau_own_best_judged_by_others": round(float(kendalltau(mean[:, own], tuned).statistic), 3),
         "tau_two_seeds_at_the_recipes_rate": round(
@@ -97,12 +97,15 @@ def main() -> None:
     parser.add_argument("--table", type=Path, default=ROOT / "benchmarks/tables/digits.json")
     parser.add_argument("--anchors", type=int, default=12)
     parser.add_argument("--seeds", type=int, default=2, choices=[2, 3])
+    parser.add_argument("--data", default="digits", help="the images of the table")
+    parser.add_argument("--factors", type=float, nargs="+", default=[0.5, 2.0, 4.0])
     options = parser.parse_args()
+    factors = sorted({1.0, *options.factors})
     table = json.loads(options.table.read_text())
     rows = spread(table["networks"], options.anchors)
-    print("    FLOPs  network" + " " * 48 + "  half  recipe  twice  4x")
-    accuracy = accuracies(table, rows, options.seeds)
-    print(json.dumps({"benchmark": "learning_rate"} | judge(accuracy)))
+    print("    FLOPs  network" + " " * 48 + "  ".join(f"x {factor:<3g}" for factor in factors))
+    accuracy = accuracies(table, options.data, rows, factors, options.seeds)
+    print(json.dumps({"benchmark": "learning_rate"} | judge(accuracy, factors)))
 
 
 if __name__ == "__main__":
