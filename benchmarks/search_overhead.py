@@ -5,6 +5,8 @@ python benchmarks/search_overhead.py [--trials 24] [--workers 2]
 The search runs through the command line, without early stopping. Then the trainings it made
 (architectures and seeds from its study) run again in as many plain processes, which take the next
 one when they are free: no Ray, no Optuna. Both times include starting Python and importing torch.
+`ratio_after_start_up` leaves out what the search takes until its first trial begins, and nothing of
+the bare loop.
 """
 
 import argparse
@@ -67,7 +69,7 @@ def main() -> None:
         if arguments.epochs:
             words += ["--epochs", arguments.epochs]
         command = [sys.executable, "-m", "search", "search", *map(str, words)]
-        started = time.perf_counter()
+        began, started = time.time(), time.perf_counter()
         subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
         searched = time.perf_counter() - started
         records = load_run(out).records
@@ -78,8 +80,10 @@ def main() -> None:
     print(json.dumps({
         "benchmark": "search_overhead", "trials": len(records), "workers": arguments.workers,
         "search_seconds": round(searched, 1), "bare_seconds": round(bare, 1),
-        "ratio": round(searched / bare, 3), "goal": 1.15,
-        "seconds_before_first_and_after_last_trial": round(searched - (last - first), 1),
+        "ratio": round(searched / bare, 3),
+        "ratio_after_start_up": round((searched - (first - began)) / bare, 3), "goal": 1.05,
+        "seconds_before_first_trial": round(first - began, 1),
+        "seconds_after_last_trial": round(began + searched - last, 1),
         "busy_share_of_workers": round(trained / arguments.workers / (last - first), 3),
     }))  # fmt: skip
 
