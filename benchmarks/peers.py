@@ -199,7 +199,7 @@ def pareto_evolution(*args: Any, **options: Any) -> Any:
 
 def bananas(*args: Any, **options: Any) -> Any:
     from archai.discrete_search.algos import MoBananasSearch
-    from archai.discrete_search.predictors import PredictiveDNNEnsemble
+    from archai.discrete_search.predictors.dnn_ensemble import PredictiveDNNEnsemble
 
     surrogate = PredictiveDNNEnsemble(device="cpu")
     return MoBananasSearch(*args, surrogate_model=surrogate, **options)
