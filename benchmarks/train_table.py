@@ -101,7 +101,9 @@ def variant(text: str, dataset, recipe, architecture):
     if name == "epochs":
         return dataset, dataclasses.replace(recipe, epochs=int(value)), architecture
     if name == "learning_rate":
-        fixed = dataclasses.replace(recipe, learning_rate=float(value), learning_rate_size=None)
+        fixed = dataclasses.replace(
+            recipe, learning_rate=float(value), learning_rate_size=None, reattention_rate=1.0
+        )
         return dataset, fixed, architecture
     if name == "samples":
         count = int(len(dataset.train_labels) * float(value))

@@ -10,8 +10,17 @@ import numpy as np
 import pytest
 
 from space import Architecture
-from trainers import Recipe, load_dataset
+from trainers import Dataset, Recipe, load_dataset
 from trainers.recipe import PROXIES
+
+
+def photographs(images: int) -> Dataset:
+    return dataclasses.replace(
+        load_dataset("digits"),
+        augmentation="crop_flip",
+        train_images=np.zeros((images, 1, 8, 8), np.uint8),
+        train_labels=np.zeros(images, np.int64),
+    )
 
 
 def test_recipe_survives_json() -> None:
@@ -44,14 +53,7 @@ def test_a_proxy_shortens_the_training_and_epochs_override_it() -> None:
     ("images", "batch_size"), [(40, 32), (5_000, 32), (40_000, 256), (1_000_000, 512)]
 )
 def test_batch_of_photographs_grows_with_their_number(images: int, batch_size: int) -> None:
-    digits = load_dataset("digits")
-    photographs = dataclasses.replace(
-        digits,
-        augmentation="crop_flip",
-        train_images=np.zeros((images, 1, 8, 8), np.uint8),
-        train_labels=np.zeros(images, np.int64),
-    )
-    assert Recipe.for_dataset(photographs).batch_size == batch_size
+    assert Recipe.for_dataset(photographs(images)).batch_size == batch_size
 
 
 @pytest.mark.parametrize(
@@ -117,15 +119,35 @@ def test_narrow_and_shallow_networks_of_digits_take_a_higher_rate() -> None:
     assert rate(32, 8) == recipe.learning_rate == 4e-3
     assert rate(16, 1) == pytest.approx(4 * recipe.learning_rate)
     assert rate(128, 8) == pytest.approx(recipe.learning_rate / 2)
+    assert rate(768, 12) == pytest.approx(recipe.learning_rate * 0.45)
+
+
+def test_reattention_in_networks_on_photographs_takes_half_the_rate() -> None:
+    recipe = Recipe.for_dataset(photographs(5000))
+
+    def rate(*reattention: int) -> float:
+        network = Architecture(
+            img_size=32, patch_size=4, embed_dim=64, depth=4, num_heads=2, reattention=reattention
+        )
+        return recipe.for_architecture(network).learning_rate
+
+    assert rate() == recipe.learning_rate == 1e-3
+    assert rate(2, 3) == pytest.approx(1e-3 * math.sqrt(0.5))
+    assert rate(0, 1, 2, 3) == pytest.approx(0.5e-3)
 
 
 def test_a_rate_without_a_size_is_the_same_for_all() -> None:
-    network = Architecture(img_size=8, patch_size=2, embed_dim=16, depth=1, num_heads=1)
+    network = Architecture(
+        img_size=8, patch_size=2, embed_dim=16, depth=1, num_heads=1, reattention=(0,)
+    )
     recipe = Recipe(learning_rate=1e-3)
-    assert recipe.for_architecture(network) is recipe
+    assert recipe.for_architecture(network) == recipe
 
 
-def test_a_recipe_of_a_run_before_rates_had_sizes_is_still_that_recipe() -> None:
+@pytest.mark.parametrize("name", ["learning_rate_size", "reattention_rate"])
+def test_a_recipe_of_a_run_before_a_rate_followed_the_network_is_still_that_recipe(
+    name: str,
+) -> None:
     values = Recipe().to_dict()
-    del values["learning_rate_size"]
+    del values[name]
     assert Recipe.from_dict(values) == Recipe()

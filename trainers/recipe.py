@@ -16,6 +16,9 @@ Amp = Literal["auto", "off"]
 PROXIES = {"fast": 0.1, "balanced": 7 / 30, "faithful": 1.0}
 """Share of the epochs of the tuned defaults; what each is worth is in `benchmarks/README.md`."""
 
+RATE_FACTORS = 0.45, 4.0
+"""How far from `learning_rate` that of a network may be: as far as it was measured."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
@@ -24,8 +27,9 @@ class Recipe:
     `warmup_epochs` may be fractional. `clip_grad` bounds the norm of all gradients, None is off.
     `pos_embed_std`: positional embeddings start ten times larger than timm's 0.02, which a short
     training hardly sees beside the patches. `learning_rate` holds for networks whose embed_dim x
-    depth is `learning_rate_size`, others get `for_architecture`'s; None: for all. `amp` "auto" is
-    bf16 autocast on a GPU that has it. `recalibration_batches`: how many training batches BatchNorm
+    depth is `learning_rate_size`, others get `for_architecture`'s; None: for all.
+    `reattention_rate` multiplies it where every block has Re-attention. `amp` "auto" is bf16
+    autocast on a GPU that has it. `recalibration_batches`: how many training batches BatchNorm
     statistics are averaged over anew before every validation.
     Raises ValueError naming the rule and the value.
     """
@@ -34,6 +38,7 @@ class Recipe:
     batch_size: int = 64
     learning_rate: float = 4e-3
     learning_rate_size: float | None = None
+    reattention_rate: float = 1.0
     warmup_epochs: float = 3.0
     weight_decay: float = 0.05
     label_smoothing: float = 0.1
@@ -86,6 +91,8 @@ class Recipe:
                 epochs=10,
                 batch_size=min(max(batch_size, 32), 512),
                 learning_rate=1e-3,
+                learning_rate_size=256.0,
+                reattention_rate=0.5,
                 warmup_epochs=1.0,
             )
         if epochs is None:
@@ -94,12 +101,17 @@ class Recipe:
 
     def for_architecture(self, architecture: Architecture) -> Recipe:
         """This recipe with the learning rate of that network: narrow and shallow ones take a higher
-        one, by the inverse square root of embed_dim x depth."""
-        if self.learning_rate_size is None:
-            return self
-        size = architecture.embed_dim * architecture.depth
-        rate = self.learning_rate * math.sqrt(self.learning_rate_size / size)
-        return dataclasses.replace(self, learning_rate=rate, learning_rate_size=None)
+        one, by the inverse square root of embed_dim x depth within `RATE_FACTORS`; those with
+        Re-attention a lower one, by `reattention_rate` to the power of its share of the blocks."""
+        rate = self.learning_rate
+        if self.learning_rate_size is not None:
+            size = architecture.embed_dim * architecture.depth
+            low, high = RATE_FACTORS
+            rate *= min(max(math.sqrt(self.learning_rate_size / size), low), high)
+        rate *= self.reattention_rate ** (len(architecture.reattention) / architecture.depth)
+        return dataclasses.replace(
+            self, learning_rate=rate, learning_rate_size=None, reattention_rate=1.0
+        )
 
     def learning_rate_at(self, step: int, *, steps_per_epoch: int) -> float:
         """The learning rate of that step, counted from 0 over all epochs."""
@@ -127,6 +139,7 @@ class Recipe:
 _OPEN_RANGES = (
     ("learning_rate", 0.0, 10.0),
     ("learning_rate_size", 0.0, math.inf),
+    ("reattention_rate", 0.0, 10.0),
     ("clip_grad", 0.0, math.inf),
     ("pos_embed_std", 0.0, 10.0),
 )
