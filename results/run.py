@@ -117,8 +117,9 @@ def _check_settings(file: Path, settings: Any) -> None:
     if not isinstance(settings, dict) or settings.get("schema") != SCHEMA:
         got = settings.get("schema") if isinstance(settings, dict) else type(settings).__name__
         raise ValueError(
-            f"{str(file)!r} must be a run description with `schema` {SCHEMA}, but has {got!r}: "
-            "it was written by another program or by another version of vit-frontier."
+            f"{str(file)!r} must be a run description with `schema` {SCHEMA}, but has "
+            f"{got!r:.200}: it was written by another program or by another version of "
+            "vit-frontier."
         )
     data = settings.get("data")
     classes = data.get("num_classes") if isinstance(data, dict) else None
@@ -130,10 +131,15 @@ def _check_settings(file: Path, settings: Any) -> None:
             settings.get("budget_flops"),
         ),
         ("`data.num_classes` must be a positive integer", _is_positive_int(classes), classes),
+        (
+            "`storage` must be a database URL or null",
+            isinstance(settings.get("storage"), (str, type(None))),
+            settings.get("storage"),
+        ),
     ]
     for rule, holds, value in rules:
         if not holds:
-            raise ValueError(f"In {str(file)!r} {rule}, but got {value!r}: restore the file.")
+            raise ValueError(f"In {str(file)!r} {rule}, but got {value!r:.200}: restore the file.")
 
 
 def _is_positive_int(value: Any) -> bool:
@@ -169,7 +175,7 @@ def _read_study(
             return study.get_trials(deepcopy=False), dict(study.user_attrs)
     except KeyError:
         raise ValueError(
-            f"{where!r} must hold a study named {name!r} (`name` in run.json), but has none."
+            f"{where!r} must hold a study named {name!r:.200} (`name` in run.json), but has none."
         ) from None
     except Exception as error:
         cause = error.__cause__ or error  # Optuna says less than the database

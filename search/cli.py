@@ -251,14 +251,13 @@ def resume(
 
 
 def _resume(run: Path, changes: dict[str, Any], *, as_json: bool) -> None:
-    from results.run import read_settings
     from search.messages import introduce
-    from search.run_folder import check_same_data
+    from search.run_folder import check_same_data, read_search
     from search.settings import SearchSettings
     from trainers import Recipe
 
     console = _console(as_json)
-    description = read_settings(run)
+    description = read_search(run)
     values = {**description["settings"], "time_limit": None, **changes, "out": str(run)}
     settings = SearchSettings.from_dict(values)
     dataset = _load_dataset(settings.to_dict(), console)

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from results import Run, load_run, write_results
-from results.run import read_settings
 from search.baselines import baselines
 from search.cluster import (
     connected,
@@ -32,7 +31,7 @@ from search.cluster import (
 from search.finalists import measure_test_accuracy, start_reader
 from search.ledger import Ledger
 from search.progress import Display
-from search.run_folder import only_driver
+from search.run_folder import only_driver, read_search
 from search.settings import SearchSettings
 from search.sharing import for_workers
 from search.storage import Patience, StorageError, open_study, writing
@@ -47,7 +46,7 @@ READER_SECONDS = 60.0  # until the test split is read in this process, since no 
 
 def forget_failures(folder: Path) -> int:
     """Has the failed trials of a run asked again; how many there were."""
-    description = read_settings(folder)
+    description = read_search(folder)
     with only_driver(folder):
         study = open_study(folder, description["name"], description.get("storage"))
         settings = SearchSettings.from_dict({**description["settings"], "out": str(folder)})

@@ -17,6 +17,7 @@ from results import load_run
 from results.run import hide_password, read_settings
 from search.settings import SearchSettings, refuse_existing_run
 from search.storage import cannot_write
+from space.architecture import show
 
 if TYPE_CHECKING:
     from trainers import Dataset, Recipe
@@ -75,6 +76,18 @@ def only_driver(folder: Path) -> Iterator[None]:
         yield
 
 
+def read_search(folder: Path) -> dict[str, Any]:
+    """run.json with all that going on with a search takes. Raises ValueError."""
+    description = read_settings(folder)
+    for name in ("settings", "recipe", "data"):
+        if not isinstance(description.get(name), dict):
+            raise ValueError(
+                f"In {str(folder / 'run.json')!r} `{name}` must be a table, but got "
+                f"{show(description.get(name))}: restore the file."
+            )
+    return description
+
+
 def check_same_data(run: Path, before: dict[str, Any], dataset: Dataset) -> None:
     """Raises ValueError unless `dataset` is what run.json (`before`) says of its data."""
     now = {
@@ -84,11 +97,11 @@ def check_same_data(run: Path, before: dict[str, Any], dataset: Dataset) -> None
         "validation": len(dataset.val_labels),
     }
     for name, value in now.items():
-        if value != before[name]:
+        if value != before.get(name):
             raise ValueError(
                 f"A run must be resumed on the data it began with, but `{name}` was "
-                f"{before[name]!r:.200} and is {value!r:.200}: restore the data of {run}, or start "
-                "another run."
+                f"{before.get(name)!r:.200} and is {value!r:.200}: restore the data of {run}, or "
+                "start another run."
             )
 
 

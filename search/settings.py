@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from space import NAMED, SearchSpace, count_flops
-from space.architecture import check_keys, did_you_mean
+from space.architecture import check_keys, did_you_mean, show
 from trainers.recipe import PROXIES
 
 SAMPLERS = ("frontier", "tpe", "nsga2", "gp", "random")
@@ -55,24 +55,34 @@ class SearchSettings:
     storage: str | None = None
 
     def __post_init__(self) -> None:
+        for name, kind in _KINDS.items():
+            if not isinstance(getattr(self, name), kind):
+                raise ValueError(
+                    f"`{_option(name)}` must be {_KIND_NAMES[kind]}: {show(getattr(self, name))}."
+                )
         for name in ("budget", "trials", *_OPTIONAL_COUNTS):
             value = getattr(self, name)
             if value is None and name in _OPTIONAL_COUNTS:
                 continue
             if type(value) is not int or value < 1:
-                raise ValueError(f"`{_option(name)}` must be an integer of at least 1: {value!r}.")
+                raise ValueError(
+                    f"`{_option(name)}` must be an integer of at least 1: {show(value)}."
+                )
         if type(self.seed) is not int or not 0 <= self.seed < 2**32:
-            raise ValueError(f"`--seed` must be an integer from 0 to 2**32 - 1: {self.seed!r}.")
+            raise ValueError(f"`--seed` must be an integer from 0 to 2**32 - 1: {show(self.seed)}.")
         for name in ("time_limit", "cpus_per_trial", "gpus_per_trial", "silence"):
             value = getattr(self, name)
             low = 0.0 if name == "gpus_per_trial" else 1e-9
-            if value is not None and not (math.isfinite(value) and value >= low):
-                raise ValueError(f"`{_option(name)}` must be a number above 0: {value!r}.")
+            fits = type(value) in (int, float) and low <= value < math.inf
+            if not fits and (value is not None or name not in _OPTIONAL_NUMBERS):
+                raise ValueError(f"`{_option(name)}` must be a number above 0: {show(value)}.")
         refuse_ray_client(self.address)
         if self.sampler not in SAMPLERS:
-            raise ValueError(f"Unknown `--sampler` {self.sampler!r}{hint(self.sampler, SAMPLERS)}")
+            raise ValueError(
+                f"Unknown `--sampler` {show(self.sampler)}{hint(self.sampler, SAMPLERS)}"
+            )
         if self.proxy not in PROXIES:
-            raise ValueError(f"Unknown `--proxy` {self.proxy!r}{hint(self.proxy, PROXIES)}")
+            raise ValueError(f"Unknown `--proxy` {show(self.proxy)}{hint(self.proxy, PROXIES)}")
         smallest = self.space.smallest()
         if count_flops(smallest) > self.budget:
             shape = {
@@ -105,6 +115,13 @@ class SearchSettings:
 
 
 _REQUIRED = ("budget", "space")
+_OPTIONAL_NUMBERS = ("time_limit", "gpus_per_trial")
+_KINDS: dict[str, Any] = {
+    **dict.fromkeys(("data", "out", "sampler", "proxy"), str),
+    **dict.fromkeys(("data_root", "address", "storage"), str | None),
+    **dict.fromkeys(("early_stopping", "baselines"), bool),
+}
+_KIND_NAMES = {str: "a text", str | None: "a text", bool: "true or false"}
 _OPTIONAL_COUNTS = ("max_params", "img_size", "train_samples", "val_samples", "epochs", "workers")
 
 
@@ -152,7 +169,7 @@ def refuse_ray_client(address: str | None) -> None:
     of Ray on this machine to run on."""
     if address is not None and address.startswith("ray://"):
         raise ValueError(
-            f"`--address` (={address!r}) must be auto or host:port, since Ray Tune does not run "
+            f"`--address` (={show(address)}) must be auto or host:port: Ray Tune does not run "
             "through Ray Client: start the search on a machine of the cluster with --address "
             "host:port, or send it there by `ray job submit --working-dir . -- python -m search "
             "search ...`."

@@ -15,6 +15,10 @@ from test_fuzz_readers import hostile, mutants, one_paragraph, scrambled
 
 from results import load_run
 from search.messages import summary
+from search.run_folder import read_search
+from search.settings import SearchSettings
+from space import SearchSpace
+from trainers import Recipe
 
 QUICK, LONG = 15, 700
 OPTIONS = {"deadline": None, "suppress_health_check": list(HealthCheck)}
@@ -27,9 +31,13 @@ def good(tmp_path_factory):
 
 def look(folder):
     """All that `status` shows, or a refusal in one paragraph."""
+    is_done_or_refused(lambda: json.dumps(summary(load_run(folder))))
+
+
+def is_done_or_refused(read):
     refusal = None
     try:
-        json.dumps(summary(load_run(folder)))
+        read()
     except ValueError as error:
         refusal = error
     assert refusal is None or one_paragraph(refusal), str(refusal)[:4000]
@@ -90,7 +98,32 @@ def check_attributes(good, folder, examples):
     settings(max_examples=examples, **OPTIONS)(given(tables, st.integers(0, 999), values)(check))()
 
 
-CHECKS = {"run.json": check_description, "study.db": check_database, "attributes": check_attributes}
+def check_search(good, folder, examples):
+    """What `resume` and `retry` read before they load the images."""
+    search = SearchSettings(budget=10**6, space=SearchSpace.load("digits"))
+    whole = json.loads((good / "run.json").read_text()) | {
+        "settings": search.to_dict(),
+        "recipe": Recipe().to_dict(),
+    }
+
+    def read():
+        description = read_search(folder)
+        SearchSettings.from_dict({**description["settings"], "out": str(folder)})
+        Recipe.from_dict(description["recipe"])
+
+    def check(values):
+        (folder / "run.json").write_text(json.dumps(values, default=str))
+        is_done_or_refused(read)
+
+    settings(max_examples=examples, **OPTIONS)(given(mutants([whole]))(check))()
+
+
+CHECKS = {
+    "run.json": check_description,
+    "study.db": check_database,
+    "attributes": check_attributes,
+    "resume": check_search,
+}
 
 
 @pytest.mark.parametrize("what", CHECKS)
@@ -100,7 +133,7 @@ def test_a_broken_run_is_read_or_refused_in_a_sentence(what, good, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("what", CHECKS)
-def test_two_thousand_broken_runs_are_read_or_refused_in_a_sentence(what, good, tmp_path):
+def test_thousands_of_broken_runs_are_read_or_refused_in_a_sentence(what, good, tmp_path):
     CHECKS[what](good, tmp_path, LONG)
 
 

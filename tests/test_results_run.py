@@ -149,6 +149,8 @@ def test_broken_run_json_is_refused(tmp_path, text):
         ("budget_flops", 0, "`budget_flops` must be a positive integer, but got 0"),
         ("budget_flops", "2M", "`budget_flops` must be a positive integer, but got '2M'"),
         ("name", None, "`name` must be a text, but got None"),
+        ("storage", 0, "`storage` must be a database URL or null, but got 0"),
+        ("schema", list(range(1000)), "must be a run description with `schema` 1, but has [0, 1"),
         ("data", {}, "`data.num_classes` must be a positive integer, but got None"),
         ("data", 3, "`data.num_classes` must be a positive integer, but got None"),
     ],

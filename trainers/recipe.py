@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from space.architecture import check_keys, show
+
 if TYPE_CHECKING:
     from space import Architecture
     from trainers.dataset import Dataset
@@ -52,7 +54,9 @@ class Recipe:
         for name in ("epochs", "batch_size", "recalibration_batches"):
             value = getattr(self, name)
             if type(value) is not int or value < 1:
-                raise ValueError(f"`{name}` must be an integer of at least 1, but got {value!r}.")
+                raise ValueError(
+                    f"`{name}` must be an integer of at least 1, but got {show(value)}."
+                )
         for name, above, below in _OPEN_RANGES:
             value = getattr(self, name)
             if value is None and name in ("clip_grad", "learning_rate_size"):
@@ -60,16 +64,18 @@ class Recipe:
             if type(value) not in (int, float) or not above < value < below:
                 raise ValueError(
                     f"`{name}` must be a number above {above:g} and below {below:g}, "
-                    f"but got {value!r}."
+                    f"but got {show(value)}."
                 )
         for name, below in _HALF_OPEN_RANGES:
             value = getattr(self, name)
             if type(value) not in (int, float) or not 0 <= value < below:
                 raise ValueError(
-                    f"`{name}` must be a number from 0 to below {below:g}, but got {value!r}."
+                    f"`{name}` must be a number from 0 to below {below:g}, but got {show(value)}."
                 )
         if self.amp not in get_args(Amp):
-            raise ValueError(f"`amp` must be one of {list(get_args(Amp))}, but got {self.amp!r}.")
+            raise ValueError(
+                f"`amp` must be one of {list(get_args(Amp))}, but got {show(self.amp)}."
+            )
 
     @classmethod
     def for_dataset(
@@ -129,10 +135,7 @@ class Recipe:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
         """The recipe of a plain dict. Raises ValueError on an unknown key or impossible value."""
-        known = {field.name for field in dataclasses.fields(cls)}
-        for key in values:
-            if key not in known:
-                raise ValueError(f"Unknown recipe key {key!r}: choose from {sorted(known)}.")
+        check_keys("recipe", values, [field.name for field in dataclasses.fields(cls)])
         return cls(**values)
 
 
