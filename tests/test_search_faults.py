@@ -67,20 +67,20 @@ def worker_other_than(pids, driver, seconds=60):
 @pytest.mark.slow
 def test_killed_and_hanging_workers_are_records_and_the_search_goes_on(start, tmp_path):
     out, log = tmp_path / "run", tmp_path / "log"
-    driver = start(log, *small_search(out, "--trials", 8, "--epochs", 12, "--silence", "20s"))
+    driver = start(log, *small_search(out, "--trials", 8, "--epochs", 12, "--silence", "30s"))
     wait_for(log, "[1/8]", driver)
     first = worker_other_than([], driver)
     os.kill(first, signal.SIGKILL)
     stuck = worker_other_than([first], driver)
     os.kill(stuck, signal.SIGSTOP)
-    assert driver.wait(timeout=180) == 0, log.read_text()
+    assert driver.wait(timeout=400) == 0, log.read_text()
     run = load_run(out)
     kinds = sorted(r.error_kind for r in run.records if r.state == "failed")
-    # On a machine under load, a worker that takes 20 s to start hangs as well.
+    # On a machine under load, a worker that takes 30 s to start hangs as well.
     assert kinds == ["crash", "hang"] + ["hang"] * (len(kinds) - 2)
     assert len(run.records) == 8
     assert run.count("complete") == 8 - len(kinds) > 0
-    assert "no report for 20 s" in (out / "report.html").read_text()
+    assert "no report for 30 s" in (out / "report.html").read_text()
 
 
 @pytest.mark.slow
