@@ -23,6 +23,7 @@ from search.trainable import WEIGHTS
 STEP_SECONDS = 5.0  # the driver itself stood still if its steps are further apart
 ROOM_SECONDS = 2.0  # between two looks at how large the cluster is
 LOST_SECONDS = 5.0  # after a worker died, until it is clear whether its machine did
+HANDED_OVER_SECONDS = 1.0  # between two looks for a worker that does not take its next trial
 MACHINE_SIGNS = ("node was terminated", "node died", "node has died")
 # Tune puts more into every result; a record keeps what the trainer reported.
 CURVE_KEYS = ("epoch", "train_loss", "val_loss", "accuracy", "seconds", "images_per_second")
@@ -138,18 +139,29 @@ class Recorder(Callback):
         # trial -> when its worker was lost, the actor's id and Ray's words
         self._lost: dict[int, tuple[float, str | None, str]] = {}
         self._stepped = math.inf
+        self._looked = -math.inf
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         now = time.monotonic()
         if now - self._stepped > STEP_SECONDS:  # nobody could be heard, so nobody was silent
             self._heard = dict.fromkeys(self._heard, now)
         self._stepped = now
+        self._hear_of_handed_over(trials, now)
         self._kill_hung_workers(trials)
         self.judge_lost_workers()
         self._on_step()
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._heard[trial.config["trial"]] = time.monotonic()
+
+    def _hear_of_handed_over(self, trials: list[Any], now: float) -> None:
+        """Takes note of trials that were handed to a worker which has finished another one: they
+        have not started until it answers, and it may hang by then."""
+        if now - self._looked > HANDED_OVER_SECONDS:
+            self._looked = now
+            for trial in trials:
+                if trial.status == trial.PENDING and trial.temporary_state.ray_actor is not None:
+                    self._heard.setdefault(trial.config["trial"], now)
 
     def _kill_hung_workers(self, trials: list[Any]) -> None:
         late = time.monotonic() - self._silence

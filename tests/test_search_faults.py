@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from command_line import ROOT, wait_for
+from command_line import ENVIRONMENT, ROOT, wait_for
 
 from results import load_run
 from space.identity import architecture_key
@@ -81,6 +81,37 @@ def test_killed_and_hanging_workers_are_records_and_the_search_goes_on(start, tm
     assert len(run.records) == 8
     assert run.count("complete") == 8 - len(kinds) > 0
     assert "no report for 30 s" in (out / "report.html").read_text()
+
+
+HANGS_BETWEEN_TRIALS = """
+import os, signal, sys
+from search.cluster import RAY_ENVIRONMENT
+os.environ.update(RAY_ENVIRONMENT)
+import search.trainable
+class Hanging(search.trainable.ProxyTrainable):
+    def reset_config(self, new_config):
+        if new_config["trial"] == 1:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return super().reset_config(new_config)
+search.trainable.ProxyTrainable = Hanging
+from search.cli import main
+main()
+"""
+
+
+@pytest.mark.slow
+def test_a_worker_that_hangs_between_two_trials_is_a_record_too(tmp_path):
+    """Its next trial was handed to it, but has not started yet."""
+    words = small_search(
+        tmp_path / "run", "--trials", 3, "--epochs", 2, "--silence", "15s", "--workers", 1
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", HANGS_BETWEEN_TRIALS, *map(str, words)],
+        cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=200, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    states = [(r.trial, r.state, r.error_kind) for r in load_run(tmp_path / "run").records]
+    assert states == [(0, "complete", None), (1, "failed", "hang"), (2, "complete", None)]
 
 
 @pytest.mark.slow
