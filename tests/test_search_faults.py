@@ -132,6 +132,7 @@ def test_a_search_whose_raylet_is_killed_says_so_and_can_be_resumed(start, tmp_p
     assert before <= {record.trial for record in run.records}
 
 
+@pytest.mark.slow
 def test_the_last_worker_killed_ends_the_search_with_its_record(start, tmp_path):
     """Then nothing runs any more, and what became of the worker is still to be found out."""
     out, log = tmp_path / "run", tmp_path / "log"
