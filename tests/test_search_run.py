@@ -76,11 +76,12 @@ def test_one_actor_trains_one_trial_after_another(finished):
     assert len({record.worker for record in load_run(out).records}) == 1
 
 
-def test_status_and_report_read_the_run_folder(finished):
+def test_status_and_report_read_the_run_folder(finished, monkeypatch, capsys):
     out, _ = finished
-    assert f"{load_run(out).count('complete')} complete" in call("status", out).stdout
+    _, said = call_here(monkeypatch, capsys, "status", out)
+    assert f"{load_run(out).count('complete')} complete" in said
     (out / "report.html").unlink()
-    assert call("report", out).returncode == 0
+    assert call_here(monkeypatch, capsys, "report", out)[0] == 0
     assert (out / "report.html").exists()
 
 
@@ -186,6 +187,7 @@ def test_a_folder_without_images_is_refused(make, message, tmp_path, monkeypatch
     assert f"{data} {message}" in said
 
 
+@pytest.mark.slow
 def test_a_cluster_that_does_not_answer_leaves_no_run_behind(tmp_path):
     words = small_search(tmp_path / "run", "--address", "127.0.0.1:1")
     done = call("search", *words)

@@ -236,6 +236,7 @@ print(small.state, large.state, large.error_kind, after.state)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs a limit on memory")
+@pytest.mark.slow
 def test_too_large_a_network_is_out_of_memory_and_the_next_trial_runs() -> None:
     done = subprocess.run(
         [sys.executable, "-c", LITTLE_MEMORY],
