@@ -68,7 +68,7 @@ def shape_text(architecture: Architecture) -> str:
     """All but the blocks: "6 blocks, 64 wide, 4 heads, MLP ×4, patch 2", and what is unusual."""
     a = architecture
     text = (
-        f"{_counted(a.depth, 'block')}, {a.embed_dim} wide, {_counted(a.num_heads, 'head')}, "
+        f"{counted(a.depth, 'block')}, {a.embed_dim} wide, {counted(a.num_heads, 'head')}, "
         f"MLP ×{a.mlp_ratio:g}, patch {a.patch_size}"
     )
     extras = ["conv stem"] if a.stem == "conv" else []
@@ -87,15 +87,16 @@ def blocks_text(architecture: Architecture) -> str:
         last = block == architecture.depth - 1
         if last or block in pooled or (block in mixed) != (block + 1 in mixed):
             kind = "Re-attention" if block in mixed else "plain"
-            parts.append(f"{length} {kind} on {_counted(tokens, 'token')}")
+            parts.append(f"{length} {kind} on {counted(tokens, 'token')}")
             length = 0
         if block in pooled:
             parts.append("pool")
     return ", ".join([*parts, f"{architecture.head} head"])
 
 
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+def counted(number: float, noun: str) -> str:
+    """'1 block', '12 blocks', '0.25 GPU'."""
+    return f"{number:.10g} {noun}{'s' if number > 1 or not number else ''}"
 
 
 def _three_digits(value: float) -> str:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from results.units import counted
 from search.settings import SearchSettings, refuse_ray_client
 
 # Ray reads these at import. Its own console output, file loggers and usage statistics are off, and
@@ -91,19 +92,14 @@ def describe_room(settings: SearchSettings) -> str:
     at_a_time = min(fits, settings.workers or fits)
     asked = f", {settings.workers} were asked for" if at_a_time < (settings.workers or 0) else ""
     return (
-        f"{_count(at_a_time, 'trial')} at a time, {each} each: {_count(nodes, 'node')} with "
+        f"{counted(at_a_time, 'trial')} at a time, {each} each: {counted(nodes, 'node')} with "
         f"{there} {'has' if nodes == 1 else 'have'} room for {fits}{asked}."
     )
 
 
 def _describe_resources(cpus: float, gpus: float) -> str:
     """'1 CPU core and 0.25 GPU'."""
-    return _count(cpus, "CPU core") + (f" and {_count(gpus, 'GPU')}" if gpus else "")
-
-
-def _count(number: float, name: str) -> str:
-    """'0.25 GPU', '1 GPU', '8 GPUs'."""
-    return f"{number:g} {name}{'s' * (number > 1)}"
+    return counted(cpus, "CPU core") + (f" and {counted(gpus, 'GPU')}" if gpus else "")
 
 
 @contextlib.contextmanager

@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
 BASELINE_SHARE = 4  # at most one trial in four is a baseline
 DISK_SECONDS = 10.0  # between two looks at the disk of Ray's session
-READER_SECONDS = 60.0  # until the test split is read in this process, since no worker starts
 
 
 def forget_failures(folder: Path) -> int:
@@ -153,7 +152,8 @@ def _tune(
             looked, full = time.monotonic(), few_bytes_for_ray()
             if full is not None:
                 display.say(f"Workers may not be able to start: {full}.")
-        if reader is None and not ledger.remaining and len(ledger.live) < workers(settings):
+        # While the last trials train, one worker has none; where there is but one, beside it.
+        if reader is None and not ledger.remaining and len(ledger.live) < max(2, workers(settings)):
             reader = start_reader(settings)
 
     deadline = None if settings.time_limit is None else time.monotonic() + settings.time_limit

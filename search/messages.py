@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from results.units import counted
 from search.settings import SearchSettings, format_count
 from space import count_flops
 
@@ -25,8 +26,8 @@ def introduce(settings: SearchSettings, dataset: Dataset, recipe: Recipe, consol
         f"Data: {dataset.name}, {dataset.img_size} pixels, {dataset.num_classes} classes, "
         f"{len(dataset.train_labels)} images to train on and {len(dataset.val_labels)} to validate "
         f"on, {len(dataset.test_labels)} for the end.\n"
-        f"{settings.trials} trials of {recipe.epochs} epochs, sampler {settings.sampler}, "
-        f"seed {settings.seed}. Run folder: {settings.out}",
+        f"{counted(settings.trials, 'trial')} of {counted(recipe.epochs, 'epoch')}, sampler "
+        f"{settings.sampler}, seed {settings.seed}. Run folder: {settings.out}",
         markup=False,
         highlight=False,
         soft_wrap=True,
@@ -50,9 +51,10 @@ def conclude(run: Run, console: Console, *, interrupted: bool, as_json: bool) ->
         best = run.front[-1]
         test = "" if best.test_accuracy is None else f", test accuracy {best.test_accuracy:.4f}"
         console.print(
-            f"{len(run.front)} networks on the frontier, the best with validation accuracy "
-            f"{best.accuracy:.4f}{test} at {best.flops:,} FLOPs (trial {best.trial}); hypervolume "
-            f"{run.hypervolume:.4f}.\nReport: {run.path / 'report.html'}",
+            f"{counted(len(run.front), 'network')} on the frontier, the best with validation "
+            f"accuracy {best.accuracy:.4f}{test} at {best.flops:,} FLOPs (trial "
+            f"{best.trial}); hypervolume {run.hypervolume:.4f}.\n"
+            f"Report: {run.path / 'report.html'}",
             markup=False,
             highlight=False,
             soft_wrap=True,

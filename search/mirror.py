@@ -26,6 +26,15 @@ READ_AT_ONCE = 500  # trials; Optuna's way of reading takes 50 KB of memory for 
 # Of a finished trial's attributes, what samplers and the ledger ask for.
 ASKED_FOR = ("state", "flops", "params", "seed", "baseline", "error", "error_kind", "curve")
 
+# The tables of what a trial holds, and the column that names the part of it.
+KEYS = {
+    models.TrialParamModel: "param_name",
+    models.TrialValueModel: "objective",
+    models.TrialUserAttributeModel: "key",
+    models.TrialSystemAttributeModel: "key",
+}
+Part = tuple[Any, str]  # of a trial: its table and name
+
 
 class StudyDatabase(RDBStorage):
     """Optuna's database, with trials also written as a whole and read a few at a time."""
@@ -40,73 +49,98 @@ class StudyDatabase(RDBStorage):
         return self._get_trials(study_id, None, found, LAST_ROW) if found else []
 
     def write_trials(
-        self, study_id: int, trials: Iterable[FrozenTrial], rows: dict[int, int]
+        self,
+        study_id: int,
+        trials: Sequence[FrozenTrial],
+        rows: Mapping[int, int],
+        changed: Mapping[int, set[Part]],
     ) -> dict[int, int]:
         """Makes the database's trials of these numbers what is given, in one transaction; by
-        number the row that each has. `rows`: what is known of that. Doing it again changes nothing.
+        number the row that each has. `rows`: what is known of that, the newest last. `changed`: of
+        trials with a known row, the parts to write, else all. Doing it again changes nothing.
         Raises StorageInternalError."""
-        found = {}
+        new = [trial.number for trial in trials if trial.number not in rows]
         with _create_scoped_session(self.scoped_session) as session:
+            known = dict(rows)
+            if new:  # a transaction whose answer was lost may have written them
+                newest = max(rows.values(), default=0)
+                known |= _rows_of(session, study_id, new, newer_than=newest)
+            there = {}
             for trial in trials:
-                row = rows.get(trial.number)
+                row = known.get(trial.number)
+                model: Any
                 if row is None:
-                    newer = next(reversed(rows.values()), 0)
-                    row = _new_row(session, study_id, trial, newer_than=newer)
-                _write(session, row, trial)
-                found[trial.number] = row
+                    model = models.TrialModel(study_id=study_id, number=trial.number)
+                    session.add(model)
+                else:
+                    model = session.get(models.TrialModel, row)
+                    assert model is not None
+                model.state = trial.state
+                model.datetime_start = trial.datetime_start
+                model.datetime_complete = trial.datetime_complete
+                there[trial.number] = model
+            session.flush()
+            found = {number: int(model.trial_id) for number, model in there.items()}
+            lines: dict[Any, list[dict[str, Any]]] = {kind: [] for kind in KEYS}
+            for trial in trials:
+                row = found[trial.number]
+                parts = changed.get(trial.number) if trial.number in rows else None
+                for kind, contents in _contents(trial, parts).items():
+                    key = KEYS[kind]
+                    if trial.number in known:
+                        mine = kind.trial_id == row, getattr(kind, key).in_(list(contents))
+                        session.execute(delete(kind.__table__).where(*mine))
+                    lines[kind] += [
+                        {"trial_id": row, key: name, **line} for name, line in contents.items()
+                    ]
+            for kind, of_kind in lines.items():
+                if of_kind:
+                    session.execute(insert(kind.__table__), of_kind)
         return found
 
 
-def _new_row(session: Session, study_id: int, trial: FrozenTrial, *, newer_than: int) -> int:
-    """A row for the trial: one that was written by a transaction whose answer was lost, or new."""
-    lost = select(models.TrialModel.trial_id).where(
-        models.TrialModel.study_id == study_id,
-        models.TrialModel.trial_id > newer_than,
-        models.TrialModel.number == trial.number,
+def _rows_of(
+    session: Session, study_id: int, numbers: Sequence[int], *, newer_than: int
+) -> dict[int, int]:
+    """By number, the rows that trials have among those newer than a row."""
+    table = models.TrialModel
+    newer = select(table.number, table.trial_id).where(
+        table.study_id == study_id, table.trial_id > newer_than, table.number.in_(numbers)
     )
-    row = session.scalar(lost)
-    if row is None:
-        added = models.TrialModel(study_id=study_id, number=trial.number, state=trial.state)
-        session.add(added)
-        session.flush()
-        row = added.trial_id
-    return int(row)
+    return {number: int(row) for number, row in session.execute(newer)}
 
 
-def _write(session: Session, row: int, trial: FrozenTrial) -> None:
-    """Sets what `trial` holds; attributes that others gave it stay."""
-    there = session.get(models.TrialModel, row)
-    assert there is not None
-    there.state = trial.state
-    there.datetime_start, there.datetime_complete = trial.datetime_start, trial.datetime_complete
-    params = {
-        name: {
-            "param_value": distribution.to_internal_repr(trial.params[name]),
-            "distribution_json": distribution_to_json(distribution),
-        }
-        for name, distribution in trial.distributions.items()
-    }
+def _contents(
+    trial: FrozenTrial, parts: set[Part] | None
+) -> dict[Any, dict[str | int, dict[str, Any]]]:
+    """What `trial` holds, by table and key, or the given parts of it; attributes that others gave
+    it stay."""
+
+    def asked(kind: Any, names: Iterable[Any]) -> list[Any]:
+        return [name for name in names if parts is None or (kind, name) in parts]
+
     stored = models.TrialValueModel.value_to_stored_repr
-    values = {
-        objective: dict(zip(("value", "value_type"), stored(value), strict=True))
-        for objective, value in enumerate(trial.values or ())
+    found: dict[Any, dict[str | int, dict[str, Any]]] = {
+        models.TrialParamModel: {
+            name: {
+                "param_value": trial.distributions[name].to_internal_repr(trial.params[name]),
+                "distribution_json": distribution_to_json(trial.distributions[name]),
+            }
+            for name in asked(models.TrialParamModel, trial.distributions)
+        },
+        models.TrialValueModel: {
+            objective: dict(zip(("value", "value_type"), stored(value), strict=True))
+            for objective, value in enumerate(trial.values or ())
+        },
     }
-    for model, key, contents in (
-        (models.TrialParamModel, "param_name", params),
-        (models.TrialValueModel, "objective", values),
-        (models.TrialUserAttributeModel, "key", _as_json(trial.user_attrs)),
-        (models.TrialSystemAttributeModel, "key", _as_json(trial.system_attrs)),
+    for kind, attributes in (
+        (models.TrialUserAttributeModel, trial.user_attrs),
+        (models.TrialSystemAttributeModel, trial.system_attrs),
     ):
-        if contents:
-            table = model.__table__
-            mine = table.c.trial_id == row, table.c[key].in_(list(contents))
-            session.execute(delete(table).where(*mine))
-            lines = [{"trial_id": row, key: name, **line} for name, line in contents.items()]
-            session.execute(insert(table), lines)
-
-
-def _as_json(attributes: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    return {key: {"value_json": json.dumps(value)} for key, value in attributes.items()}
+        found[kind] = {
+            name: {"value_json": json.dumps(attributes[name])} for name in asked(kind, attributes)
+        }
+    return {kind: contents for kind, contents in found.items() if contents}
 
 
 class Curve(Sequence[dict[str, Any]]):
@@ -179,7 +213,7 @@ class Mirror(InMemoryStorage):
             super().set_study_user_attr(here, key, value)
         for key, value in database.get_study_system_attrs(there).items():
             super().set_study_system_attr(here, key, value)
-        self._changed: set[int] = set()
+        self._changed: dict[int, set[Part]] = {}  # by number
         self._depth = 0
         self._distributions: dict[str, BaseDistribution] = {}
         self._rows: dict[int, int] = {}  # by number, of trials that may change and of the newest
@@ -214,15 +248,16 @@ class Mirror(InMemoryStorage):
             if not self._depth:
                 self._write()
 
-    def _note(self, trial_id: int) -> None:
-        self._changed.add(trial_id)
+    def _note(self, trial_id: int, *parts: Part) -> None:
+        self._changed.setdefault(trial_id, set()).update(parts)
         if not self._depth:
             self._write()
 
     def _write(self) -> None:
         if self._changed:
             trials = [self._get_trial(trial_id) for trial_id in sorted(self._changed)]
-            rows = self._database.write_trials(self._there, trials, self._rows)
+            changed = {trial.number: self._changed[trial._trial_id] for trial in trials}
+            rows = self._database.write_trials(self._there, trials, self._rows, changed)
             self._changed.clear()
             for trial in trials:
                 self._settle(trial, rows[trial.number])
@@ -236,7 +271,7 @@ class Mirror(InMemoryStorage):
         self, trial_id: int, param_name: str, value: float, distribution: BaseDistribution
     ) -> None:
         super().set_trial_param(trial_id, param_name, value, distribution)
-        self._note(trial_id)
+        self._note(trial_id, (models.TrialParamModel, param_name))
 
     def set_trial_state_values(
         self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
@@ -247,11 +282,11 @@ class Mirror(InMemoryStorage):
 
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
         super().set_trial_user_attr(trial_id, key, value)
-        self._note(trial_id)
+        self._note(trial_id, (models.TrialUserAttributeModel, key))
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
         super().set_trial_system_attr(trial_id, key, value)
-        self._note(trial_id)
+        self._note(trial_id, (models.TrialSystemAttributeModel, key))
 
     def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
         self._database.set_study_user_attr(self._there, key, value)

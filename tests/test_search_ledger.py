@@ -70,8 +70,9 @@ def test_same_seed_same_records_another_seed_others(sampler):
         run(ledger)
         return [(r.trial, r.seed, r.architecture) for r in ledger.finished]
 
-    assert records(3) == records(3)
-    assert records(3) != records(4)
+    first = records(3)
+    assert records(3) == first
+    assert records(4) != first
 
 
 def test_over_budget_proposals_are_counted_and_never_handed_out():

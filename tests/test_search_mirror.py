@@ -95,6 +95,22 @@ def test_an_ask_is_one_transaction_whatever_it_rejects_and_so_is_an_end(tmp_path
     assert (asked, ended) == (1, 1)
 
 
+def test_the_end_of_a_trial_does_not_write_again_what_was_there(tmp_path):
+    study = open_study(tmp_path, "run", None)
+    ledger = Ledger(study, settings(sampler="random"))
+    live, statements = ledger.ask(), []
+    sqlalchemy.event.listen(
+        study._storage._database.engine, "before_cursor_execute",
+        lambda connection, cursor, statement, *_: statements.append(statement),
+    )  # fmt: skip
+    train(ledger, live, 0.5)
+    ledger.complete(live.trial.number)
+    written = {s.split()[2] for s in statements if s.startswith(("INSERT", "DELETE"))}
+    assert written == {"trial_user_attributes", "trial_values"}
+    assert len(statements) < 10
+    assert same(study, tmp_path)
+
+
 def test_outside_of_together_every_write_is_on_disk_at_once(tmp_path):
     study = open_study(tmp_path, "run", None)
     trial = study.ask()
@@ -113,7 +129,7 @@ def test_a_write_whose_answer_was_lost_is_done_again_without_a_second_trial(tmp_
     mirror = study._storage
     trials = mirror.get_all_trials(study._study_id, deepcopy=False)
     for _ in range(2):
-        mirror._database.write_trials(mirror._there, trials, {})
+        mirror._database.write_trials(mirror._there, trials, {}, {})
     rows = sqlite3.connect(tmp_path / "study.db").execute("SELECT number FROM trials").fetchall()
     assert rows == [(trial.number,) for trial in trials]
     assert same(study, tmp_path)
@@ -237,7 +253,7 @@ def test_what_is_held_in_short_is_never_written_back(tmp_path):
         with pytest.raises(RuntimeError):
             change()
     with pytest.raises(TypeError):  # not even as a whole
-        mirror._database.write_trials(mirror._there, [study.trials[number]], mirror._rows)
+        mirror._database.write_trials(mirror._there, [study.trials[number]], mirror._rows, {})
     ledger.release(ledger.ask().trial.number)
     assert list(map(as_told, read(tmp_path)))[: len(before)] == before
 
