@@ -136,6 +136,17 @@ def test_hundreds_of_trials_are_fitted_to_a_few_times_and_decided_on_alike_in_an
         assert again == decided[middle - 120 :]
 
 
+def test_a_rung_learns_from_its_own_results_and_later_ones(problem, networks):
+    rule = make_rule(problem, networks)
+    for trial in (0, 4, 8):
+        train(rule, problem, networks, trial)
+    rule.observe(2, flops=problem.cost(networks[2]), epoch=1, accuracy=0.4)
+    assert rule.rungs[:2] == (1, 3)
+    for rung, epochs, measured in ((1, {1, 3, EPOCHS}, {0, 2, 4, 8}), (3, {3, EPOCHS}, {0, 4, 8})):
+        trials, seen, _ = rule._points(rung)
+        assert (set(seen.tolist()), set(trials.tolist())) == (epochs, measured)
+
+
 def test_a_trial_that_is_forgotten_measures_no_one(problem, networks):
     rule = make_rule(problem, networks)
     for trial in (0, 4, 8):
