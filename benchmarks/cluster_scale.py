@@ -33,7 +33,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from search.cluster import RAY_ENVIRONMENT
 
-os.environ.update(RAY_ENVIRONMENT)  # Ray reads it when it is imported
+# Ray reads it when it is imported. Dozens of workers start at once on the few cores of one machine.
+os.environ.update(RAY_ENVIRONMENT | {"RAY_worker_register_timeout_seconds": "1200"})
 
 from rich.console import Console
 from sleeper import BUDGET, EPOCHS, Sleeper, epoch_result

@@ -166,6 +166,7 @@ def _tune(
         silence=settings.silence,
         on_finished=display.finished,
         on_step=step,
+        say=display.say,
     )
     scratch = tempfile.mkdtemp(prefix="vit-frontier-")
     try:

@@ -49,9 +49,10 @@ def measure_test_accuracy(
     split = (dataset.test_images, dataset.test_labels)
     shape = {"mean": dataset.mean, "std": dataset.std}
     javascript()  # of the report: takes two seconds, in which the worker starts
-    if ray.wait([started], timeout=READER_SECONDS)[0]:
+    try:
+        ray.get(started, timeout=READER_SECONDS)
         found = ray.get(reader.accuracies.remote(members, *map(ray.put, split), **shape))
-    else:  # no room for one more worker, or no disk for its logs
+    except ray.exceptions.RayError:  # no room for one more worker, or it cannot start
         from search.trainable import TestSplitReader
 
         found = TestSplitReader(gpus=0.0).accuracies(members, *split, **shape)

@@ -25,6 +25,8 @@ ROOM_SECONDS = 2.0  # between two looks at how large the cluster is
 LOST_SECONDS = 5.0  # after a worker died, until it is clear whether its machine did
 HANDED_OVER_SECONDS = 1.0  # between two looks for a worker that does not take its next trial
 MACHINE_SIGNS = ("node was terminated", "node died", "node has died")
+UNSTARTED_SIGN = "worker startup repeatedly failed"
+UNSTARTED_WORKERS = 5  # that many in a row stop the run
 # Tune puts more into every result; a record keeps what the trainer reported.
 CURVE_KEYS = ("epoch", "train_loss", "val_loss", "accuracy", "seconds", "images_per_second")
 
@@ -128,14 +130,17 @@ class Recorder(Callback):
         silence: float,
         on_finished: Callable[[TrialRecord], None],
         on_step: Callable[[], None],
+        say: Callable[[str], None],
     ) -> None:
-        """`silence`: seconds without a report after which a worker is taken to hang."""
+        """`silence`: seconds without a report after which a worker is taken to hang; `say`: is
+        told in a sentence what befell a trial that is no fault of its own."""
         self._ledger, self._stop, self._weights = ledger, stop, weights
         self._silence = silence
-        self._on_finished, self._on_step = on_finished, on_step
+        self._on_finished, self._on_step, self._say = on_finished, on_step, say
         self._last: dict[int, dict[str, Any]] = {}
         self._heard: dict[int, float] = {}  # running trial -> when it began or last reported
         self._hung: set[int] = set()
+        self._unstarted = 0  # workers in a row
         # trial -> when its worker was lost, the actor's id and Ray's words
         self._lost: dict[int, tuple[float, str | None, str]] = {}
         self._stepped = math.inf
@@ -176,7 +181,7 @@ class Recorder(Callback):
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         number = trial.config["trial"]
-        self._heard[number] = time.monotonic()
+        self._heard[number], self._unstarted = time.monotonic(), 0
         if number not in self._ledger.live:
             return
         # Popped, so that Tune does not keep the weights of every trial.
@@ -229,7 +234,9 @@ class Recorder(Callback):
         if number in self._hung:
             self._fail(number, "hang", f"no report for {self._silence:g} s: the worker was killed")
         elif any(sign in error for sign in MACHINE_SIGNS):
-            self._ledger.release(number)  # a machine was lost, not a training
+            self._run_again(number, "its machine was lost")
+        elif UNSTARTED_SIGN in error:
+            self._note_unstarted(number)
         elif "running low on memory" in error:
             self._fail(number, "out_of_memory", error)
         else:
@@ -246,7 +253,22 @@ class Recorder(Callback):
                 if died_alone(actor_id):
                     self._fail(number, "crash", error)
                 else:
-                    self._ledger.release(number)
+                    self._run_again(number, "its machine was lost")
+
+    def _note_unstarted(self, number: int) -> None:
+        self._run_again(number, "no worker could start for it")
+        self._unstarted += 1
+        if self._unstarted == UNSTARTED_WORKERS:
+            self._ledger.stop_reason = (
+                f"{UNSTARTED_WORKERS} workers in a row could not start. Either the machine is too "
+                "busy (RAY_worker_register_timeout_seconds, set where Ray is started, gives them "
+                "longer), or its Python cannot import ray or this package (`vit-frontier doctor` "
+                "looks). Mend that, then resume"
+            )
+
+    def _run_again(self, number: int, why: str) -> None:
+        self._ledger.release(number)
+        self._say(f"The network of trial {number} is trained again: {why}.")
 
     def _fail(self, number: int, kind: str, error: str) -> None:
         self._on_finished(self._ledger.fail(number, kind=kind, error=error))

@@ -114,6 +114,42 @@ def test_a_worker_that_hangs_between_two_trials_is_a_record_too(tmp_path):
     assert states == [(0, "complete", None), (1, "failed", "hang"), (2, "complete", None)]
 
 
+BREAKS_WORKERS = """
+import os
+words = open("/proc/self/cmdline", "rb").read().split(bytes(1))[:4]
+if any(word.endswith(b"default_worker.py") for word in words) and os.path.exists({flag!r}):
+    os._exit(1)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mended", [True, False])
+def test_workers_that_cannot_start_are_no_trials_fault(mended, start, tmp_path, monkeypatch):
+    """Python is broken for every worker that starts after the first two, for a while or for good;
+    Ray tries five times for each."""
+    out, log, flag = tmp_path / "run", tmp_path / "log", tmp_path / "flag"
+    (tmp_path / "sitecustomize.py").write_text(BREAKS_WORKERS.format(flag=str(flag)))
+    monkeypatch.setitem(ENVIRONMENT, "PYTHONPATH", str(tmp_path))
+    monkeypatch.setitem(ENVIRONMENT, "RAY_worker_register_timeout_seconds", "2")
+    driver = start(log, *small_search(out, "--trials", 5, "--epochs", 12))
+    wait_for(log, "[1/5]", driver)
+    flag.touch()
+    for pid in workers(driver):
+        os.kill(pid, signal.SIGKILL)
+    wait_for(log, "is trained again: no worker could start for it", driver)
+    if mended:
+        flag.unlink()
+    assert driver.wait(timeout=300) == (0 if mended else 1)
+    failed = [r.error_kind for r in load_run(out).records if r.state == "failed"]
+    assert set(failed) == {"crash"}  # of the workers that were killed
+    assert len(load_run(out).records) == 5 or not mended
+    assert ("Stopped: 5 workers in a row could not start." in log.read_text()) != mended
+    if not mended:
+        flag.unlink()
+        assert start(log, "resume", out).wait(timeout=200) == 0
+        assert len(load_run(out).records) == 5
+
+
 @pytest.mark.slow
 def test_a_search_whose_raylet_is_killed_says_so_and_can_be_resumed(start, tmp_path):
     out, log = tmp_path / "run", tmp_path / "log"
