@@ -5,10 +5,14 @@ Every figure is a ratio within one run, the fastest of a few epochs or steps on 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gc
 import math
 import multiprocessing
+import os
+import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -26,6 +30,7 @@ from trainers.proxy import ProxyTraining
 
 # Dense bf16 of a whole GPU in TFLOP/s, two for a multiply-accumulate, by what torch calls it.
 PEAKS = {"H200": 989, "H100": 989, "A100": 312, "L40S": 362, "L4": 121, "4090": 165}
+MPS_CONTROL = "nvidia-cuda-mps-control"
 SMALL = Architecture(
     img_size=32, patch_size=4, num_classes=10, embed_dim=192, depth=12, num_heads=3
 )
@@ -190,6 +195,31 @@ def block_step(block: Block, x: Tensor, machine: Machine) -> tuple[float, int]:
     return float(np.median(seconds)), peak
 
 
+@contextlib.contextmanager
+def multi_process_service() -> Iterator[None]:
+    """NVIDIA's MPS for the processes that are started inside, with sockets of its own. Raises
+    OSError or subprocess.CalledProcessError where it does not start."""
+    names = ("CUDA_MPS_PIPE_DIRECTORY", "CUDA_MPS_LOG_DIRECTORY")
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ.update(dict.fromkeys(names, folder))
+        try:
+            subprocess.run([MPS_CONTROL, "-d"], check=True, timeout=60)
+            try:
+                yield
+            finally:
+                subprocess.run([MPS_CONTROL], input="quit\n", text=True, check=True, timeout=60)
+        finally:
+            for name in names:
+                del os.environ[name]
+
+
+def mps_cases(machine: Machine) -> Iterator[dict[str, Any]]:
+    """`shared_gpu_cases` with MPS, against one process that has it too."""
+    with multi_process_service():
+        for case in shared_gpu_cases(machine):
+            yield case | {"case": f"MPS, {case['case']}"}
+
+
 def shared_gpu_cases(machine: Machine) -> Iterator[dict[str, Any]]:
     """Trainings an hour of several processes on one device, against one process."""
     context = multiprocessing.get_context("spawn")
@@ -282,6 +312,7 @@ def cases(machine: Machine, timm_loop: Callable[..., float]) -> Iterator[dict[st
         ("precision", lambda: [precision_case(machine)]),
         ("busy", lambda: [busy_case(machine)]),
         ("several processes", lambda: shared_gpu_cases(machine)),
+        ("several processes with MPS", lambda: mps_cases(machine)),
     ):
         try:
             yield from part()
