@@ -200,7 +200,7 @@ def multi_process_service() -> Iterator[None]:
     """NVIDIA's MPS for the processes that are started inside, with sockets of its own. Raises
     OSError or subprocess.CalledProcessError where it does not start."""
     names = ("CUDA_MPS_PIPE_DIRECTORY", "CUDA_MPS_LOG_DIRECTORY")
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         os.environ.update(dict.fromkeys(names, folder))
         try:
             subprocess.run([MPS_CONTROL, "-d"], check=True, timeout=60)

@@ -152,8 +152,10 @@ def _tune(
             looked, full = time.monotonic(), few_bytes_for_ray()
             if full is not None:
                 display.say(f"Workers may not be able to start: {full}.")
-        # While the last trials train, one worker has none; where there is but one, beside it.
-        if reader is None and not ledger.remaining and len(ledger.live) < max(2, workers(settings)):
+        # While the last trials train, one worker has none; where there is but one, beside it. A
+        # GPU that it held would be missing if one of them had to be trained again.
+        last = not ledger.remaining and len(ledger.live) < max(2, workers(settings))
+        if last and reader is None and not resources["gpu"]:
             reader = start_reader(settings)
 
     deadline = None if settings.time_limit is None else time.monotonic() + settings.time_limit

@@ -55,6 +55,7 @@ def measure_test_accuracy(
     except ray.exceptions.RayError:  # no room for one more worker, or it cannot start
         from search.trainable import TestSplitReader
 
+        ray.kill(reader)
         found = TestSplitReader(gpus=0.0).accuracies(members, *split, **shape)
     for number, accuracy in found.items():
         ledger.study.set_user_attr(f"test_accuracy:{number}", accuracy)

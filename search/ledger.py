@@ -219,6 +219,7 @@ class Ledger:
         """Gives up a running trial without blame: the run was interrupted or its machine died. Its
         network is asked again."""
         live = self.live.pop(number)
+        self.exhausted = False
         self._known.pop(self.space.key(live.architecture), None)
         self._requeue(number, live.trial.params, live.trial.user_attrs)
 

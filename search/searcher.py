@@ -25,8 +25,8 @@ ROOM_SECONDS = 2.0  # between two looks at how large the cluster is
 LOST_SECONDS = 5.0  # after a worker died, until it is clear whether its machine did
 HANDED_OVER_SECONDS = 1.0  # between two looks for a worker that does not take its next trial
 MACHINE_SIGNS = ("node was terminated", "node died", "node has died")
-UNSTARTED_SIGN = "worker startup repeatedly failed"
-UNSTARTED_WORKERS = 5  # that many in a row stop the run
+UNSTARTED_SIGNS = ("worker startup repeatedly failed", "Failed to startup worker")
+UNSTARTED_WORKERS = 3  # that many in a row stop the run; Ray has tried five times for each
 # Tune puts more into every result; a record keeps what the trainer reported.
 CURVE_KEYS = ("epoch", "train_loss", "val_loss", "accuracy", "seconds", "images_per_second")
 
@@ -157,7 +157,7 @@ class Recorder(Callback):
         self._on_step()
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._heard[trial.config["trial"]] = time.monotonic()
+        self._heard[trial.config["trial"]], self._unstarted = time.monotonic(), 0
 
     def _hear_of_handed_over(self, trials: list[Any], now: float) -> None:
         """Takes note of trials that were handed to a worker which has finished another one: they
@@ -181,7 +181,7 @@ class Recorder(Callback):
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         number = trial.config["trial"]
-        self._heard[number], self._unstarted = time.monotonic(), 0
+        self._heard[number] = time.monotonic()
         if number not in self._ledger.live:
             return
         # Popped, so that Tune does not keep the weights of every trial.
@@ -235,7 +235,7 @@ class Recorder(Callback):
             self._fail(number, "hang", f"no report for {self._silence:g} s: the worker was killed")
         elif any(sign in error for sign in MACHINE_SIGNS):
             self._run_again(number, "its machine was lost")
-        elif UNSTARTED_SIGN in error:
+        elif any(sign in error for sign in UNSTARTED_SIGNS):
             self._note_unstarted(number)
         elif "running low on memory" in error:
             self._fail(number, "out_of_memory", error)
@@ -258,7 +258,8 @@ class Recorder(Callback):
     def _note_unstarted(self, number: int) -> None:
         self._run_again(number, "no worker could start for it")
         self._unstarted += 1
-        if self._unstarted == UNSTARTED_WORKERS:
+        nothing_runs = not self._heard
+        if self._unstarted >= UNSTARTED_WORKERS and nothing_runs and not self._stop.stop_all():
             self._ledger.stop_reason = (
                 f"{UNSTARTED_WORKERS} workers in a row could not start. Either the machine is too "
                 "busy (RAY_worker_register_timeout_seconds, set where Ray is started, gives them "
@@ -268,7 +269,8 @@ class Recorder(Callback):
 
     def _run_again(self, number: int, why: str) -> None:
         self._ledger.release(number)
-        self._say(f"The network of trial {number} is trained again: {why}.")
+        if not self._stop.stop_all():
+            self._say(f"The network of trial {number} is trained again: {why}.")
 
     def _fail(self, number: int, kind: str, error: str) -> None:
         self._on_finished(self._ledger.fail(number, kind=kind, error=error))

@@ -104,6 +104,18 @@ def test_an_exhausted_space_ends_the_search_with_every_network_once():
     assert ledger.remaining == 0
 
 
+@pytest.mark.parametrize("sampler", ["random", "frontier"])
+def test_a_network_given_back_is_asked_again_though_the_space_was_exhausted(sampler):
+    ledger = Ledger(study(), settings(space=TINY, trials=100, sampler=sampler))
+    *_, last = iter(ledger.ask, None)
+    assert ledger.exhausted
+    ledger.release(last.trial.number)
+    again = ledger.ask()
+    assert again.architecture == last.architecture
+    assert len(ledger.live) == TINY.size()
+    assert ledger.ask() is None
+
+
 def test_a_stopped_trial_keeps_its_curve_and_has_no_value():
     ledger = Ledger(study(), settings())
     live = ledger.ask()

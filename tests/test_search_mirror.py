@@ -99,14 +99,17 @@ def test_the_end_of_a_trial_does_not_write_again_what_was_there(tmp_path):
     study = open_study(tmp_path, "run", None)
     ledger = Ledger(study, settings(sampler="random"))
     live, statements = ledger.ask(), []
+    before = live.trial.user_attrs
     sqlalchemy.event.listen(
         study._storage._database.engine, "before_cursor_execute",
-        lambda connection, cursor, statement, *_: statements.append(statement),
+        lambda connection, cursor, text, values, *_: statements.append((text, str(values))),
     )  # fmt: skip
     train(ledger, live, 0.5)
     ledger.complete(live.trial.number)
-    written = {s.split()[2] for s in statements if s.startswith(("INSERT", "DELETE"))}
-    assert written == {"trial_user_attributes", "trial_values"}
+    writing = [(t, v) for t, v in statements if t.startswith(("INSERT", "DELETE"))]
+    assert {t.split()[2] for t, _ in writing} == {"trial_user_attributes", "trial_values"}
+    assert {"architecture", "flops"} <= set(before)
+    assert not [name for name in before for _, values in writing if repr(name) in values]
     assert len(statements) < 10
     assert same(study, tmp_path)
 

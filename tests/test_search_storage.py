@@ -392,7 +392,7 @@ def test_a_full_disk_of_rays_session_is_named_and_what_runs_is_finished(tmp_path
     )  # a short path, for sockets
 
     def search(size, after=""):
-        words = ["--trials", 4, "--no-baselines", "--train-samples", 128, "--out", tmp_path / "run"]
+        words = ["--trials", 16, "--no-baselines", "--train-samples", 128, "--out", tmp_path / "run"]
         line = shlex.join(command("search", "--budget", "1M", *words))
         mount = f"mount -t tmpfs -o size={size} none {small}"
         return subprocess.run(
@@ -408,10 +408,10 @@ def test_a_full_disk_of_rays_session_is_named_and_what_runs_is_finished(tmp_path
     assert "RAY_TMPDIR" in said.read_text()
     assert not (tmp_path / "run").exists()
     said.write_text("")
-    fill = f"until grep -q 1/4 {said}; do sleep 0.1; done; cat /dev/zero > {small}/zeros; wait $!"
+    fill = f"until grep -q 1/16 {said}; do sleep 0.1; done; cat /dev/zero > {small}/zeros; wait $!"
     assert search("8m", f"& {fill}").returncode == 0, said.read_text()
     assert f"Workers may not be able to start: {full}" in said.read_text()
     run = load_run(tmp_path / "run")
-    assert_whole(run, 4)
+    assert_whole(run, 16)
     assert all(record.test_accuracy is not None for record in run.front)
     small.rmdir()
