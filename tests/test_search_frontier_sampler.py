@@ -112,6 +112,7 @@ def test_surrogate_believes_what_is_running(digits, monkeypatch):
     assert believed == [1, 2]
 
 
+@pytest.mark.slow
 def test_sixty_four_workers_may_ask_before_anything_is_known(digits):
     study = new_study(FrontierSampler(digits, seed=3))
     items = [ask(study, digits)[1] for _ in range(64)]

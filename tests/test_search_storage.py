@@ -256,6 +256,7 @@ def test_passwords_of_any_spelling_are_hidden():
     assert shown == "postgresql://host/db?user=u&password=***&x=1"
 
 
+@pytest.mark.slow
 def test_a_locked_study_is_waited_for_and_said_to_be(tmp_path):
     url, said = f"sqlite:///{tmp_path / 'studies.db'}?timeout=0.3", []
     study = open_study(tmp_path, "mine", url, Patience(say=said.append, seconds=2))
