@@ -14,12 +14,17 @@ class InTurn(FIFOScheduler):
     """First in, first out, among the trials that are not over: Tune's own looks through all that
     ever were, at every step.
 
+    A trial whose worker is still starting comes last: Tune would give it the worker that has just
+    finished another one and end its own, so that where trials finish faster than workers start, no
+    further worker ever does.
+
     A trial's config carries `trial`, its number.
     """
 
     def choose_trial_to_run(self, tune_controller: Any) -> Any:
+        starting = tune_controller._trial_to_actor
         waiting = (t for t in tune_controller.get_live_trials() if t.status == Trial.PENDING)
-        return min(waiting, key=lambda trial: trial.config["trial"], default=None)
+        return min(waiting, key=lambda t: (t in starting, t.config["trial"]), default=None)
 
 
 class FrontierHalving(InTurn):

@@ -151,6 +151,40 @@ def test_workers_that_cannot_start_are_no_trials_fault(mended, start, tmp_path, 
         assert len(load_run(out).records) == 5
 
 
+SLOW_TO_START = """
+import contextlib, os, sys, time
+from search.cluster import RAY_ENVIRONMENT
+os.environ.update(RAY_ENVIRONMENT)
+import search.trainable
+first = sys.argv.pop()
+class Slow(search.trainable.ProxyTrainable):
+    def setup(self, config, **options):
+        try:
+            os.mkdir(first)
+        except FileExistsError:
+            time.sleep(6)
+        super().setup(config, **options)
+search.trainable.ProxyTrainable = Slow
+from search.cli import main
+main()
+"""
+
+
+@pytest.mark.slow
+def test_a_worker_that_starts_more_slowly_than_trials_finish_takes_part(tmp_path):
+    """Tune would give its trial to the other worker, which has finished one, and end it."""
+    words = small_search(
+        tmp_path / "run", "--trials", 40, "--epochs", 6, "--sampler", "random", tmp_path / "first"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", SLOW_TO_START, *map(str, words)],
+        cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=200, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    records = load_run(tmp_path / "run").records
+    assert (len(records), len({record.worker for record in records})) == (40, 2)
+
+
 @pytest.mark.slow
 def test_a_search_whose_raylet_is_killed_says_so_and_can_be_resumed(start, tmp_path):
     out, log = tmp_path / "run", tmp_path / "log"
