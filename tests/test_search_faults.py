@@ -152,7 +152,7 @@ def test_workers_that_cannot_start_are_no_trials_fault(mended, start, tmp_path, 
 
 
 SLOW_TO_START = """
-import contextlib, os, sys, time
+import os, sys, time
 from search.cluster import RAY_ENVIRONMENT
 os.environ.update(RAY_ENVIRONMENT)
 import search.trainable
