@@ -58,6 +58,19 @@ class FrontierHalving(InTurn):
         self.stopped += 1
         return str(TrialScheduler.STOP)
 
+    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
+        """Takes in the last epoch: Tune asks nothing about a result that ends its trial."""
+        number = trial.config["trial"]
+        if result.get("finished"):
+            self.rule.report(
+                number,
+                flops=trial.config["flops"],
+                epoch=result["epoch"],
+                accuracy=result["accuracy"],
+            )
+        elif result.get("failed"):
+            self.rule.forget(number)
+
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
         """A trial that broke is no one's measure."""
         self.rule.forget(trial.config["trial"])

@@ -1,11 +1,16 @@
 """The scheduler inside a real Ray Tune, with a function that plays a training."""
 
+import numpy as np
 import pytest
 import ray
 from ray import tune
 
+from search.freeze_thaw import FreezeThaw
 from search.halving import HalvingRule
+from search.problem import SpaceProblem
 from search.scheduler import FrontierHalving
+from search.trainable import ProxyTrainable
+from space import SearchSpace
 
 CEILINGS = (0.9, 0.6, 0.5, 0.95, 0.3, 0.35, 0.99)
 BROKEN = 6
@@ -47,7 +52,7 @@ def test_tune_stops_what_the_rule_gives_up_and_keeps_what_leads(local_ray, tmp_p
         make_training(CEILINGS, BROKEN),
         config={
             "trial": tune.grid_search(list(range(len(CEILINGS)))),
-            "flops": tune.sample_from(lambda spec: 1_000_000 + spec.config.trial),
+            "flops": tune.sample_from(lambda config: 1_000_000 + config["trial"]),
         },
         scheduler=scheduler,
         callbacks=[starts],
@@ -63,3 +68,57 @@ def test_tune_stops_what_the_rule_gives_up_and_keeps_what_leads(local_ray, tmp_p
     assert starts.order == list(range(len(CEILINGS)))
     assert scheduler.stopped == 4
     assert "4 stopped" in scheduler.debug_string()
+
+
+def make_worker(last, broken):
+    """The worker of a search, its trainings made up."""
+
+    class Player(ProxyTrainable):
+        def setup(self, config):
+            self._start(config)
+
+        def _start(self, config):
+            super()._start(config)
+            self._epoch = 0
+
+        def _train_one_epoch(self):
+            self._epoch += 1
+            if self._trial["trial"] == broken and self._epoch == last - 1:
+                raise ValueError("broken")
+            accuracy = self._trial["ceiling"] * (1 - 0.5**self._epoch)
+            result = {"epoch": self._epoch, "accuracy": accuracy}
+            return result | ({"finished": True, "done": True} if self._epoch == last else {})
+
+    return Player
+
+
+def test_complete_trainings_teach_the_rule_of_a_search_and_failed_ones_do_not(local_ray, tmp_path):
+    """Tune asks a scheduler nothing about the result that ends a trial."""
+    problem = SpaceProblem(SearchSpace.load("digits"), budget=1_000_000)
+    rng = np.random.default_rng(1)
+    drawn = [n for n in (problem.sample(rng) for _ in range(400)) if problem.fits(n)]
+    by_cost = sorted(drawn, key=problem.cost)[:: len(drawn) // 12]
+    sizes, last, broken, laggards = [0, 2, 4, 3, 6, 8, 5, 7], 9, 3, (6, 7)
+    networks = [by_cost[size] for size in sizes]
+    ceilings = [0.6 + 0.03 * size - 0.45 * (trial in laggards) for trial, size in enumerate(sizes)]
+    rule = FreezeThaw(problem, networks.__getitem__, max_epochs=last, reference_accuracy=0.1)
+    scheduler = FrontierHalving(rule)
+    analysis = tune.run(
+        make_worker(last, broken),
+        config={
+            "trial": tune.grid_search(list(range(len(networks)))),
+            "flops": tune.sample_from(lambda config: problem.cost(networks[config["trial"]])),
+            "ceiling": tune.sample_from(lambda config: ceilings[config["trial"]]),
+        },
+        scheduler=scheduler,
+        storage_path=str(tmp_path),
+        resources_per_trial={"cpu": 1},
+        reuse_actors=True,
+        verbose=0,
+    )
+    results = {trial.config["trial"]: trial.last_result for trial in analysis.trials}
+    assert "ValueError: broken" in results.pop(broken)["error"]
+    epochs = {trial: result["epoch"] for trial, result in results.items()}
+    assert epochs == {trial: 1 if trial in laggards else last for trial in results}
+    assert scheduler.stopped == len(laggards)
+    assert not any(broken in seen for seen in rule._results.values())
