@@ -110,6 +110,7 @@ def search(
         SearchSettings,
         new_run_folder,
         parse_budget,
+        parse_max_params,
         parse_seconds,
         refuse_existing_run,
     )
@@ -123,7 +124,7 @@ def search(
         "data": data,
         "data_root": data_root,
         "out": str(folder),
-        "max_params": None if max_params is None else parse_budget(max_params),
+        "max_params": None if max_params is None else parse_max_params(max_params),
         "img_size": img_size,
         "train_samples": train_samples,
         "val_samples": val_samples,
@@ -190,7 +191,7 @@ def _load_space(name: str | None) -> Any:
 def _parse_workers(text: str) -> int | None:
     if text == "auto":
         return None
-    if not text.isdigit() or not int(text):
+    if not text.isdecimal() or not int(text):
         raise ValueError(f"`--workers` must be auto or a number of at least 1, but got {text!r}.")
     return int(text)
 

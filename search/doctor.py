@@ -12,6 +12,7 @@ from typing import Any
 from search.cluster import connected
 from search.nodes import ask_nodes
 from search.run_folder import versions
+from trainers.loading import TIMM_PREFIXES
 
 LEAST_DISK = 2 * 10**9
 LEAST_SHARED_MEMORY = 10**9
@@ -34,6 +35,8 @@ def examine(*, address: str | None, data: str | None) -> list[Finding]:
         findings += _node_findings(node)
     if data is not None and Path(data).is_dir():
         findings.append(Finding(what=f"data {data} is on this machine and travels to the workers"))
+    elif data is not None and data.partition("/")[0].lower() in TIMM_PREFIXES:
+        findings.append(Finding(what=f"data {data} is a dataset that timm opens; not tried here"))
     elif data is not None and data != "digits":
         fix = "give a folder that exists here, or a name that timm.data.create_dataset takes"
         findings.append(Finding(what=f"data {data!r} is no folder on this machine", fix=fix))

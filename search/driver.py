@@ -71,6 +71,7 @@ def run_search(
         )
         study = open_study(folder, name, settings.storage, patience)
         study.set_user_attr("finished", False)
+        study.set_user_attr("stop_reason", None)
         ledger = Ledger(study, settings)
         if settings.baselines and not study.get_trials(deepcopy=False):
             most = settings.trials // BASELINE_SHARE

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from trainers import Dataset
 
 READER_SECONDS = 60.0  # until the test split is read in this process, since no worker starts
+READER_STARTS = 3  # anew, where its machine or its process dies
 
 
 def start_reader(settings: SearchSettings) -> Any:
@@ -24,7 +25,7 @@ def start_reader(settings: SearchSettings) -> Any:
     # No CPUs are asked for: it starts while the last trials still hold theirs. Where its machine
     # dies, it starts on another one and reads again.
     gpus = trial_resources(settings)["gpu"]
-    again = {"max_restarts": -1, "max_task_retries": -1}
+    again = {"max_restarts": READER_STARTS, "max_task_retries": READER_STARTS}
     return ray.remote(TestSplitReader).options(num_cpus=0, num_gpus=gpus, **again).remote(gpus)
 
 
@@ -52,7 +53,7 @@ def measure_test_accuracy(
     try:
         ray.get(started, timeout=READER_SECONDS)
         found = ray.get(reader.accuracies.remote(members, *map(ray.put, split), **shape))
-    except ray.exceptions.RayError:  # no room for one more worker, or it cannot start
+    except ray.exceptions.RayError:  # no room for one more worker, or it cannot start or live
         from search.trainable import TestSplitReader
 
         ray.kill(reader)

@@ -43,6 +43,8 @@ def conclude(run: Run, console: Console, *, interrupted: bool, as_json: bool) ->
     if interrupted:
         console.print(
             f"Interrupted. Nothing finished is lost; go on by: vit-frontier resume {run.path}",
+            markup=False,
+            highlight=False,
             soft_wrap=True,
         )
     if run.stop_reason:

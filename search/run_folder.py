@@ -68,11 +68,13 @@ def only_driver(folder: Path) -> Iterator[None]:
     with file as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise ValueError(
                 f"{str(folder)!r} must have one search at a time, but another one is running it: "
                 f"look at it by `vit-frontier status {folder}`."
             ) from None
+        except OSError as error:
+            raise cannot_write(folder, error) from None
         yield
 
 

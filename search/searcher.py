@@ -290,9 +290,10 @@ class Recorder(Callback):
 
     def _drop_dominated_weights(self) -> None:
         members = {str(record.trial) for record in self._ledger.front}
-        for file in self._weights.glob("*.safetensors"):
-            if file.stem not in members:
-                file.unlink(missing_ok=True)
+        with writing(self._weights.parent):
+            for file in self._weights.glob("*.safetensors"):
+                if file.stem not in members:
+                    file.unlink(missing_ok=True)
 
 
 def _forget_statistics(trial: Any) -> None:

@@ -6,12 +6,12 @@ import dataclasses
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from space import NAMED, SearchSpace, count_flops
+from space import NAMED, Architecture, SearchSpace, count_flops, count_params
 from space.architecture import check_keys, did_you_mean, show
 from trainers.recipe import PROXIES
 
@@ -75,14 +75,17 @@ class SearchSettings:
             low = 0.0 if name == "gpus_per_trial" else 1e-9
             fits = type(value) in (int, float) and low <= value < math.inf
             if not fits and (value is not None or name not in _OPTIONAL_NUMBERS):
-                raise ValueError(f"`{_option(name)}` must be a number above 0: {show(value)}.")
+                bound = "of at least 0" if low == 0.0 else "above 0"
+                raise ValueError(f"`{_option(name)}` must be a number {bound}: {show(value)}.")
         refuse_ray_client(self.address)
         if self.sampler not in SAMPLERS:
             raise ValueError(
-                f"Unknown `--sampler` {show(self.sampler)}{hint(self.sampler, SAMPLERS)}"
+                f"Unknown `--sampler` {show(self.sampler)}{did_you_mean(self.sampler, SAMPLERS)}"
             )
         if self.proxy not in PROXIES:
-            raise ValueError(f"Unknown `--proxy` {show(self.proxy)}{hint(self.proxy, PROXIES)}")
+            raise ValueError(
+                f"Unknown `--proxy` {show(self.proxy)}{did_you_mean(self.proxy, PROXIES)}"
+            )
         smallest = self.space.smallest()
         if count_flops(smallest) > self.budget:
             shape = {
@@ -127,17 +130,28 @@ _OPTIONAL_COUNTS = ("max_params", "img_size", "train_samples", "val_samples", "e
 
 def parse_budget(text: str) -> int:
     """FLOPs (multiply-accumulates) of `1.3G`, `300M`, `2500000`, or of a named architecture."""
+    return _parse_count(text, "--budget", "FLOPs", count_flops)
+
+
+def parse_max_params(text: str) -> int:
+    """Parameters of `5M`, `300K`, `2500000`, or of a named architecture."""
+    return _parse_count(text, "--max-params", "parameters", count_params)
+
+
+def _parse_count(text: str, option: str, unit: str, of: Callable[[Architecture], int]) -> int:
     match = re.fullmatch(_NUMBER + r"([KMGT]?)(?:FLOPS?|MACS?)?\s*", text, re.IGNORECASE | re.ASCII)
     if match is None:
         if text in NAMED:
-            return count_flops(NAMED[text])
+            return of(NAMED[text])
         raise ValueError(
-            f"`--budget` must be FLOPs such as 2M, 1.3G or 2500000, or the name of an "
-            f"architecture, but got {text!r:.60}{hint(text, NAMED)}"
+            f"`{option}` must be {unit} such as 2M, 1.3G or 2500000, or the name of an "
+            f"architecture, but got {text!r:.60}{did_you_mean(text, NAMED)}"
         )
     value = float(match[1]) * _UNITS[match[2].upper()]
     if not 1 <= value <= 1e21:
-        raise ValueError(f"`--budget` must be at least 1 and at most 1e21 FLOPs, but got {text!r}.")
+        raise ValueError(
+            f"`{option}` must be at least 1 and at most 1e21 {unit}, but got {text!r:.60}."
+        )
     return round(value)
 
 
@@ -191,11 +205,6 @@ def format_count(value: int) -> str:
         if value >= _UNITS[unit]:
             return f"{value / _UNITS[unit]:.4g}{unit}"
     return str(value)
-
-
-def hint(name: str, known: Any) -> str:
-    """': did you mean ...?' for a mistyped name."""
-    return did_you_mean(name, known)
 
 
 def _option(name: str) -> str:

@@ -22,7 +22,7 @@ def for_workers(dataset: Dataset, say: Callable[[str], None]) -> Dataset:
     """The dataset as workers of the cluster can read it. Arrays in memory travel by Ray's object
     store anyway. Stored images are paths where every node has them decoded (one machine, or a
     folder that all share); else they travel as well, and nodes that join later have them too.
-    Raises ValueError if a node has them neither decoded nor room for them."""
+    Raises ValueError if they must travel and a node has no room for them."""
     names = [f"{split}_images" for split in ("train", "val", "test")]
     splits = {name: getattr(dataset, name) for name in names}
     stored = {name: part for name, part in splits.items() if isinstance(part, StoredImages)}
@@ -32,12 +32,12 @@ def for_workers(dataset: Dataset, say: Callable[[str], None]) -> Dataset:
     lacking = [node["NodeManagerAddress"] for node, answer in answers if answer is not True]
     if not lacking:
         return dataset
-    size = sum(part.nbytes for part in stored.values())
+    size = sum(part.pixels.nbytes if _whole_file(part) else part.nbytes for part in stored.values())
     for node, _ in answers:
         room = node["Resources"].get("object_store_memory", 0.0)
         if size > STORE_SHARE * room:
             raise ValueError(
-                f"Every node must have the decoded images or room for them, but node {lacking[0]} "
+                f"Every node must have the decoded images, or each room for them, but {lacking[0]} "
                 f"does not have {next(iter(stored.values())).stored}, and the object store of node "
                 f"{node['NodeManagerAddress']} holds {room:,.0f} bytes, where {size:,} are needed: "
                 "set XDG_CACHE_HOME to a folder that all nodes share, start Ray with a larger "
@@ -53,6 +53,10 @@ def for_workers(dataset: Dataset, say: Callable[[str], None]) -> Dataset:
 
 def _in_memory(images: StoredImages) -> StoredImages:
     """The images with an array of them: the whole file where most of it is wanted, uncopied."""
-    if 2 * len(images) > len(images.pixels):
+    if _whole_file(images):
         return StoredImages(images.pixels, images.rows)
     return StoredImages(images[:], np.arange(len(images)))
+
+
+def _whole_file(images: StoredImages) -> bool:
+    return 2 * len(images) > len(images.pixels)

@@ -8,6 +8,7 @@ from search.settings import (
     format_count,
     new_run_folder,
     parse_budget,
+    parse_max_params,
     parse_seconds,
 )
 from space import SearchSpace, count_flops
@@ -46,6 +47,13 @@ def test_a_mistyped_architecture_as_budget_offers_the_nearest():
         parse_budget("deit_tny")
 
 
+def test_parameters_are_read_by_an_option_of_their_own():
+    assert parse_max_params("5M") == 5_000_000
+    assert parse_max_params("deit_tiny") == 5_717_416
+    with pytest.raises(ValueError, match=r"`--max-params` must be parameters .*'deit_tiny'\?"):
+        parse_max_params("deit_tny")
+
+
 def test_a_budget_below_the_smallest_architecture_says_which_that_is():
     smallest = DIGITS.smallest()
     with pytest.raises(
@@ -64,6 +72,7 @@ def test_a_budget_below_the_smallest_architecture_says_which_that_is():
         ({"cpus_per_trial": 0.0}, "--cpus-per-trial"),
         ({"sampler": "tep"}, r"--sampler.*'tep': did you mean 'tpe'"),
         ({"max_params": 0}, "--max-params"),
+        ({"gpus_per_trial": -1.0}, "`--gpus-per-trial` must be a number of at least 0"),
         ({"proxy": "blanced"}, r"--proxy.*'blanced': did you mean 'balanced'"),
     ],
 )

@@ -110,3 +110,19 @@ def test_no_limit_and_a_high_limit_keep_all() -> None:
     rows = np.arange(720)
     assert limit(LABELS, rows, None, "val_samples", seed=0).tolist() == rows.tolist()
     assert limit(LABELS, rows, 5000, "val_samples", seed=0).tolist() == rows.tolist()
+
+
+@given(
+    sizes=st.lists(st.integers(1, 300), min_size=2, max_size=40),
+    share=st.floats(0, 1),
+    seed=st.integers(0, 9),
+)
+@settings(max_examples=100, deadline=None)
+def test_a_limit_is_kept_to_the_image_however_long_the_tail(
+    sizes: list[int], share: float, seed: int
+) -> None:
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    count = max(len(sizes), round(share * len(labels)))
+    rows = limit(labels, np.arange(len(labels)), count, "train_samples", seed=seed)
+    assert len(rows) == count
+    assert set(labels[rows]) == set(range(len(sizes)))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import threading
 import time
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +111,16 @@ def test_on_the_cpu_stored_images_are_streamed_and_arrays_are_not(tmp_path) -> N
     assert isinstance(open_split(pixels, labels, **where), DeviceImages)
     kept = kept_images(split.stored, labels, **where)
     assert kept_images(split.stored, labels, **where) is kept
+
+
+def test_stored_images_are_kept_no_longer_than_whoever_asked_for_them(tmp_path) -> None:
+    split, _, labels = made(tmp_path)
+    images = StoredImages(split.stored.stored, split.stored.rows)
+    kept_images(images, labels, img_size=8, device=CPU, **SHAPE)
+    there = weakref.ref(images)
+    del images
+    gc.collect()
+    assert there() is None
 
 
 def photographs(stored_in: Path | None) -> Dataset:

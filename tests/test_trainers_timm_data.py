@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -82,8 +83,8 @@ def test_cifar10_is_read_through_torchvision(
 class Stream:
     """A reader as timm has for WebDataset and TFDS: it can only be iterated over."""
 
-    def __init__(self, count: int) -> None:
-        self.count, self.passes = count, 0
+    def __init__(self, count: int, broken: int = -1) -> None:
+        self.count, self.broken, self.passes = count, broken, 0
         self.class_to_idx = {"even": 0, "odd": 1}
 
     def __len__(self) -> int:
@@ -92,12 +93,16 @@ class Stream:
     def __iter__(self):
         self.passes += 1
         for i in range(self.count):
-            yield Image.new("RGB", (16, 16), (i % 256, 0, 0)), i % 2
+            image = Image.new("RGB", (16, 16), (i % 256, 0, 0))
+            if i == self.broken:
+                file = BytesIO()
+                image.save(file, "PNG")
+                image = Image.open(BytesIO(file.getvalue()[:-30]))  # fails when it is decoded
+            yield image, i % 2
 
 
-def test_streamed_dataset_is_decoded_in_one_pass(tmp_path: Path) -> None:
-    reader = Stream(600)
-    source = TimmImages(
+def make_streamed(reader: Stream) -> TimmImages:
+    return TimmImages(
         name="wds/stream",
         parts=(IterableImageDataset(None, reader=reader),),
         labels=np.arange(600) % 2,
@@ -105,11 +110,52 @@ def test_streamed_dataset_is_decoded_in_one_pass(tmp_path: Path) -> None:
         splits={"train": np.arange(600)},
         augmentation="crop_flip",
     )
+
+
+def test_streamed_dataset_is_decoded_in_one_pass(tmp_path: Path) -> None:
+    reader = Stream(600)
+    source = make_streamed(reader)
     for _ in range(2):
         data = load_source(source, root=tmp_path)
         np.testing.assert_array_equal(data.train_images[:, 0, 0, 0] % 2, data.train_labels)
         assert data.img_size == 16
     assert reader.passes == 3  # twice for the size
+
+
+def test_broken_image_of_a_streamed_dataset_is_named_and_left_out(tmp_path: Path) -> None:
+    source = make_streamed(Stream(600, broken=17))
+    for _ in range(2):  # the second time it is tried again
+        data = load_source(source, root=tmp_path)
+        assert [path for path, _ in data.skipped] == ["train/17"]
+        assert len(data.train_labels) + len(data.val_labels) + len(data.test_labels) == 599
+
+
+def test_two_places_of_a_dataset_have_a_cache_each(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    for name in ("a", "b", "a"):
+        root = tmp_path / name
+        if not root.exists():
+            make_folder(root, ("train", "test"), each=10 if name == "a" else 12)
+        load_dataset("torch/image_folder", data_root=root, cache_dir=cache)
+    assert len(list(cache.glob("images-*"))) == 2
+
+
+def test_a_test_split_that_cannot_be_fetched_is_not_replaced_without_a_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trainers import timm_data
+
+    create = timm_data._create
+
+    def unreachable(name, split, options):
+        if split == "test":
+            raise ConnectionResetError("the network is away")
+        return create(name, split, options)
+
+    monkeypatch.setattr(timm_data, "_create", unreachable)
+    root = make_folder(tmp_path / "images", ("train", "test"))
+    with pytest.raises(DataError, match=r"image_folder \(test\).*the network is away"):
+        load_dataset("torch/image_folder", data_root=root, cache_dir=tmp_path / "cache")
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.cache import DecodedImages, Progress, open_cache
+from trainers.cache import DecodedImages, Progress, Unreadable, open_cache
 from trainers.decode import UnreadableImageError, sample_sides
 from trainers.errors import DataError
 from trainers.splits import Labels
@@ -65,12 +65,12 @@ class ImageFolder:
 
     def open_cache(
         self, root: Path, *, img_size: int, progress: Progress | None = None
-    ) -> DecodedImages:
+    ) -> tuple[DecodedImages, Unreadable]:
         """The decoded images, one row per file; keyed by names, sizes and times of change."""
         above = os.path.join(self.root, "")  # a Path for each of a million files takes seconds
         files = [[path, *_size_and_time(above + path)] for path in self.paths]
         contents = {"source": str(self.root), "files": files}
-        return open_cache(root, contents, count=len(files), img_size=img_size)
+        return open_cache(root, contents, count=len(files), img_size=img_size), {}
 
 
 def read_folder(root: str | os.PathLike[str]) -> ImageFolder:

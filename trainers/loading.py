@@ -45,7 +45,7 @@ class ImageSource(Protocol):
     def sample_sides(self) -> list[int]: ...
     def open_cache(
         self, root: Path, *, img_size: int, progress: Progress | None = None
-    ) -> DecodedImages: ...
+    ) -> tuple[DecodedImages, Unreadable]: ...
 
 
 def load_dataset(
@@ -163,9 +163,11 @@ def load_source(
             )
         )
     size = img_size or _default_img_size(source.sample_sides())
-    cache = source.open_cache(root, img_size=size, progress=progress)
+    cache, unreadable = source.open_cache(root, img_size=size, progress=progress)
     wanted = np.concatenate([train, val, test])
-    unreadable = cache.decode(wanted, source.source, progress)
+    unreadable = {row: unreadable[row] for row in wanted.tolist() if row in unreadable}
+    rest = wanted[~np.isin(wanted, list(unreadable))]
+    unreadable |= cache.decode(rest, source.source, progress)
     _check_unreadable(source, unreadable, len(wanted))
     bad = np.array(sorted(unreadable), np.int64)
     rows = [part[~np.isin(part, bad)] for part in (train, val, test)]

@@ -91,6 +91,8 @@ def _quota(labels: Labels, count: int, *, spare: int) -> dict[int, int]:
         if quota.sum() >= count:
             break
         quota[place] = min(quota[place] + 1, sizes[place] - spare)
+    while quota.sum() > count and (quota > 1).any():  # one each of many small classes was too much
+        quota[np.where(quota > 1, quota - exact, -np.inf).argmax()] -= 1
     return dict(zip(classes.tolist(), quota.tolist(), strict=True))
 
 

@@ -133,7 +133,7 @@ def open_split(
     if not isinstance(images, StoredImages):
         return device_images(images, labels, mean=mean, std=std, img_size=img_size, device=device)
     streamed = StreamedImages(
-        stored=images,
+        stored=StoredImages(images.stored, images.rows),  # `kept_images` waits for theirs to go
         labels=to_tensor(labels, device),
         mean=torch.tensor(mean, device=device).view(-1, 1, 1),
         std=torch.tensor(std, device=device).view(-1, 1, 1),

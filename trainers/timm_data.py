@@ -21,7 +21,7 @@ from timm.data import create_dataset
 from torch.utils.data import IterableDataset
 
 from space.architecture import did_you_mean
-from trainers.cache import DecodedImages, Progress, open_cache
+from trainers.cache import DecodedImages, Progress, Unreadable, open_cache
 from trainers.decode import Source, sample_sides
 from trainers.errors import DataError
 from trainers.splits import Labels
@@ -53,6 +53,7 @@ class TimmImages:
     class_names: tuple[str, ...]
     splits: dict[str, NDArray[np.int64]]
     augmentation: Literal["none", "crop_flip"]
+    root: str | None = None
 
     @property
     def paths(self) -> Sequence[str]:
@@ -78,25 +79,27 @@ class TimmImages:
 
     def open_cache(
         self, root: Path, *, img_size: int, progress: Progress | None = None
-    ) -> DecodedImages:
+    ) -> tuple[DecodedImages, Unreadable]:
         """The decoded images, one row each; a streamed dataset is decoded here and now."""
         contents = {
-            "source": self.name,
+            "source": self.name if self.root is None else f"{self.name} in {self.root}",
             "files": [_fingerprint(part) for part in self.parts],
             "labels": self.labels.tolist(),
         }
         count = len(self.labels)
         cache = open_cache(root, contents, count=count, img_size=img_size)
+        unreadable: Unreadable = {}
         if self.streamed and (missing := cache.missing()):
             cache.require_room(missing)
             images = (image for part in self.parts for image, _ in part)
             for first in range(0, count, _STREAM_WINDOW):
                 window = list(islice(images, _STREAM_WINDOW))
                 rows = np.arange(first, first + len(window))
-                cache.decode(rows, dict(zip(rows.tolist(), window, strict=True)).__getitem__)
+                found = dict(zip(rows.tolist(), window, strict=True))
+                unreadable |= cache.decode(rows, found.__getitem__)
                 if progress is not None:
                     progress(first + len(window), count)
-        return cache
+        return cache, unreadable
 
 
 def open_timm(name: str, *, root: str | os.PathLike[str] | None, downloads: Path) -> TimmImages:
@@ -116,18 +119,30 @@ def open_timm(name: str, *, root: str | os.PathLike[str] | None, downloads: Path
             options["download"] = True
     train = _open(name, "train", prefix, options)
     labels, class_names = _labels(train), _class_names(train)
+    place = None if root is None else os.path.abspath(root)
     for split in ("test", "validation"):
-        with contextlib.suppress(Exception):  # this split does not exist there
+        try:
             test = _create(name, split, options)
             test_labels = _labels(test)
             same_classes = _class_names(test) == class_names and test_labels.min() >= 0
-            if same_classes and _files(train).isdisjoint(_files(test)):
-                return _timm_images(name, (train, test), (labels, test_labels), class_names)
-    return _timm_images(name, (train,), (labels,), class_names)
+            usable = same_classes and _files(train).isdisjoint(_files(test))
+        except FileNotFoundError:
+            continue
+        except (OSError, MemoryError) as error:  # the disk or the network: it may well exist
+            raise _unopened(f"{name} ({split})", options, error) from error
+        except Exception:  # libraries have no common word for a split that does not exist
+            continue
+        if usable:
+            return _timm_images(name, (train, test), (labels, test_labels), class_names, place)
+    return _timm_images(name, (train,), (labels,), class_names, place)
 
 
 def _timm_images(
-    name: str, parts: tuple[Any, ...], labels: tuple[Labels, ...], class_names: tuple[str, ...]
+    name: str,
+    parts: tuple[Any, ...],
+    labels: tuple[Labels, ...],
+    class_names: tuple[str, ...],
+    root: str | None = None,
 ) -> TimmImages:
     ends = np.cumsum([0, *map(len, labels)])
     together = np.concatenate(labels)
@@ -142,6 +157,7 @@ def _timm_images(
             for i, split in enumerate(("train", "test")[: len(parts)])
         },
         augmentation="none" if name.lower().rpartition("/")[2] in _SIGNS else "crop_flip",
+        root=root,
     )
 
 
