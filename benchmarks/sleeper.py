@@ -38,6 +38,7 @@ class Sleeper(ProxyTrainable):
         recipe: Any = None,
         threads: int = 1,
         gpus: float = 0.0,
+        graphs: bool = False,
     ) -> None:
         self._recipe = recipe
         self._start(config)

@@ -90,6 +90,9 @@ def search(
     gpus_per_trial: Annotated[
         float | None, typer.Option(help="GPUs of one trial; may be a fraction. [1 if there is one]")
     ] = None,
+    cuda_graphs: Annotated[
+        bool, typer.Option(help="Replay steps from CUDA graphs on GPUs; not measured on one yet.")
+    ] = False,
     silence: Annotated[
         str, typer.Option(help="Kill a worker that reports nothing for that long.")
     ] = "30m",
@@ -139,6 +142,7 @@ def search(
         "workers": _parse_workers(workers),
         "cpus_per_trial": cpus_per_trial,
         "gpus_per_trial": gpus_per_trial,
+        "cuda_graphs": cuda_graphs,
         "silence": parse_seconds(silence, "--silence"),
         "address": address,
         "storage": storage,

@@ -181,6 +181,7 @@ def _tune(
                     recipe=recipe,
                     threads=max(1, int(settings.cpus_per_trial)),
                     gpus=resources["gpu"],
+                    graphs=settings.cuda_graphs,
                 ),
                 name="search",
                 search_alg=StudySearcher(

@@ -50,6 +50,7 @@ class SearchSettings:
     workers: int | None = None
     cpus_per_trial: float = 1.0
     gpus_per_trial: float | None = None
+    cuda_graphs: bool = False
     silence: float = 1800.0
     address: str | None = None
     storage: str | None = None
@@ -122,7 +123,7 @@ _OPTIONAL_NUMBERS = ("time_limit", "gpus_per_trial")
 _KINDS: dict[str, Any] = {
     **dict.fromkeys(("data", "out", "sampler", "proxy"), str),
     **dict.fromkeys(("data_root", "address", "storage"), str | None),
-    **dict.fromkeys(("early_stopping", "baselines"), bool),
+    **dict.fromkeys(("early_stopping", "baselines", "cuda_graphs"), bool),
 }
 _KIND_NAMES = {str: "a text", str | None: "a text", bool: "true or false"}
 _OPTIONAL_COUNTS = ("max_params", "img_size", "train_samples", "val_samples", "epochs", "workers")

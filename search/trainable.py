@@ -28,14 +28,14 @@ class ProxyTrainable(tune.Trainable):
         recipe: Any = None,
         threads: int = 1,
         gpus: float = 0.0,
+        graphs: bool = False,
     ) -> None:
-        """`gpus`: what Ray reserves for this actor; a fraction is also the share of memory."""
+        """`gpus`: what Ray reserves for this actor; a fraction is also the share of memory.
+        `graphs`: replay steps from CUDA graphs."""
         import torch
 
         torch.set_num_threads(threads)
-        if gpus:
-            torch.set_float32_matmul_precision("high")  # TF32
-        self._dataset, self._recipe, self._gpus = dataset, recipe, gpus
+        self._dataset, self._recipe, self._gpus, self._graphs = dataset, recipe, gpus, graphs
         self._start(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -76,6 +76,7 @@ class ProxyTrainable(tune.Trainable):
                 self._recipe,
                 seed=self._trial["seed"],
                 parts=self._parts,
+                graphs=self._graphs,
             )
         result = next(self._training)
         if result["epoch"] < self._recipe.epochs:

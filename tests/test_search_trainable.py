@@ -3,7 +3,13 @@
 import pytest
 import torch
 
-from search.trainable import CUDA_CONTEXT_BYTES, keep_to_share_of_gpu, memory_fraction
+from search.trainable import (
+    CUDA_CONTEXT_BYTES,
+    ProxyTrainable,
+    keep_to_share_of_gpu,
+    memory_fraction,
+)
+from space import SearchSpace
 
 GIB = 2**30
 
@@ -43,3 +49,15 @@ def test_a_share_of_a_gpu_is_all_the_memory_that_a_process_gets():
             torch.empty(int(0.11 * total), dtype=torch.uint8, device="cuda")
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
+
+
+@pytest.mark.parametrize("graphs", [False, True])
+def test_a_worker_trains_with_graphs_where_it_was_told_to(graphs, monkeypatch):
+    told = []
+    monkeypatch.setattr("trainers.proxy_epochs", lambda *rest, **options: told.append(options))
+    worker = ProxyTrainable.__new__(ProxyTrainable)
+    architecture = SearchSpace.load("digits").smallest().to_dict()
+    config = {"trial": 0, "seed": 7, "architecture": architecture}
+    worker.setup(config, threads=torch.get_num_threads(), graphs=graphs)
+    assert "failed" in worker.step()  # the stand-in for a training has no epochs
+    assert [(options["seed"], options["graphs"]) for options in told] == [(7, graphs)]

@@ -21,7 +21,8 @@ class Replayed(Generic[Result]):
     one launch, no Python. Every call does the same work on the same numbers, random ones of
     `generator` and of the default generator included. The result is overwritten by the next replay.
     A function that cannot be captured is run as it is, with a RuntimeWarning; torch before 2.13
-    does not get over that: random numbers then fail, and so does the training.
+    does not get over that: random numbers then fail, and so does the training. All is done on the
+    current GPU; OutOfMemoryError is raised where its memory does not suffice.
 
     Those of one training may share the memory `pool` (`torch.cuda.graph_pool_handle`), if none
     needs what another one left there.
@@ -52,6 +53,8 @@ class Replayed(Generic[Result]):
             return self._run_aside()
         try:
             self._capture()
+        except torch.cuda.OutOfMemoryError:
+            raise
         except RuntimeError as error:
             self._enabled, self._graph = False, None
             reason = str(error).partition("\n")[0]

@@ -128,6 +128,10 @@ class ProxyTraining(Iterator[EpochReport]):
     def __next__(self) -> EpochReport:
         if self.epoch == self.recipe.epochs:
             raise StopIteration
+        with _on(self.device):
+            return self._next_epoch()
+
+    def _next_epoch(self) -> EpochReport:
         started = time.perf_counter()
         with _seeded(self.seed + self.epoch + 1, self.device):
             train_loss = self._train_epoch()
@@ -269,9 +273,11 @@ def train_proxy(
     report: Callable[[EpochReport], bool | None] | None = None,
     *,
     device: str | torch.device | None = None,
+    graphs: bool = False,
 ) -> TrialOutcome:
-    """Trains to the end, to failure, or until `report(epoch)` returns False. Never raises what the
-    training raises: that is in `error` and `error_kind`."""
+    """Trains to the end, to failure, or until `report(epoch)` returns False; `device` and `graphs`
+    as for `proxy_epochs`. Never raises what the training raises: that is in `error` and
+    `error_kind`."""
     started, curve = time.perf_counter(), list[EpochReport]()
 
     def outcome(state: State, **rest: Any) -> TrialOutcome:
@@ -279,7 +285,9 @@ def train_proxy(
         return TrialOutcome(state=state, curve=tuple(curve), seconds=seconds, **rest)
 
     try:
-        training = proxy_epochs(architecture, dataset, recipe, seed=seed, device=device)
+        training = proxy_epochs(
+            architecture, dataset, recipe, seed=seed, device=device, graphs=graphs
+        )
         for epoch in training:
             curve.append(epoch)
             if report is not None and report(epoch) is False and epoch["epoch"] < recipe.epochs:
@@ -304,6 +312,21 @@ def _optimizer(model: VisionTransformer, recipe: Recipe, rate: Tensor) -> torch.
         {"params": plain, "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=rate, fused=True, capturable=rate.is_cuda)
+
+
+@contextlib.contextmanager
+def _on(device: torch.device) -> Generator[None]:
+    """Inside, a GPU is the current one and multiplies float32 as TF32; then all is as before."""
+    if device.type != "cuda":
+        yield
+        return
+    precision = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    try:
+        with torch.cuda.device(device):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(precision)
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -64,7 +65,7 @@ class StreamedImages:
         device, largest = self.labels.device, max(len(batch) for batch in batches)
         shape = (largest, *self.stored.shape[1:])
         slots = [_Slot(shape, device) for _ in range(min(AHEAD, len(batches)))]
-        stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
+        stream = _copy_stream(device) if device.type == "cuda" else None
         places = torch.arange(largest, device=device)
         reading = deque[tuple[_Slot, Future[None]]]()
         with ThreadPoolExecutor(READERS) as pool:
@@ -87,6 +88,12 @@ class StreamedImages:
                 slot.release()
                 read_next(slot)
                 yield places[: len(batch)]
+
+
+@functools.cache
+def _copy_stream(device: torch.device) -> torch.cuda.Stream:
+    """One for each GPU: torch has only a few, and hands out the same ones again."""
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 class _Slot:
