@@ -28,10 +28,10 @@ class InTurn(FIFOScheduler):
 
 
 class FrontierHalving(InTurn):
-    """Stops trials that `rule` gives up.
+    """Stops trials that `rule` gives up, but no baseline, which is there to be compared with.
 
-    A trial's config carries `trial` (its number) and `flops`, a result `epoch` and `accuracy`; a
-    result without an epoch decides nothing. Its state is the rule's: after a restart, rebuild that
+    A trial's config carries `trial` (its number), `flops` and, if it is one, `baseline`, a result
+    `epoch` and `accuracy`; a result without an epoch decides nothing. Its state is the rule's: after a restart, rebuild that
     by `HalvingRule.take_in`; what Tune would save or restore is not needed.
     """
 
@@ -53,7 +53,7 @@ class FrontierHalving(InTurn):
             epoch=result["epoch"],
             accuracy=result["accuracy"],
         )
-        if goes_on:
+        if goes_on or trial.config.get("baseline"):
             return str(TrialScheduler.CONTINUE)
         self.stopped += 1
         return str(TrialScheduler.STOP)

@@ -67,6 +67,7 @@ class StudySearcher(Searcher):
             "architecture": live.architecture.to_dict(),
             "flops": live.flops,
             "seed": live.seed,
+            "baseline": live.baseline is not None,
         }
 
     def on_trial_complete(
