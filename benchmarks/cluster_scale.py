@@ -40,6 +40,7 @@ from rich.console import Console
 from sleeper import BUDGET, EPOCHS, Sleeper, epoch_result
 
 from results import TrialRecord
+from search.driver import early_stopping_rule
 from search.ledger import Ledger
 from search.mirror import Mirror, together
 from search.progress import Display
@@ -49,6 +50,7 @@ from space import SearchSpace
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZES = (100, 1000, 5000)
+RECIPE: Any = SimpleNamespace(epochs=EPOCHS, warmup_epochs=0)
 WINDOW = 50  # trials that a figure is the mean of
 
 
@@ -98,21 +100,6 @@ def make_settings(trials: int, sampler: str, **changes: Any) -> SearchSettings:
     )
 
 
-def make_rule(ledger: Ledger) -> Any:
-    from search.freeze_thaw import FreezeThaw
-
-    settings = ledger.settings
-    rule: Any = FreezeThaw(
-        ledger.problem,
-        ledger.network,
-        reference_accuracy=1.0 / settings.space.num_classes,
-        seed=settings.seed,
-        max_epochs=EPOCHS,
-    )
-    rule.take_in(ledger.curves())
-    return rule
-
-
 def train(ledger: Ledger, rule: Any) -> TrialRecord | None:
     """One trial from ask to record."""
     live = ledger.ask()
@@ -144,7 +131,7 @@ def ledger_alone(
     with tempfile.TemporaryDirectory() as name:
         shutil.copyfile(filled / "study.db", Path(name) / "study.db")
         ledger = Ledger(open_study(Path(name), "run", None), make_settings(size, sampler))
-        rule = make_rule(ledger) if early_stopping else None
+        rule = early_stopping_rule(ledger, RECIPE) if early_stopping else None
         display = Display(ledger, Console(file=io.StringIO()))
         watch = Stopwatch()
         gc.collect()
@@ -193,7 +180,7 @@ def through_tune(
             ledger = Ledger(open_study(folder, "run", None), settings)
             display = Watched(ledger, Console(file=io.StringIO()))
             display.watch = watch
-            recipe: Any = SimpleNamespace(epochs=EPOCHS, warmup_epochs=0, sleep=seconds)
+            recipe: Any = SimpleNamespace(**vars(RECIPE), sleep=seconds)
             dataset: Any = SimpleNamespace(test_labels=())
             with connected(cluster.address), watch.timing_writes():
                 watch.note(filled)

@@ -14,7 +14,7 @@ from typing import Any
 
 from results.charts import frontier_png, frontier_svg
 from results.frontier import HYPERVOLUME_AXIS
-from results.record import TrialRecord
+from results.record import TrialRecord, finite
 from results.report import render_report
 from results.run import Run
 
@@ -79,11 +79,11 @@ def _point(record: TrialRecord) -> dict[str, Any]:
         "flops": record.flops,
         "params": record.params,
         "accuracy": record.accuracy,
-        "test_accuracy": _finite(record.test_accuracy),
+        "test_accuracy": finite(record.test_accuracy),
         "epochs": record.epochs,
         "seed": record.seed,
         "baseline": record.baseline,
-        "seconds": _finite(record.seconds),
+        "seconds": finite(record.seconds),
         "architecture": record.architecture.to_dict(),
     }
 
@@ -113,10 +113,6 @@ def _cell(value: Any) -> Any:
         return value
     value = value.replace("\r\n", "\n").replace("\r", "\n")  # a bare \r would end the line
     return f"'{value}" if value.startswith(("=", "+", "-", "@", "\t", "\n")) else value
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
 
 
 def _replace(path: Path, content: str | bytes) -> Path:

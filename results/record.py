@@ -5,6 +5,7 @@ Reads the attributes the search wrote; how they got there and what follows from 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -137,3 +138,8 @@ def _epoch(values: Mapping[str, Any]) -> Epoch:
         seconds=float(values["seconds"]),
         images_per_second=float(values["images_per_second"]),
     )
+
+
+def finite(value: float | None) -> float | None:
+    """The number, or `None` for NaN and infinity, which JSON does not have."""
+    return value if value is not None and math.isfinite(value) else None

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from results.frontier import progress
-from results.record import TrialRecord
+from results.record import TrialRecord, finite
 from results.run import Run
 from results.units import blocks_text, shape_text, standard_error
 
@@ -76,9 +76,9 @@ def curve_rows(run: Run) -> list[dict[str, Any]]:
             "trial": record.trial,
             "flops": record.flops,
             "epoch": epoch.epoch,
-            "accuracy": _finite(epoch.accuracy),
-            "train_loss": _finite(epoch.train_loss),
-            "val_loss": _finite(epoch.val_loss),
+            "accuracy": finite(epoch.accuracy),
+            "train_loss": finite(epoch.train_loss),
+            "val_loss": finite(epoch.val_loss),
         }
         for record in run.front
         for epoch in record.curve
@@ -158,7 +158,3 @@ def _state(record: TrialRecord, series: str) -> str:
     if record.baseline is None:
         return series
     return f"{_STATES.get(record.state, record.state)}, baseline {record.baseline}"
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None

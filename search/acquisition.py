@@ -1,4 +1,4 @@
-"""What a network of known cost would add to the frontier, in expectation. Numpy only."""
+"""What a network of known cost would add to the frontier, in expectation. NumPy and SciPy only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Items a sampler may propose: random ones that fit, and neighbours of good ones. No Optuna."""
+"""Items a sampler may propose: random ones that fit, and neighbours of good ones. No study here."""
 
 from __future__ import annotations
 

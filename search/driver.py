@@ -37,6 +37,8 @@ from search.sharing import for_workers
 from search.storage import Patience, StorageError, open_study, writing
 
 if TYPE_CHECKING:
+    from search.freeze_thaw import FreezeThaw
+    from search.problem import Network
     from trainers import Dataset, Recipe
 
 BASELINE_SHARE = 4  # at most one trial in four is a baseline
@@ -60,7 +62,6 @@ def run_search(
     recipe: Recipe,
     *,
     console: Console,
-    quiet: bool = False,
 ) -> tuple[Run, bool]:
     """Searches until the asked number of trials is finished; the run, and whether it was
     interrupted. The run folder must exist; a study that is there is gone on with."""
@@ -77,7 +78,7 @@ def run_search(
             most = settings.trials // BASELINE_SHARE
             for label, network in baselines(settings.space, settings.budget, most=most).items():
                 ledger.enqueue(network, label)
-        with Display(ledger, console, quiet=quiet) as display:
+        with Display(ledger, console) as display:
             display.note("Starting Ray ...")
             wanted = math.ceil((settings.workers or 0) * settings.cpus_per_trial)
             with (
@@ -116,6 +117,22 @@ def _end_without_head(folder: Path, ledger: Ledger, display: Display, why: str) 
     os._exit(1)
 
 
+def early_stopping_rule(ledger: Ledger, recipe: Recipe) -> FreezeThaw[Network]:
+    """The rule of a search, which knows what the study holds."""
+    from search.freeze_thaw import FreezeThaw
+
+    rule = FreezeThaw(
+        ledger.problem,
+        ledger.network,
+        reference_accuracy=1.0 / ledger.settings.space.num_classes,
+        seed=ledger.settings.seed,
+        max_epochs=recipe.epochs,
+        warmup_epochs=recipe.warmup_epochs,
+    )
+    rule.take_in(ledger.curves())
+    return rule
+
+
 def _tune(
     folder: Path,
     settings: SearchSettings,
@@ -128,20 +145,10 @@ def _tune(
     """Trains; whether it was interrupted, and the reader of the test split if it was started."""
     from ray import tune
 
-    from search.freeze_thaw import FreezeThaw
     from search.scheduler import FrontierHalving, InTurn
     from search.searcher import Recorder, Stop, StudySearcher
     from search.trainable import ProxyTrainable
 
-    rule = FreezeThaw(
-        ledger.problem,
-        ledger.network,
-        reference_accuracy=1.0 / settings.space.num_classes,
-        seed=settings.seed,
-        max_epochs=recipe.epochs,
-        warmup_epochs=recipe.warmup_epochs,
-    )
-    rule.take_in(ledger.curves())
     resources = trial_resources(settings)
     reader: Any = None
     looked, full = time.monotonic(), None
@@ -187,7 +194,11 @@ def _tune(
                 search_alg=StudySearcher(
                     ledger, lambda: workers(settings), stop, recorder.judge_lost_workers
                 ),
-                scheduler=FrontierHalving(rule) if settings.early_stopping else InTurn(),
+                scheduler=(
+                    FrontierHalving(early_stopping_rule(ledger, recipe))
+                    if settings.early_stopping
+                    else InTurn()
+                ),
                 num_samples=-1,
                 resources_per_trial=resources,
                 reuse_actors=True,

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from results import TrialRecord, hypervolume
+from results.units import index_ranges
 from search.ledger import Ledger
 from search.settings import format_count
 
@@ -24,8 +25,8 @@ PLAIN_SECONDS = 30.0  # between two plain lines when nothing finishes
 class Display:
     """Shows a ledger. `update` is cheap and may be called often."""
 
-    def __init__(self, ledger: Ledger, console: Console, *, quiet: bool = False) -> None:
-        self.ledger, self.console, self.quiet = ledger, console, quiet
+    def __init__(self, ledger: Ledger, console: Console) -> None:
+        self.ledger, self.console = ledger, console
         self._started, self._said = time.monotonic(), time.monotonic()
         self._done_before = len(ledger.finished)
         self._drawn = -math.inf
@@ -40,7 +41,7 @@ class Display:
         self._task = self._bar.add_task("trials", total=ledger.settings.trials)
 
     def __enter__(self) -> Display:
-        if self.console.is_terminal and not self.quiet:
+        if self.console.is_terminal:
             self._live = Live(self._panel(), console=self.console, refresh_per_second=4)
             self._live.__enter__()
         return self
@@ -52,8 +53,7 @@ class Display:
 
     def say(self, text: str) -> None:
         """One line that stays."""
-        if not self.quiet:
-            self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def note(self, text: str) -> None:
         """What is being waited for; it replaces the last note."""
@@ -161,27 +161,14 @@ def front_table(front: list[TrialRecord], rows: int = FRONT_ROWS) -> Table:
             str(a.depth),
             str(a.embed_dim),
             str(a.patch_size),
-            _ranges(a.reattention) or "-",
-            ", ".join(str(pool.after) for pool in a.pools) or "-",
+            index_ranges(a.reattention),
+            index_ranges(pool.after for pool in a.pools),
         )
     return table
 
 
-def _ranges(blocks: tuple[int, ...]) -> str:
-    """(0, 1, 2, 5) as '0-2, 5'."""
-    runs: list[list[int]] = []
-    for block in blocks:
-        if runs and runs[-1][-1] == block - 1:
-            runs[-1].append(block)
-        else:
-            runs.append([block])
-    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
-
-
 def format_seconds(seconds: float) -> str:
     """95 as '1 min 35 s'."""
-    if not math.isfinite(seconds):
-        return "unknown time"
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

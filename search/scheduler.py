@@ -31,8 +31,9 @@ class FrontierHalving(InTurn):
     """Stops trials that `rule` gives up, but no baseline, which is there to be compared with.
 
     A trial's config carries `trial` (its number), `flops` and, if it is one, `baseline`, a result
-    `epoch` and `accuracy`; a result without an epoch decides nothing. Its state is the rule's: after a restart, rebuild that
-    by `HalvingRule.take_in`; what Tune would save or restore is not needed.
+    `epoch` and `accuracy`; a result without an epoch decides nothing. Its state is the rule's:
+    after a restart, rebuild that by `HalvingRule.take_in`; what Tune would save or restore is not
+    needed.
     """
 
     def __init__(self, rule: HalvingRule) -> None:
