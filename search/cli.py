@@ -4,6 +4,7 @@ immediate; every mistake of a user ends in one sentence and exit code 2."""
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 from pathlib import Path
@@ -34,8 +35,9 @@ RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, ru
 
 def main() -> None:
     """Runs the command line. Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted."""
-    for kind in (signal.SIGINT, signal.SIGTERM):  # typer would end with 1
-        signal.signal(kind, lambda *_: sys.exit(INTERRUPTED))
+    for kind in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # typer would end with 1
+        if kind != signal.SIGHUP or signal.getsignal(kind) != signal.SIG_IGN:  # nohup
+            signal.signal(kind, lambda *_: sys.exit(INTERRUPTED))
     try:
         app(prog_name="vit-frontier")
     except ValueError as error:
@@ -119,6 +121,11 @@ def search(
     )
 
     console = _console(as_json)
+    for option, text in (("--data", data), ("--data-root", data_root), ("--out", out)):
+        _require_utf8(option, text or "")
+    if data != "digits" and Path(data).is_dir():
+        data = os.path.abspath(data)  # a run may be resumed from elsewhere
+    data_root = None if data_root is None else os.path.abspath(data_root)
     budget_flops = parse_budget(budget)
     folder = Path(out) if out else new_run_folder(data, budget_flops)
     refuse_existing_run(folder)
@@ -151,8 +158,9 @@ def search(
     named_space = _load_space(space)
     SearchSettings(**{**choices, "budget": 10**21}, space=named_space)
     if storage is not None:
-        from search.storage import refuse_existing_study
+        from search.storage import absolute_url, refuse_existing_study
 
+        storage = choices["storage"] = absolute_url(storage)
         refuse_existing_study(storage, folder.resolve().name)
     dataset = _load_dataset(choices, console)
     from search.messages import introduce
@@ -186,6 +194,13 @@ def search(
         print(json.dumps({"settings": shown, "recipe": recipe.to_dict()}))
 
 
+def _require_utf8(option: str, text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"`{option}` must be a name in UTF-8, but got {text!r}.") from None
+
+
 def _load_space(name: str | None) -> Any:
     from space import SearchSpace
 
@@ -193,11 +208,17 @@ def _load_space(name: str | None) -> Any:
 
 
 def _parse_workers(text: str) -> int | None:
+    from search.settings import MAX_WORKERS
+
     if text == "auto":
         return None
-    if not text.isdecimal() or not int(text):
-        raise ValueError(f"`--workers` must be auto or a number of at least 1, but got {text!r}.")
-    return int(text)
+    count = int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
+    if not 1 <= count <= MAX_WORKERS:
+        raise ValueError(
+            f"`--workers` must be auto or an integer from 1 to {MAX_WORKERS}, but got "
+            f"{text!r:.60}: choose one of these."
+        )
+    return count
 
 
 def _load_dataset(choices: dict[str, Any], console: Console) -> Dataset:
@@ -216,9 +237,13 @@ def _run(
 ) -> None:
     """Runs or goes on with a search and ends the process with its exit code."""
     from search.driver import run_search
-    from search.messages import conclude
+    from search.messages import conclude, interrupted_text
 
-    run, interrupted = run_search(folder, settings, dataset, recipe, console=console)
+    try:
+        run, interrupted = run_search(folder, settings, dataset, recipe, console=console)
+    except SystemExit:
+        console.print(interrupted_text(folder), markup=False, highlight=False, soft_wrap=True)
+        raise
     conclude(run, console, interrupted=interrupted, as_json=as_json)
     if interrupted:
         sys.exit(INTERRUPTED)
@@ -361,7 +386,7 @@ def _read_architecture(name_or_file: str) -> Any:
     from space.checks import read_small_file
 
     path = Path(name_or_file)
-    if name_or_file in NAMED or not (path.suffix == ".json" or path.is_file()):
+    if name_or_file in NAMED or not (path.suffix == ".json" or path.exists()):
         return named(name_or_file)
     try:
         values = json.loads(read_small_file(path))
@@ -396,4 +421,6 @@ def _console(as_json: bool) -> Console:
     """Where people read: stdout, or stderr when stdout carries JSON."""
     from rich.console import Console
 
-    return Console(stderr=as_json)
+    from search.messages import LastingStream
+
+    return Console(file=LastingStream(sys.stderr if as_json else sys.stdout))  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ import logging
 import math
 import os
 import shutil
+import signal
 import socket
 import threading
 import time
@@ -111,6 +112,7 @@ def connected(address: str | None, *, least_cpus: int = 1) -> Iterator[None]:
     import ray
 
     _silence_ray()
+    on_sigterm = _sigterm_kept()
     address = address or os.environ.get("RAY_ADDRESS")
     refuse_ray_client(address)
     if ray.is_initialized():
@@ -120,7 +122,7 @@ def connected(address: str | None, *, least_cpus: int = 1) -> Iterator[None]:
         try:
             _knock(address)
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-        except (OSError, RuntimeError, ray.exceptions.RayError) as error:
+        except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
             raise ValueError(_explain_connection(address, error)) from None
     else:
         cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -136,6 +138,7 @@ def connected(address: str | None, *, least_cpus: int = 1) -> Iterator[None]:
             why = _explain_start(error)
             ray.shutdown()  # which may free the disk
             raise ValueError(why) from None
+    on_sigterm()
     try:
         yield
     finally:
@@ -224,6 +227,18 @@ def node_answers(node_id: str) -> bool:
         _knock(f"{node['NodeManagerAddress']}:{node['NodeManagerPort']}", NODE_KNOCK_SECONDS)
         return True
     return False
+
+
+def _sigterm_kept() -> Callable[[], object]:
+    """Has SIGTERM end a search as it would without Ray, whose handlers end the process with 15 or,
+    in C++, abort it: none is set while Ray starts, and what this returns undoes that of C++."""
+    import ray._private.utils
+
+    ours = signal.getsignal(signal.SIGTERM)
+    if not callable(ours) or threading.current_thread() is not threading.main_thread():
+        return lambda: None
+    ray._private.utils.set_sigterm_handler = lambda theirs: None
+    return lambda: signal.signal(signal.SIGTERM, ours)
 
 
 def _silence_ray() -> None:

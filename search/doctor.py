@@ -12,6 +12,8 @@ from typing import Any
 from search.cluster import connected
 from search.nodes import ask_nodes
 from search.run_folder import versions
+from trainers.errors import DataError
+from trainers.folder import read_folder
 from trainers.loading import TIMM_PREFIXES
 
 LEAST_DISK = 2 * 10**9
@@ -34,13 +36,22 @@ def examine(*, address: str | None, data: str | None) -> list[Finding]:
     for node in nodes:
         findings += _node_findings(node)
     if data is not None and Path(data).is_dir():
-        findings.append(Finding(what=f"data {data} is on this machine and travels to the workers"))
+        findings.append(_look_at_folder(data))
     elif data is not None and data.partition("/")[0].lower() in TIMM_PREFIXES:
         findings.append(Finding(what=f"data {data} is a dataset that timm opens; not tried here"))
     elif data is not None and data != "digits":
         fix = "give a folder that exists here, or a name that timm.data.create_dataset takes"
         findings.append(Finding(what=f"data {data!r} is no folder on this machine", fix=fix))
     return findings
+
+
+def _look_at_folder(data: str) -> Finding:
+    try:
+        found = read_folder(data)
+    except DataError as error:
+        return Finding(what=f"data {data} cannot be searched on", fix=str(error))
+    images = f"{len(found.paths):,} images of {len(found.class_names)} classes"
+    return Finding(what=f"data {data}: {images}, on this machine; they travel to the workers")
 
 
 def _ask_every_node() -> list[dict[str, Any]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import os
 import shutil
@@ -30,8 +29,10 @@ from search.cluster import (
 )
 from search.finalists import measure_test_accuracy, start_reader
 from search.ledger import Ledger
+from search.messages import interrupted_text
+from search.mirror import together
 from search.progress import Display
-from search.run_folder import only_driver, read_search
+from search.run_folder import keep_trials, only_driver, read_search
 from search.settings import SearchSettings
 from search.sharing import for_workers
 from search.storage import Patience, StorageError, open_study, writing
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from trainers import Dataset, Recipe
 
 BASELINE_SHARE = 4  # at most one trial in four is a baseline
+SIGNAL_SECONDS = 1.0  # in which a signal that also ended Ray's processes reaches this one
 DISK_SECONDS = 10.0  # between two looks at the disk of Ray's session
 
 
@@ -66,7 +68,7 @@ def run_search(
     """Searches until the asked number of trials is finished; the run, and whether it was
     interrupted. The run folder must exist; a study that is there is gone on with."""
     with only_driver(folder):
-        name = json.loads((folder / "run.json").read_text(encoding="utf-8"))["name"]
+        name = keep_trials(folder, settings.trials)
         patience = Patience(
             say=partial(console.print, markup=False, highlight=False, soft_wrap=True)
         )
@@ -76,14 +78,16 @@ def run_search(
         ledger = Ledger(study, settings)
         if settings.baselines and not study.get_trials(deepcopy=False):
             most = settings.trials // BASELINE_SHARE
-            for label, network in baselines(settings.space, settings.budget, most=most).items():
-                ledger.enqueue(network, label)
+            with together(study):  # all or none
+                ladder = baselines(settings.space, settings.budget, most=most)
+                for label, network in ladder.items():
+                    ledger.enqueue(network, label)
         with Display(ledger, console) as display:
             display.note("Starting Ray ...")
             wanted = math.ceil((settings.workers or 0) * settings.cpus_per_trial)
             with (
                 connected(settings.address, least_cpus=wanted),
-                head_watched(lambda why: _end_without_head(folder, ledger, display, why)),
+                head_watched(lambda why: _end_without_head(folder, ledger, display, patience, why)),
             ):
                 display.note("")
                 display.say(describe_room(settings))
@@ -93,7 +97,7 @@ def run_search(
                 )
                 if not interrupted:
                     display.note("Reading the test split for the frontier ...")
-                    measure_test_accuracy(folder, settings, ledger, dataset, reader)
+                    measure_test_accuracy(folder, settings, ledger, dataset, reader, display.say)
                 display.note("")
         study.set_user_attr("stop_reason", ledger.stop_reason)
         study.set_user_attr("finished", not interrupted)
@@ -103,12 +107,19 @@ def run_search(
         return run, interrupted
 
 
-def _end_without_head(folder: Path, ledger: Ledger, display: Display, why: str) -> None:
+def _end_without_head(
+    folder: Path, ledger: Ledger, display: Display, patience: Patience, why: str
+) -> None:
     """Ends the process, whose main thread may never come back from Ray."""
+    time.sleep(SIGNAL_SECONDS)
+    interrupted = patience.interrupted()
     with contextlib.suppress(Exception):
         ledger.release_all()
     with contextlib.suppress(Exception):
         display.__exit__()
+    if interrupted:
+        print(interrupted_text(folder), file=sys.stderr, flush=True)
+        os._exit(130)
     resume = f"vit-frontier resume {folder}"
     resume += "" if ledger.settings.on_this_machine else " --address HOST:PORT"
     print(
@@ -212,7 +223,8 @@ def _tune(
     except OSError as error:
         if error.errno is not None:  # Ray's own have none
             raise
-        _end_without_head(folder, ledger, display, f"Ray on this machine was lost ({error})")
+        why = f"Ray on this machine was lost ({error})"
+        _end_without_head(folder, ledger, display, patience, why)
     finally:
         with contextlib.suppress(StorageError):
             ledger.release_all()
@@ -224,14 +236,16 @@ def _tune(
 
 @contextlib.contextmanager
 def _signals(stop: Any) -> Iterator[None]:
-    """Ctrl-C and SIGTERM stop the search cleanly; a second Ctrl-C at once."""
+    """Ctrl-C, SIGTERM and a closed terminal stop the search cleanly; a second Ctrl-C at once."""
 
     def ask_to_stop(number: int, frame: Any) -> None:
         if stop.interrupted and number == signal.SIGINT:
             sys.exit(130)
         stop.interrupted = True
 
-    kinds = (signal.SIGINT, signal.SIGTERM)
+    kinds = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup
+        kinds.append(signal.SIGHUP)
     try:
         before = {kind: signal.signal(kind, ask_to_stop) for kind in kinds}
     except ValueError:  # not the main thread: the caller handles signals

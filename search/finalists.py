@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,9 +31,15 @@ def start_reader(settings: SearchSettings) -> Any:
 
 
 def measure_test_accuracy(
-    folder: Path, settings: SearchSettings, ledger: Ledger, dataset: Dataset, reader: Any
+    folder: Path,
+    settings: SearchSettings,
+    ledger: Ledger,
+    dataset: Dataset,
+    reader: Any,
+    say: Callable[[str], None],
 ) -> None:
-    """Reads the test split once for every frontier member that has weights and no test accuracy."""
+    """Reads the test split once for every frontier member that has no test accuracy; tells `say` of
+    those whose weights are gone or broken."""
     import ray
 
     from results.charts import javascript
@@ -40,10 +47,13 @@ def measure_test_accuracy(
     members = []
     for record in ledger.front:
         file = folder / "weights" / f"{record.trial}.safetensors"
-        known = f"test_accuracy:{record.trial}" in ledger.study.user_attrs
-        if file.exists() and not known:
+        if f"test_accuracy:{record.trial}" in ledger.study.user_attrs:
+            continue
+        try:
             members.append((record.trial, record.architecture.to_dict(), file.read_bytes()))
-    if not members or not len(dataset.test_labels):
+        except OSError as error:
+            say(f"{file} cannot be read ({error.strerror}): trial {record.trial} is not tested.")
+    if not members:
         return
     reader = reader or start_reader(settings)
     started = reader.is_there.remote()
@@ -59,4 +69,8 @@ def measure_test_accuracy(
         ray.kill(reader)
         found = TestSplitReader(gpus=0.0).accuracies(members, *split, **shape)
     for number, accuracy in found.items():
-        ledger.study.set_user_attr(f"test_accuracy:{number}", accuracy)
+        if isinstance(accuracy, str):
+            file = folder / "weights" / f"{number}.safetensors"
+            say(f"{file} does not hold the weights of trial {number} ({accuracy}): not tested.")
+        else:
+            ledger.study.set_user_attr(f"test_accuracy:{number}", accuracy)

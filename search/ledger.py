@@ -39,9 +39,10 @@ class LiveTrial:
     flops: int
     params: int
     seed: int
-    started: float
+    started: float  # seconds since 1970
     baseline: str | None = None
     worker: str | None = None
+    began: float = field(default_factory=time.monotonic)
     curve: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -260,7 +261,7 @@ class Ledger:
         states = {"stopped": TrialState.PRUNED, "failed": TrialState.FAIL}
         with together(self.study):
             live.trial.set_user_attr("curve", live.curve)
-            live.trial.set_user_attr("seconds", round(time.time() - live.started, 3))
+            live.trial.set_user_attr("seconds", round(time.monotonic() - live.began, 3))
             live.trial.set_user_attr("started", live.started)
             if live.worker:
                 live.trial.set_user_attr("worker", live.worker)
@@ -295,7 +296,7 @@ class Ledger:
         """(trial, FLOPs, curve) of every record: what a restarted early stopping learns from."""
         trials = self.study.get_trials(deepcopy=False)
         return [
-            (r.trial, r.flops, trials[r.trial].user_attrs["curve"])
+            (r.trial, r.flops, trials[r.trial].user_attrs.get("curve", []))
             for r in self.finished
             if r.state != "failed"
         ]

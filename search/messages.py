@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from typing import TYPE_CHECKING, Any
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
 
 from results.units import counted
 from search.settings import SearchSettings, format_count
@@ -33,20 +37,25 @@ def introduce(settings: SearchSettings, dataset: Dataset, recipe: Recipe, consol
         soft_wrap=True,
     )
     for path, reason in dataset.skipped[:10]:
-        console.print(f"Left out: {path}: {reason}", markup=False, soft_wrap=True)
+        console.print(f"Left out: {printable(path)}: {reason}", markup=False, soft_wrap=True)
     if len(dataset.skipped) > 10:
         console.print(f"... and {len(dataset.skipped) - 10} more images that cannot be read.")
+
+
+def printable(text: str) -> str:
+    """A name from outside without what a terminal would obey."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def interrupted_text(folder: Path) -> str:
+    """What a search that was interrupted says last."""
+    return f"Interrupted. Nothing finished is lost; go on by: vit-frontier resume {folder}"
 
 
 def conclude(run: Run, console: Console, *, interrupted: bool, as_json: bool) -> None:
     """How it ended, and where the report is; with `as_json` also one line of JSON to stdout."""
     if interrupted:
-        console.print(
-            f"Interrupted. Nothing finished is lost; go on by: vit-frontier resume {run.path}",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
+        console.print(interrupted_text(run.path), markup=False, highlight=False, soft_wrap=True)
     if run.stop_reason:
         console.print(f"Stopped: {run.stop_reason}", markup=False, soft_wrap=True)
     if run.front:
@@ -83,3 +92,31 @@ def summary(run: Run) -> dict[str, Any]:
             for r in run.front
         ],
     }
+
+
+class LastingStream:
+    """A stream whose reader may go away (`| head`, a closed terminal), or whose disk may fill: what
+    is written from then on is lost, the search is not."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with self._lasting():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with self._lasting():
+            self._stream.flush()
+
+    @contextlib.contextmanager
+    def _lasting(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError:
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from results import load_run
 from results.run import hide_password, read_settings
 from search.settings import SearchSettings, refuse_existing_run
-from search.storage import cannot_write
+from search.storage import cannot_write, writing
 from space.architecture import show
 
 if TYPE_CHECKING:
@@ -30,13 +30,7 @@ def new_run(settings: SearchSettings, dataset: Dataset, recipe: Recipe, command:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         description = _describe_run(settings, dataset, recipe, command)
-        temporary = folder / "run.json.tmp"
-        secret = (
-            settings.storage is not None and hide_password(settings.storage) != settings.storage
-        )
-        temporary.touch(mode=0o600 if secret else 0o666)
-        temporary.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
-        temporary.replace(folder / "run.json")
+        _write(folder, description)
     except OSError as error:
         with contextlib.suppress(OSError):
             (folder / "run.json.tmp").unlink()
@@ -44,6 +38,26 @@ def new_run(settings: SearchSettings, dataset: Dataset, recipe: Recipe, command:
             f"`--out` (={str(folder)!r}) must be a folder that can be written: {error.strerror}."
         ) from None
     return folder
+
+
+def keep_trials(folder: Path, trials: int) -> str:
+    """Writes down how many trials are asked for now, so that going on after a crash asks for as
+    many; the run's name."""
+    description = read_search(folder)
+    if description["settings"].get("trials") != trials:
+        description["settings"]["trials"] = trials
+        with writing(folder):
+            _write(folder, description)
+    return str(description["name"])
+
+
+def _write(folder: Path, description: dict[str, Any]) -> None:
+    """run.json, whole or not at all; for its user alone if it holds a password."""
+    temporary, storage = folder / "run.json.tmp", description.get("storage")
+    secret = storage is not None and hide_password(storage) != storage
+    temporary.touch(mode=0o600 if secret else 0o666)
+    temporary.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(folder / "run.json")
 
 
 def discard_unbegun(folder: Path) -> None:
@@ -61,11 +75,11 @@ def only_driver(folder: Path) -> Iterator[None]:
     """Holds the run folder's lock, which the system drops when the process dies."""
     import fcntl
 
-    try:
-        file = (folder / ".lock").open("w")
+    try:  # not through a link, out of the folder
+        file = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
     except OSError as error:
         raise cannot_write(folder, error) from None
-    with file as lock:
+    with os.fdopen(file, "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -97,9 +111,10 @@ def check_same_data(run: Path, before: dict[str, Any], dataset: Dataset) -> None
         "class_names": list(dataset.class_names),
         "train": len(dataset.train_labels),
         "validation": len(dataset.val_labels),
+        "fingerprint": dataset.fingerprint(),
     }
     for name, value in now.items():
-        if value != before.get(name):
+        if value != before.get(name) and (name in before or name != "fingerprint"):
             raise ValueError(
                 f"A run must be resumed on the data it began with, but `{name}` was "
                 f"{before.get(name)!r:.200} and is {value!r:.200}: restore the data of {run}, or "
@@ -130,6 +145,7 @@ def _describe_run(
             "validation": len(dataset.val_labels),
             "test": len(dataset.test_labels),
             "skipped": len(dataset.skipped),
+            "fingerprint": dataset.fingerprint(),
         },
         "recipe": recipe.to_dict(),
         "storage": settings.storage,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import re
 import time
@@ -283,6 +284,8 @@ class Recorder(Callback):
         temporary = target.with_suffix(".tmp")
         with writing(self._weights.parent):
             self._weights.mkdir(exist_ok=True)
+            if self._weights.is_symlink():
+                raise OSError(errno.ELOOP, "a link out of the run folder", str(self._weights))
             try:
                 temporary.write_bytes(memoryview(weights))
                 temporary.replace(target)
@@ -290,10 +293,11 @@ class Recorder(Callback):
                 temporary.unlink(missing_ok=True)
 
     def _drop_dominated_weights(self) -> None:
-        members = {str(record.trial) for record in self._ledger.front}
+        members = {record.trial for record in self._ledger.front}
+        trained = {record.trial for record in self._ledger.finished}
         with writing(self._weights.parent):
             for file in self._weights.glob("*.safetensors"):
-                if file.stem not in members:
+                if file.stem.isdecimal() and int(file.stem) in trained - members:
                     file.unlink(missing_ok=True)
 
 

@@ -37,7 +37,7 @@ def for_workers(dataset: Dataset, say: Callable[[str], None]) -> Dataset:
         room = node["Resources"].get("object_store_memory", 0.0)
         if size > STORE_SHARE * room:
             raise ValueError(
-                f"Every node must have the decoded images, or each room for them, but {lacking[0]} "
+                f"Every node must have the decoded images or room for them, but node {lacking[0]} "
                 f"does not have {next(iter(stored.values())).stored}, and the object store of node "
                 f"{node['NodeManagerAddress']} holds {room:,.0f} bytes, where {size:,} are needed: "
                 "set XDG_CACHE_HOME to a folder that all nodes share, start Ray with a larger "

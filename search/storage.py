@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import os
 import shutil
 import sqlite3
 import sys
@@ -147,11 +148,25 @@ def open_study(
     folder: Path, name: str, url: str | None, patience: Patience | None = None
 ) -> optuna.Study:
     """The study of a run, created if it is new. Raises ValueError if the database that `--storage`
-    names cannot be opened, StorageError if `study.db` cannot be."""
+    names cannot be opened or the study of a run with results is gone, StorageError if `study.db`
+    cannot be opened."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    place = _database_folder(folder, url)
+    place, file = _database_folder(folder, url), folder / "study.db"
+    results = [name for name in ("trials.csv", "weights") if (folder / name).exists()]
+    lost = ValueError(
+        f"The study of {str(folder)!r}, which has {' and '.join(results)}, must hold its trials, "
+        f"but {'study.db' if url is None else 'the storage'} has none under the name {name!r}: "
+        "restore it, or start another run."
+    )
+    if url is None and results and not (file.is_dir() or _size(file)):
+        raise lost
 
     def explain(cause: Exception) -> StorageError:
+        if url is None and (why := _unusable(file, cause)) is not None:
+            return StorageError(
+                f"The study {str(file)!r} must be the file that the search wrote, but {why}: "
+                f"restore it from a copy, then go on by: vit-frontier resume {folder}"
+            )
         if place is None:
             return StorageError(
                 f"The study's storage refuses to be written ({_reason(cause)}). {KEPT}: mend that, "
@@ -163,6 +178,8 @@ def open_study(
         opened = _connect(url) if url else _open_file(folder.resolve() / "study.db")
     except (sqlalchemy.exc.SQLAlchemyError, StorageInternalError) as error:
         raise explain(_cause(error)) from None
+    except RuntimeError as error:  # its tables are of another version of Optuna
+        raise ValueError(f"The study {str(file)!r} cannot be opened: {_reason(error)}") from None
     # It does what a StudyDatabase does, later if need be.
     database: Any = PatientDatabase(opened, patience or Patience(), explain, folder)
     study = optuna.create_study(
@@ -174,7 +191,39 @@ def open_study(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         study.set_metric_names(["accuracy", "flops"])
-    return optuna.load_study(study_name=name, storage=Mirror(database, name))
+    study = optuna.load_study(study_name=name, storage=Mirror(database, name))
+    if results and not study.get_trials(deepcopy=False):
+        raise lost
+    return study
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0
+
+
+def _unusable(file: Path, cause: Exception) -> str | None:
+    """Why it is no study, if that is what is wrong with it."""
+    if not file.parent.is_dir():
+        return None
+    if not file.exists():
+        return "it is gone"
+    if file.is_dir():
+        return "it is a folder"
+    broken = ("SQLITE_NOTADB", "SQLITE_CORRUPT")
+    name = getattr(getattr(cause, "orig", None), "sqlite_errorname", "")
+    return _reason(cause) if name in broken else None
+
+
+def absolute_url(text: str) -> str:
+    """A database URL whose file does not depend on where the program is run."""
+    try:
+        url = make_url(text)
+    except (sqlalchemy.exc.ArgumentError, ValueError):
+        return text
+    file = url.database
+    if url.get_backend_name() != "sqlite" or not file or file.startswith((":", "file:", os.sep)):
+        return text
+    return url.set(database=os.path.abspath(file)).render_as_string(hide_password=False)
 
 
 def refuse_existing_study(url: str, name: str) -> None:

@@ -139,17 +139,23 @@ class TestSplitReader:
         images: Any,
         labels: Any,
         **shape: Any,
-    ) -> dict[int, float]:
-        """Accuracy of (trial, architecture, safetensors bytes), by trial; `shape`: mean and std."""
+    ) -> dict[int, float | str]:
+        """Accuracy of (trial, architecture, safetensors bytes), by trial, or why the weights are
+        not that trial's; `shape`: mean and std."""
+        from safetensors import SafetensorError
         from safetensors.torch import load
 
         from space import build_model
         from trainers import evaluate
 
-        found = {}
+        found: dict[int, float | str] = {}
         for number, architecture, weights in members:
             model = build_model(Architecture.from_dict(architecture)).to(self._device)
-            model.load_state_dict(load(weights))
+            try:
+                model.load_state_dict(load(weights))
+            except (SafetensorError, RuntimeError) as error:
+                found[number] = " ".join(str(error).split())[:200]
+                continue
             size = model.architecture.img_size
             found[number] = evaluate(model, images, labels, img_size=size, **shape)[1]
         return found

@@ -27,7 +27,9 @@ def call(*words, timeout=600):
 def call_here(monkeypatch, capsys, *words):
     """Calls vit-frontier in this process: exit code and what it said."""
     monkeypatch.setattr(sys, "argv", ["vit-frontier", *map(str, words)])
-    handlers = {kind: signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {
+        kind: signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
     try:
         cli.main()
     except SystemExit as end:

@@ -1,12 +1,14 @@
 """Whole searches with a real Ray, through the command line as a user calls it."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
-from command_line import ROOT, call, call_here, wait_for
+from command_line import ENVIRONMENT, ROOT, call, call_here, command, wait_for
 
 from results import load_run, pareto_front
 from space import count_flops
@@ -134,6 +136,42 @@ def test_a_search_that_is_ended_keeps_what_finished_and_goes_on(kind, start, tmp
     assert run.count("running") == 0
     keys = [record.architecture for record in run.records]
     assert len({str(a) for a in keys}) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("phrase", "delay", "kind", "group"),
+    [
+        ("Starting Ray", 1.5, signal.SIGTERM, False),
+        ("has room for", 0.2, signal.SIGTERM, False),
+        ("has room for", 0.6, signal.SIGTERM, False),
+        ("[1/3]", 0.1, signal.SIGTERM, True),
+        ("[1/3]", 0.1, signal.SIGHUP, False),
+        ("Reading the test split", 0.2, signal.SIGTERM, False),
+    ],
+)
+def test_a_search_may_be_ended_at_any_time_and_says_how_to_go_on(
+    phrase, delay, kind, group, tmp_path
+):
+    """Also with all its processes at once, as a service manager or a batch system does."""
+    out, log = tmp_path / "run", tmp_path / "log"
+    words = small_search(out, "--trials", 3, "--workers", 1)
+    with log.open("w") as stream:
+        process = subprocess.Popen(
+            command("search", *words), cwd=ROOT, env=ENVIRONMENT, stdout=stream, stderr=stream,
+            start_new_session=True,
+        )  # fmt: skip
+    try:
+        wait_for(log, phrase, process)
+        time.sleep(delay)
+        (os.killpg if group else os.kill)(process.pid, kind)
+        code = process.wait(timeout=60)
+    finally:
+        process.kill()
+    said = log.read_text()
+    assert code == 130, said
+    assert f"go on by: vit-frontier resume {out}" in said
+    assert load_run(out).count("running") == 0
 
 
 BAD_INPUT = [

@@ -1,14 +1,19 @@
 """Storage that fails for real: full and read-only disks, removed folders, lost databases."""
 
 import contextlib
+import json
 import os
 import shlex
 import shutil
+import signal
+import socket
 import sqlite3
 import stat
 import subprocess
 import sys
 import tempfile
+import time
+import urllib.request
 from pathlib import Path
 
 import hosts
@@ -382,6 +387,44 @@ def test_status_and_report_again_and_again_while_a_search_writes(start, tmp_path
     assert seen
     assert "does not answer" not in log.read_text()
     assert_whole(load_run(out))
+
+
+@pytest.mark.slow
+def test_optuna_dashboard_shows_the_study_while_a_search_writes_it(start, tmp_path):
+    pytest.importorskip("optuna_dashboard")
+    out, log = tmp_path / "run", tmp_path / "log"
+    search = start(log, *search_words(out, "--trials", 500))
+    wait_for(log, "[1/500]", search)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    program = [Path(sys.executable).with_name("optuna-dashboard"), f"sqlite:///{out / 'study.db'}"]
+    dashboard = subprocess.Popen([*program, "--port", str(port)], stderr=subprocess.DEVNULL)
+
+    def ask(path):
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/{path}", timeout=60) as answer:
+            return json.load(answer)
+
+    def answers():
+        with contextlib.suppress(OSError):
+            return ask("studies")
+
+    try:
+        hosts.wait_until(answers, 60, lambda: "optuna-dashboard does not answer")
+        seen = set()
+        while len(seen) < 3:  # it sees the study grow
+            assert search.poll() is None, log.read_text()
+            time.sleep(0.5)
+            (study,) = ask("studies")["study_summaries"]
+            detail = ask(f"studies/{study['study_id']}?after=0")
+            seen.add(sum(trial["state"] == "Complete" for trial in detail["trials"]))
+    finally:
+        dashboard.terminate()
+        dashboard.wait(timeout=30)
+    search.send_signal(signal.SIGINT)
+    assert search.wait(timeout=60) == 130
+    assert "does not answer" not in log.read_text()
+    assert load_run(out).count("complete") >= max(seen)
 
 
 @pytest.mark.slow

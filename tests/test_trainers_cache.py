@@ -6,14 +6,17 @@ import json
 import os
 import shutil
 import threading
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from trainers.cache import DecodedImages, _OpenArray, cache_root, open_cache
+from trainers.cache import DecodedImages, _OpenArray, cache_root, is_decoded, open_cache
 from trainers.errors import DataError
+from trainers.stored import StoredImages
 
 CONTENTS = {"source": "a folder", "files": [["a.png", 1, 2]]}
 
@@ -140,6 +143,88 @@ def test_several_at_once_make_one_cache(tmp_path: Path) -> None:
     assert len(os.listdir(tmp_path)) == 1
     values = opened(tmp_path, count=300).images(np.arange(300))[:, 0, 0, 0]
     assert values.tolist() == [row % 256 for row in range(300)]
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "empty": lambda file: file.write_bytes(b""),
+    "truncated": lambda file: os.truncate(file, file.stat().st_size - 1),
+    "longer": lambda file: file.write_bytes(file.read_bytes() + b"x"),
+    "missing": lambda file: file.unlink(),
+    "no array": lambda file: file.write_bytes(b"no array" * 100),
+    "another shape": lambda file: np.save(file, np.ones((10, 4, 4, 3), np.uint8)),
+    "another type": lambda file: np.save(file, np.ones((10, 3, 4, 4), np.float32)),
+    "a broken header": lambda file: file.write_bytes(file.read_bytes().replace(b"(10,", b"(1(,")),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("name", ["images.npy", "state.npy"])
+def test_a_damaged_cache_is_made_anew(tmp_path: Path, name: str, damage: str) -> None:
+    cache = opened(tmp_path)
+    cache.decode(np.arange(10), flat)
+    stored = StoredImages(cache.directory / "images.npy", np.arange(10))
+    DAMAGES[damage](cache.directory / name)
+    again = opened(tmp_path)
+    assert again.missing() == 10
+    assert again.decode(np.arange(10), flat) == {}
+    assert again.images(np.arange(10))[:, 0, 0, 0].tolist() == list(range(10))
+    assert is_decoded([stored])
+
+
+@pytest.mark.parametrize("damage", ["empty", "truncated", "missing", "no array"])
+@pytest.mark.parametrize("name", ["images.npy", "state.npy"])
+def test_a_damaged_cache_of_another_machine_does_not_count(
+    tmp_path: Path, name: str, damage: str
+) -> None:
+    cache = opened(tmp_path)
+    cache.decode(np.arange(10), flat)
+    DAMAGES[damage](cache.directory / name)
+    assert not is_decoded([StoredImages(cache.directory / "images.npy", np.arange(10))])
+
+
+def test_a_mapped_file_outlives_the_renewal_of_its_damaged_cache(tmp_path: Path) -> None:
+    cache = opened(tmp_path)
+    cache.decode(np.arange(10), flat)
+    mapped = StoredImages(cache.directory / "images.npy", np.arange(10)).pixels
+    (cache.directory / "state.npy").unlink()
+    assert opened(tmp_path).missing() == 10
+    assert mapped[:, 0, 0, 0].tolist() == list(range(10))
+
+
+def test_a_whole_cache_is_opened_without_reading_its_pixels(tmp_path: Path) -> None:
+    open_cache(tmp_path, CONTENTS, count=1_000_000, img_size=64)
+    tracemalloc.start()
+    try:
+        open_cache(tmp_path, CONTENTS, count=1_000_000, img_size=64)
+        assert tracemalloc.get_traced_memory()[1] < 1e6  # bytes, of 12 GB
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_damaged_cache_is_renewed_once_for_all_who_find_it(tmp_path: Path) -> None:
+    def work(barrier: threading.Barrier, found: list[list[int]]) -> None:
+        barrier.wait()
+        cache = opened(tmp_path)
+        cache.decode(np.arange(10), flat)
+        found.append(cache.images(np.arange(10))[:, 0, 0, 0].tolist())
+
+    for _ in range(20):
+        barrier, found = threading.Barrier(8), list[list[int]]()
+        (opened(tmp_path).directory / "images.npy").write_bytes(b"")
+        threads = [threading.Thread(target=work, args=(barrier, found)) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert found == [list(range(10))] * 8
+
+
+def test_large_images_are_decoded_few_at_a_time(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("trainers.cache._WINDOW_BYTES", 64 * 3 * 4**2)
+    calls: list[tuple[int, int]] = []
+    opened(tmp_path, count=200).decode(np.arange(200), flat, lambda *call: calls.append(call))
+    at_once = max(64, len(os.sched_getaffinity(0)))
+    assert [done for done, _ in calls] == [*range(at_once, 200, at_once), 200]
 
 
 def test_cache_that_cannot_be_made_is_explained(tmp_path: Path) -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from trainers import DataError, load_dataset
+from trainers import DataError, Dataset, load_dataset
 from trainers.dataset import channel_statistics
+from trainers.stored import StoredImages
 
 
 def test_statistics_are_those_of_numpy() -> None:
@@ -38,3 +42,59 @@ def test_impossible_arrays_are_refused() -> None:
         dataclasses.replace(data, train_labels=data.train_labels[1:])
     with pytest.raises(DataError, match="`test_labels` must be from 0 to 9"):
         dataclasses.replace(data, test_labels=data.test_labels + 1)
+
+
+def small(**changes: object) -> Dataset:
+    """A dataset of known bytes."""
+    pixels = (np.arange(300 * 3 * 4 * 4) * 7 % 251).astype(np.uint8).reshape(300, 3, 4, 4)
+    images = {"train": pixels[:150], "val": pixels[150:250], "test": pixels[250:]}
+    splits = {f"{split}_images": part for split, part in images.items()}
+    labels = {f"{split}_labels": np.arange(len(part)) % 2 for split, part in images.items()}
+    statistics = {"mean": (0.1, 0.2, 0.3), "std": (0.4, 0.5, 0.6)}
+    known = {"name": "small", "class_names": ("even", "odd"), "augmentation": "none", **statistics}
+    return Dataset(**(known | splits | labels | changes))
+
+
+def test_fingerprint_is_the_same_on_every_machine() -> None:
+    assert small().fingerprint() == small(name="elsewhere").fingerprint() == "cf9e9e55bf310053"
+    code = "from trainers import load_dataset; print(load_dataset('digits').fingerprint())"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(__file__).parent.parent, capture_output=True,
+        text=True, check=True, timeout=120,
+    )  # fmt: skip
+    assert done.stdout.strip() == load_dataset("digits").fingerprint()
+
+
+def test_fingerprint_of_stored_images_is_that_of_an_array(tmp_path: Path) -> None:
+    np.save(tmp_path / "images.npy", small().val_images)
+    stored = StoredImages(tmp_path / "images.npy", np.arange(100))
+    assert small(val_images=stored).fingerprint() == small().fingerprint()
+
+
+def test_fingerprint_does_not_hang_on_the_last_bits_of_the_statistics() -> None:
+    close = small(mean=(np.nextafter(0.1, 1), 0.2, 0.3))
+    assert close.fingerprint() == small().fingerprint()
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_permuted_labels_have_another_fingerprint(split: str) -> None:
+    labels = getattr(small(), f"{split}_labels")
+    assert small(**{f"{split}_labels": labels[::-1]}).fingerprint() != small().fingerprint()
+
+
+def test_other_data_have_another_fingerprint() -> None:
+    data = small()
+    darker = data.train_images // 2
+    mean, std = channel_statistics(darker)
+    others = [
+        small(train_images=darker, mean=mean, std=std),
+        small(mean=(0.10001, 0.2, 0.3)),
+        small(std=(0.4, 0.50001, 0.6)),
+        small(val_images=data.val_images[:, ::-1]),
+        small(class_names=("odd", "even")),
+        small(class_names=("even", "odd", "none")),
+        small(test_images=data.test_images[1:], test_labels=data.test_labels[1:]),
+        small(train_images=data.train_images[1:], train_labels=data.train_labels[1:]),
+    ]
+    fingerprints = {data.fingerprint(), *(other.fingerprint() for other in others)}
+    assert len(fingerprints) == 1 + len(others)

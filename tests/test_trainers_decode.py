@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
-from trainers.decode import UnreadableImageError, decode_image, shorter_side
+from trainers.decode import EXTENSIONS, UnreadableImageError, decode_image, shorter_side
 
 
 def halves(size: int = 16) -> Image.Image:
@@ -149,16 +149,61 @@ def test_what_is_no_image_is_refused(tmp_path: Path, content: bytes) -> None:
         decode_image(path, 16)
 
 
-def test_decompression_bomb_is_refused_before_it_is_unpacked() -> None:
+def bomb(side: int) -> io.BytesIO:
+    """A PNG that says it has `side` x `side` pixels and ends after the first."""
+
     def chunk(kind: bytes, data: bytes) -> bytes:
         return (
             struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
         )
 
-    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
-    bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(9)))
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    return io.BytesIO(
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(9)))
+    )
+
+
+def test_decompression_bomb_is_refused_before_it_is_unpacked() -> None:
     with pytest.raises(UnreadableImageError, match="decompression bomb"):
-        decode_image(io.BytesIO(bomb), 16)
+        decode_image(bomb(60_000), 16)
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("side", [7072, 13_300])
+def test_more_pixels_than_are_allowed_are_refused_before_they_are_unpacked(side: int) -> None:
+    rule = f"^{side} x {side} pixels, where 50,000,000 are allowed: save it smaller$"
+    with pytest.raises(UnreadableImageError, match=rule):
+        decode_image(bomb(side), 16)
+    with pytest.raises(UnreadableImageError, match="truncated"):  # 49,999,041 pixels
+        decode_image(bomb(7071), 16)
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_a_photograph_of_100_megapixels_is_read_as_jpeg(tmp_path: Path) -> None:
+    image = Image.new("L", (12_000, 8_500), 200)
+    image.paste(50, (6_000, 0, 12_000, 8_500))
+    pixels = decode_image(saved(image, "a.jpg", tmp_path), 16)
+    assert abs(pixels[0, 0, [2, 13]].astype(int) - [200, 50]).max() <= 1
+
+
+def test_no_external_program_is_asked_to_read_an_image(tmp_path: Path) -> None:
+    path = saved(halves(), "a.eps", tmp_path).rename(tmp_path / "a.jpg")
+    with pytest.raises(UnreadableImageError, match="not an image, or an unknown format"):
+        decode_image(path, 16)
+    with pytest.raises(UnidentifiedImageError):
+        shorter_side(path)
+
+
+@pytest.mark.parametrize("extension", EXTENSIONS)
+def test_every_accepted_extension_is_read_whatever_its_name(tmp_path: Path, extension: str) -> None:
+    name = Image.registered_extensions().get(extension)
+    if name not in Image.SAVE:
+        pytest.skip(f"this Pillow does not write {extension}")
+    mode = {".pgm": "L", ".pbm": "1"}.get(extension, "RGB")
+    image = Image.new("RGB", (16, 16), "white").convert(mode)
+    image.save(tmp_path / "named.jpg", format=name)
+    assert decode_image(tmp_path / "named.jpg", 16).min() >= 250
+    assert shorter_side(tmp_path / "named.jpg") == 16
 
 
 @pytest.mark.filterwarnings("ignore")

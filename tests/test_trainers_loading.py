@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -194,6 +195,22 @@ def test_class_too_small_to_split_is_named(tmp_path: Path) -> None:
 def test_impossible_image_size_is_refused(img_size: object) -> None:
     with pytest.raises(DataError, match="`img_size` must be an integer from 1 to 4096"):
         load_dataset("digits", img_size=img_size)
+
+
+@pytest.mark.parametrize("img_size", [257, 1024, 4096])
+def test_digits_too_large_for_memory_are_refused_before_one_is_resized(img_size: int) -> None:
+    tracemalloc.start()
+    try:
+        rule = rf"`img_size` must be at most 256 for digits, .* but got {img_size}: ask for 256 or"
+        with pytest.raises(DataError, match=rule):
+            load_dataset("digits", img_size=img_size)
+        assert tracemalloc.get_traced_memory()[1] < 1e6
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_largest_digits_are_loaded() -> None:
+    assert load_dataset("digits", img_size=256).test_images.shape[1:] == (1, 256, 256)
 
 
 @pytest.mark.parametrize("name", ["digit", "Digits", "didgits"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import resource
 import socket
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +80,17 @@ def test_statistics_of_stored_images_come_from_an_even_sample(tmp_path: Path) ->
     (exact_mean,), (exact_std,) = channel_statistics(np.ascontiguousarray(array))
     assert mean == pytest.approx(exact_mean, abs=2e-4)
     assert std == pytest.approx(exact_std, abs=2e-4)
+
+
+def test_statistics_of_large_images_take_the_memory_of_a_few(tmp_path: Path) -> None:
+    cache = open_cache(tmp_path, {"source": "made up"}, count=200, img_size=1024)
+    stored = StoredImages(cache.directory / "images.npy", np.arange(200))
+    tracemalloc.start()
+    try:
+        assert channel_statistics(stored) == ((0.0,) * 3, (1 / 255,) * 3)
+        assert tracemalloc.get_traced_memory()[1] < 2**26  # bytes, of 600 MiB
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_folder_beyond_the_limit_is_the_same_dataset(tmp_path: Path, monkeypatch) -> None:

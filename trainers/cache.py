@@ -8,13 +8,16 @@ it stopped. Directories are readable by their user alone.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import json
+import math
 import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -30,7 +33,8 @@ from trainers.stored import Images, StoredImages
 
 IN_MEMORY_AT_MOST = 2**28  # bytes of a split that is copied into memory
 VERSION = 1  # of the layout and of the decoding: another number is another cache
-_WINDOW = 256  # images decoded between two writes of the state
+_WINDOW = 256  # images decoded between two writes of the state, fewer where they are large
+_WINDOW_BYTES = 2**28
 
 Progress = Callable[[int, int], None]
 Unreadable = dict[int, str]
@@ -113,9 +117,11 @@ class DecodedImages:
             warnings.catch_warnings(),
         ):
             warnings.simplefilter("ignore")  # Pillow's, about large images and broken EXIF blocks
-            for start in range(0, len(missing), _WINDOW):
-                window = missing[start : start + _WINDOW]
-                parts = [window[i : i + 8] for i in range(0, len(window), 8)]
+            at_once = max(_cores(), min(_WINDOW, _WINDOW_BYTES // self.image_bytes))
+            each = max(1, at_once // 32)
+            for start in range(0, len(missing), at_once):
+                window = missing[start : start + at_once]
+                parts = [window[i : i + each] for i in range(0, len(window), each)]
                 decoded = [
                     pair for part in pool.map(partial(self._decode, source), parts) for pair in part
                 ]
@@ -150,15 +156,16 @@ def is_decoded(splits: list[StoredImages]) -> bool:
         assert isinstance(images.stored, Path)
         try:
             state = np.load(images.stored.with_name("state.npy"), allow_pickle=False)
-        except OSError:
+            whole = len(images.pixels) == len(state)
+        except (OSError, ValueError, EOFError):  # not there, or damaged
             return False
-        if not images.stored.is_file() or not state[images.rows].all():
+        if not whole or not state[images.rows].all():
             return False
     return True
 
 
 def open_cache(root: Path, contents: dict[str, Any], *, count: int, img_size: int) -> DecodedImages:
-    """The cache of `contents`, made empty if it is not there.
+    """The cache of `contents`, made empty if it is not there or a file of it is damaged.
 
     `contents` is plain JSON that says all that the pixels depend on; its digest names the
     directory. `contents["source"]` says where the images come from: a cache of the same source and
@@ -169,13 +176,36 @@ def open_cache(root: Path, contents: dict[str, Any], *, count: int, img_size: in
     source = hashlib.sha256(str(contents["source"]).encode()).hexdigest()[:16]
     directory = root / f"images-{source}-{img_size}-{digest}"
     try:
-        if not (directory / "cache.json").is_file():
-            for stale in root.glob(f"images-{source}-{img_size}-*"):
-                shutil.rmtree(stale, ignore_errors=True)
-            _create(directory, described, count=count, img_size=img_size)
+        with _one_at_a_time(root):
+            if not _is_whole(directory, count=count, img_size=img_size):
+                for stale in root.glob(f"images-{source}-{img_size}-*"):
+                    shutil.rmtree(stale, ignore_errors=True)
+                _create(directory, described, count=count, img_size=img_size)
     except OSError as error:
         raise _disk_error(root, error) from error
     return DecodedImages(directory=directory, count=count, img_size=img_size)
+
+
+@contextlib.contextmanager
+def _one_at_a_time(root: Path) -> Iterator[None]:
+    """Else one process might remove what another has just made and decodes into."""
+    import fcntl
+
+    folder = os.open(root, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def _is_whole(directory: Path, *, count: int, img_size: int) -> bool:
+    return (
+        (directory / "cache.json").is_file()
+        and _is_array(directory / "images.npy", (count, 3, img_size, img_size))
+        and _is_array(directory / "state.npy", (count,))
+    )
 
 
 def _create(directory: Path, described: dict[str, Any], *, count: int, img_size: int) -> None:
@@ -189,17 +219,32 @@ def _create(directory: Path, described: dict[str, Any], *, count: int, img_size:
         try:
             making.rename(directory)
         except OSError:
-            if not (directory / "cache.json").is_file():  # else another process was first
+            if not _is_whole(directory, count=count, img_size=img_size):  # else another was first
                 raise
     finally:
         shutil.rmtree(making, ignore_errors=True)
+
+
+def _is_array(path: Path, shape: tuple[int, ...]) -> bool:
+    """Whether that is an array as `_empty_array` makes it, by its header and size alone."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        head, size = io.BytesIO(file.read(4096)), os.fstat(file.fileno()).st_size
+    try:
+        version = np.lib.format.read_magic(head)
+        header = np.lib.format.read_array_header_1_0(head)
+    except Exception:  # NumPy raises nearly anything on broken bytes
+        return False
+    expected = (shape, False, np.dtype(np.uint8))
+    return (version, header, size) == ((1, 0), expected, head.tell() + math.prod(shape))
 
 
 def _empty_array(path: Path, shape: tuple[int, ...]) -> None:
     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
-        file.truncate(file.tell() + int(np.prod(shape, dtype=np.int64)))
+        file.truncate(file.tell() + math.prod(shape))
 
 
 class _OpenArray:

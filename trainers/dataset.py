@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,6 +16,8 @@ from trainers.stored import Images, StoredImages
 
 Augmentation = Literal["none", "crop_flip"]
 STATISTICS_SAMPLE = 4096  # images that the statistics of a stored split are taken from
+_FINGERPRINT_SAMPLE = 64  # validation images
+_COUNTED_AT_ONCE = 2**24  # bytes of images; counting takes up to eight times as much
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,21 +75,40 @@ class Dataset:
     def in_chans(self) -> int:
         return int(self.train_images.shape[1])
 
+    def fingerprint(self) -> str:
+        """16 hex digits of the labels, class names, shapes, mean, std and 64 validation images,
+        the same on every machine; of the training images only what changes mean or std counts."""
+        splits = (self.train_images, self.val_images, self.test_images)
+        shapes = [images.shape for images in splits]
+        statistics = [f"{value:.6g}" for value in (*self.mean, *self.std)]
+        digest = hashlib.sha256(json.dumps([self.class_names, shapes, statistics]).encode())
+        for labels in (self.train_labels, self.val_labels, self.test_labels):
+            digest.update(labels.astype("<i8").tobytes())
+        total = len(self.val_images)
+        count = min(total, _FINGERPRINT_SAMPLE)
+        for place in range(count):
+            digest.update(self.val_images[place * total // count].tobytes())
+        return digest.hexdigest()[:16]
+
 
 def channel_statistics(images: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each channel of (N, C, H, W), as fractions of 255; exact, but
     for stored images of 4,096 spread evenly over them."""
+    rows = np.arange(len(images))
     if isinstance(images, StoredImages):
         count = min(len(images), STATISTICS_SAMPLE)
-        images = images[np.linspace(0, len(images) - 1, count).astype(np.int64)]
+        rows = np.linspace(0, len(images) - 1, count).astype(np.int64)
+    counts = np.zeros((images.shape[1], 256), np.int64)
+    at_once = max(1, _COUNTED_AT_ONCE // math.prod(images.shape[1:]))
+    for start in range(0, len(rows), at_once):
+        part = images[rows[start : start + at_once]]
+        for channel in range(len(counts)):
+            counts[channel] += np.bincount(part[:, channel].ravel(), minlength=256)
     values = np.arange(256) / 255
     mean, std = [], []
-    for channel in range(images.shape[1]):
-        counts = np.zeros(256, np.int64)
-        for part in range(0, len(images), 1024):  # small parts: bincount widens what it is given
-            counts += np.bincount(images[part : part + 1024, channel].ravel(), minlength=256)
-        average = float(counts @ values / counts.sum())
-        variance = float(counts @ (values - average) ** 2 / counts.sum())
+    for found in counts:
+        average = float(found @ values / found.sum())
+        variance = float(found @ (values - average) ** 2 / found.sum())
         mean.append(average)
         std.append(max(variance**0.5, 1 / 255))  # a constant channel is not divided by zero
     return tuple(mean), tuple(std)

@@ -1,12 +1,14 @@
 """One image of any kind -> (3, S, S) uint8. Which images are refused is decided here.
 
-JPEG, PNG, GIF, TIFF, WebP, ... in any colour mode. EXIF rotation is applied, of an animation the
-first frame is read, transparent pixels are laid over white, and 16-bit values are divided by 257.
+The formats that `EXTENSIONS` name, known by their bytes, in any colour mode. EXIF rotation is
+applied, of an animation the first frame is read, transparent pixels are laid over white, and 16-bit
+values are divided by 257.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable
 from os import PathLike
 from typing import IO, Any
@@ -18,6 +20,11 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 Pixels = NDArray[np.uint8]
 Source = str | PathLike[str] | IO[bytes] | Image.Image
 
+EXTENSIONS = tuple(
+    ".jpg .jpeg .jfif .jpe .png .apng .bmp .gif .webp .tif .tiff .ppm .pgm .pbm .pnm .jp2 .avif"
+    " .ico .tga".split()
+)
+MOST_PIXELS = 50_000_000  # that are unpacked for one image; of 16-bit grey they take 1 GB meanwhile
 _ALPHA_MODES = ("RGBA", "RGBa", "LA", "La", "PA")
 
 
@@ -33,9 +40,10 @@ def decode_image(source: Source, img_size: int) -> Pixels:
     try:
         if isinstance(source, Image.Image):
             return _pixels(source, img_size)
-        with Image.open(source) as image:
+        with Image.open(source, formats=_formats()) as image:
             # A JPEG is decoded at 1/2, 1/4 or 1/8 size where that keeps twice the wanted pixels.
             image.draft(None, (2 * img_size, 2 * img_size))
+            _check_size(*image.size)
             return _pixels(image, img_size)
     except UnreadableImageError:
         raise
@@ -50,8 +58,22 @@ def shorter_side(source: Source) -> int:
     """Pixels of the shorter side, from the header alone where `source` is a file."""
     if isinstance(source, Image.Image):
         return min(source.size)
-    with Image.open(source) as image:
+    with Image.open(source, formats=_formats()) as image:
         return min(image.size)
+
+
+@functools.cache
+def _formats() -> tuple[str, ...]:
+    """Pillow's names of the accepted formats. Of the others, EPS would start Ghostscript."""
+    by_extension = Image.registered_extensions()
+    return tuple(dict.fromkeys(by_extension[e] for e in EXTENSIONS if e in by_extension))
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > MOST_PIXELS:
+        raise UnreadableImageError(
+            f"{width} x {height} pixels, where {MOST_PIXELS:,} are allowed: save it smaller"
+        )
 
 
 def sample_sides(source: Callable[[int], Source], rows: NDArray[np.int64]) -> list[int]:

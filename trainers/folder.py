@@ -19,14 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainers.cache import DecodedImages, Progress, Unreadable, open_cache
-from trainers.decode import UnreadableImageError, sample_sides
+from trainers.decode import EXTENSIONS, UnreadableImageError, sample_sides
 from trainers.errors import DataError
 from trainers.splits import Labels
 
-EXTENSIONS = frozenset(
-    ".jpg .jpeg .jfif .jpe .png .apng .bmp .gif .webp .tif .tiff .ppm .pgm .pbm .pnm .jp2 .avif"
-    " .ico .tga".split()
-)
 SPLIT_NAMES = {
     "train": ("train", "training"),
     "val": ("val", "valid", "validation"),

@@ -23,6 +23,7 @@ UNREADABLE_SHARE = 0.01
 TIMM_PREFIXES = ("torch", "hfds", "hfids", "tfds", "wds")
 _KNOWN = ("digits", *(f"torch/{name}" for name in "cifar10 cifar100 mnist fashion_mnist".split()))
 _LARGEST_IMG_SIZE = 4096
+_LARGEST_DIGITS = 256  # 118 MB, and 301 MB more for the training split as floats
 _LARGEST_DEFAULT_SIZE = 64
 
 
@@ -114,6 +115,11 @@ def _load_digits(
     img_size: int, *, train_samples: int | None, val_samples: int | None, seed: int
 ) -> Dataset:
     """scikit-learn's 1,797 images of 8 x 8 pixels, one channel, values 0 to 16."""
+    if img_size > _LARGEST_DIGITS:
+        raise DataError(
+            f"`img_size` must be at most {_LARGEST_DIGITS} for digits, which have 8 pixels and are "
+            f"all kept in memory, but got {img_size}: ask for {_LARGEST_DIGITS} or less."
+        )
     from sklearn.datasets import load_digits
 
     digits = load_digits()
