@@ -19,6 +19,8 @@ from urllib.parse import quote
 
 from results.frontier import hypervolume, pareto_front
 from results.record import TrialRecord, record_from_trial
+from space.architecture import LIMITS, show
+from space.checks import refuse_irregular
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
@@ -95,13 +97,14 @@ def read_settings(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise ValueError(f"A run is a folder, but {str(folder)!r} is {_what_is_there(folder)}.")
     try:
+        refuse_irregular(file)
         settings = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ValueError(_no_run_here(folder)) from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(
-            f"{str(file)!r} must be readable JSON, but: {error}. Restore it from a copy; the "
-            "trials themselves are in study.db."
+            f"{str(file)!r} must be readable JSON, but: {str(error).rstrip('.')}. Restore it from "
+            "a copy; the trials themselves are in study.db."
         ) from error
     _check_settings(file, settings)
     return dict(settings)
@@ -121,29 +124,31 @@ def _check_settings(file: Path, settings: Any) -> None:
             f"{got!r:.200}: it was written by another program or by another version of "
             "vit-frontier."
         )
-    data = settings.get("data")
-    classes = data.get("num_classes") if isinstance(data, dict) else None
-    rules = [
-        ("`name` must be a text", isinstance(settings.get("name"), str), settings.get("name")),
-        (
-            "`budget_flops` must be a positive integer",
-            _is_positive_int(settings.get("budget_flops")),
-            settings.get("budget_flops"),
-        ),
-        ("`data.num_classes` must be a positive integer", _is_positive_int(classes), classes),
-        (
-            "`storage` must be a database URL or null",
-            isinstance(settings.get("storage"), (str, type(None))),
-            settings.get("storage"),
-        ),
-    ]
-    for rule, holds, value in rules:
-        if not holds:
-            raise ValueError(f"In {str(file)!r} {rule}, but got {value!r:.200}: restore the file.")
+    for key in (*_TEXTS, *_INTEGERS):
+        table, _, name = key.rpartition(".")
+        values = settings.get(table) if table else settings
+        value = values.get(name) if isinstance(values, dict) else None
+        if key in _TEXTS:
+            rule, holds = "a text", isinstance(value, str)
+        else:
+            low, high = _INTEGERS[key]
+            rule = f"an integer from {low} to {high}"
+            holds = type(value) is int and low <= value <= high
+        if not holds and (value is not None or key in _REQUIRED):
+            raise ValueError(
+                f"In {str(file)!r} `{key}` must be {rule}, but got {show(value)}: restore the file."
+            )
 
 
-def _is_positive_int(value: Any) -> bool:
-    return type(value) is int and value > 0
+# Whatever is computed with. The rest is only shown.
+_TEXTS = ("name", "storage", "data.name")
+_INTEGERS = {
+    "budget_flops": (1, 10**21),
+    "data.num_classes": (1, LIMITS["num_classes"]),
+    "data.validation": (0, 10**12),
+    "hardware.memory_bytes": (0, 10**18),
+}
+_REQUIRED = ("name", "budget_flops", "data.num_classes")
 
 
 def _what_is_there(folder: Path) -> str:
@@ -153,6 +158,12 @@ def _what_is_there(folder: Path) -> str:
 
 
 def _no_run_here(folder: Path) -> str:
+    if (folder / "study.db").exists():
+        return (
+            f"A run folder must hold run.json, but {str(folder)!r} has only study.db: restore "
+            "run.json from a copy. Without one the trials can still be read by Optuna: "
+            "optuna.load_study(study_name=None, storage='sqlite:///study.db')."
+        )
     runs = sorted(str(child.parent) for child in folder.glob("*/run.json"))
     hint = f"give one of {', '.join(runs[:5])}" if runs else "give the folder that a search wrote"
     return f"A run folder must hold run.json, but {str(folder)!r} has none: {hint}."

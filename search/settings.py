@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from space import NAMED, Architecture, SearchSpace, count_flops, count_params
-from space.architecture import check_keys, did_you_mean, show
+from space.architecture import LIMITS, check_keys, did_you_mean, show
 from trainers.recipe import PROXIES
 
 SAMPLERS = ("frontier", "tpe", "nsga2", "gp", "random")
+NO_BUDGET = 10**21  # stands for the budget while the images, and so the space, are not known
+MAX_WORKERS = 10**5
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _NUMBER = r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*"
@@ -61,23 +63,26 @@ class SearchSettings:
                 raise ValueError(
                     f"`{_option(name)}` must be {_KIND_NAMES[kind]}: {show(getattr(self, name))}."
                 )
-        for name in ("budget", "trials", *_OPTIONAL_COUNTS):
+        for name, most in _COUNTS.items():
             value = getattr(self, name)
-            if value is None and name in _OPTIONAL_COUNTS:
+            if value is None and name in _OPTIONAL:
                 continue
-            if type(value) is not int or value < 1:
+            if type(value) is not int or not 1 <= value <= most:
                 raise ValueError(
-                    f"`{_option(name)}` must be an integer of at least 1: {show(value)}."
+                    f"`{_option(name)}` must be an integer from 1 to {most}, but got {show(value)}:"
+                    " choose one of these."
                 )
         if type(self.seed) is not int or not 0 <= self.seed < 2**32:
             raise ValueError(f"`--seed` must be an integer from 0 to 2**32 - 1: {show(self.seed)}.")
-        for name in ("time_limit", "cpus_per_trial", "gpus_per_trial", "silence"):
+        for name, (rule, fits) in _NUMBERS.items():
             value = getattr(self, name)
-            low = 0.0 if name == "gpus_per_trial" else 1e-9
-            fits = type(value) in (int, float) and low <= value < math.inf
-            if not fits and (value is not None or name not in _OPTIONAL_NUMBERS):
-                bound = "of at least 0" if low == 0.0 else "above 0"
-                raise ValueError(f"`{_option(name)}` must be a number {bound}: {show(value)}.")
+            if value is None and name in _OPTIONAL:
+                continue
+            if type(value) not in (int, float) or not fits(value):
+                raise ValueError(
+                    f"`{_option(name)}` must be {rule}, but got {show(value)}: choose one of these."
+                )
+        refuse_memory(self.storage)
         refuse_ray_client(self.address)
         if self.sampler not in SAMPLERS:
             raise ValueError(
@@ -87,18 +92,26 @@ class SearchSettings:
             raise ValueError(
                 f"Unknown `--proxy` {show(self.proxy)}{did_you_mean(self.proxy, PROXIES)}"
             )
+        self._check_that_one_fits()
+
+    def _check_that_one_fits(self) -> None:
         smallest = self.space.smallest()
         if count_flops(smallest) > self.budget:
-            shape = {
-                name: getattr(smallest, name)
-                for name in ("img_size", "patch_size", "embed_dim", "depth", "num_heads")
-            }
             raise ValueError(
                 f"`--budget` (={self.budget} FLOPs) must be at least what the smallest "
                 f"architecture of the space {self.space.name!r} costs, "
-                f"{count_flops(smallest)} FLOPs ({', '.join(f'{k}={v}' for k, v in shape.items())}"
-                f", mlp_ratio={smallest.mlp_ratio:g}, {len(smallest.pools)} pools): raise the "
-                "budget or give a smaller space by --space."
+                f"{count_flops(smallest)} FLOPs ({_sizes(smallest)}): raise the budget or give a "
+                "smaller space by --space."
+            )
+        if self.max_params is None or self.budget == NO_BUDGET:
+            return
+        leanest = self.space.leanest(self.budget) or smallest
+        if count_params(leanest) > self.max_params:
+            raise ValueError(
+                f"`--max-params` (={self.max_params}) must be at least what the leanest "
+                f"architecture of the space {self.space.name!r} within the budget of "
+                f"{self.budget} FLOPs has, {count_params(leanest)} parameters "
+                f"({_sizes(leanest)}): raise it or --budget, or give a smaller space by --space."
             )
 
     @property
@@ -119,14 +132,35 @@ class SearchSettings:
 
 
 _REQUIRED = ("budget", "space")
-_OPTIONAL_NUMBERS = ("time_limit", "gpus_per_trial")
 _KINDS: dict[str, Any] = {
     **dict.fromkeys(("data", "out", "sampler", "proxy"), str),
     **dict.fromkeys(("data_root", "address", "storage"), str | None),
     **dict.fromkeys(("early_stopping", "baselines", "cuda_graphs"), bool),
 }
 _KIND_NAMES = {str: "a text", str | None: "a text", bool: "true or false"}
-_OPTIONAL_COUNTS = ("max_params", "img_size", "train_samples", "val_samples", "epochs", "workers")
+_OPTIONAL = """max_params img_size train_samples val_samples time_limit epochs workers
+    gpus_per_trial""".split()
+_COUNTS = {  # the most of each
+    "budget": NO_BUDGET,
+    "max_params": 10**21,
+    "img_size": LIMITS["img_size"],
+    "train_samples": 10**12,
+    "val_samples": 10**12,
+    "trials": 10**7,
+    "epochs": 10**5,
+    "workers": MAX_WORKERS,
+}
+_NUMBERS: dict[str, tuple[str, Callable[[float], bool]]] = {
+    "time_limit": ("a number above 0 and at most 1e9", lambda x: 0 < x <= 1e9),
+    "silence": ("a number above 0 and at most 1e9", lambda x: 0 < x <= 1e9),
+    "cpus_per_trial": ("a number from 0.01 to 10000", lambda x: 0.01 <= x <= 10**4),
+    # Ray reserves a part of one GPU, or whole ones.
+    "gpus_per_trial": (
+        "0, a number from 0.01 to 1, or a whole number up to 10000",
+        lambda x: x == 0 or 0.01 <= x <= 1 or (1 < x <= 10**4 and x == int(x)),
+    ),
+}
+_IN_MEMORY = re.compile(r"sqlite(\+\w+)?:(/*((file:)?:memory:)?(\?.*)?|.*[?&]mode=memory\b.*)")
 
 
 def parse_budget(text: str) -> int:
@@ -149,7 +183,7 @@ def _parse_count(text: str, option: str, unit: str, of: Callable[[Architecture],
             f"architecture, but got {text!r:.60}{did_you_mean(text, NAMED)}"
         )
     value = float(match[1]) * _UNITS[match[2].upper()]
-    if not 1 <= value <= 1e21:
+    if not 1 <= value <= NO_BUDGET:
         raise ValueError(
             f"`{option}` must be at least 1 and at most 1e21 {unit}, but got {text!r:.60}."
         )
@@ -182,7 +216,7 @@ def new_run_folder(data: str, budget: int, runs: Path = Path("runs")) -> Path:
 def refuse_ray_client(address: str | None) -> None:
     """Raises ValueError for ray://, which reaches a cluster through a proxy: Tune then has no node
     of Ray on this machine to run on."""
-    if address is not None and address.startswith("ray://"):
+    if address is not None and address.lower().startswith("ray://"):
         raise ValueError(
             f"`--address` (={show(address)}) must be auto or host:port: Ray Tune does not run "
             "through Ray Client: start the search on a machine of the cluster with --address "
@@ -191,9 +225,24 @@ def refuse_ray_client(address: str | None) -> None:
         )
 
 
+def refuse_memory(storage: str | None) -> None:
+    """Raises ValueError for SQLite without a file, which would keep nothing."""
+    if storage is not None and _IN_MEMORY.fullmatch(storage):
+        raise ValueError(
+            f"`--storage` (={show(storage)}) must keep the study, but a database in memory is lost "
+            "with the process: name a file, such as sqlite:////folder/study.db, or leave the "
+            "option out."
+        )
+
+
 def refuse_existing_run(folder: Path) -> None:
-    """Raises ValueError if the folder holds a run."""
-    if (folder / "run.json").exists() or (folder / "study.db").exists():
+    """Raises ValueError if the folder holds a run, or what is left of one."""
+    if (folder / "study.db").exists() and not (folder / "run.json").exists():
+        raise ValueError(
+            f"`--out` (={str(folder)!r}) must hold no run, but has a study.db whose run.json is "
+            "lost: restore run.json to go on with it, or give another folder."
+        )
+    if (folder / "run.json").exists():
         raise ValueError(
             f"`--out` (={str(folder)!r}) already holds a run: go on with it by "
             f"`vit-frontier resume {folder}`, or give another folder."
@@ -206,6 +255,12 @@ def format_count(value: int) -> str:
         if value >= _UNITS[unit]:
             return f"{value / _UNITS[unit]:.4g}{unit}"
     return str(value)
+
+
+def _sizes(architecture: Architecture) -> str:
+    names = ("img_size", "patch_size", "embed_dim", "depth", "num_heads")
+    shape = ", ".join(f"{name}={getattr(architecture, name)}" for name in names)
+    return f"{shape}, mlp_ratio={architecture.mlp_ratio:g}, {len(architecture.pools)} pools"
 
 
 def _option(name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -30,7 +30,6 @@ from space.checks import (
     checked_choices,
     read_toml,
 )
-from space.flops import count_flops
 from space.identity import possible_stages
 
 _BUILT_IN = Path(__file__).parent / "spaces"
@@ -126,9 +125,8 @@ class Choices:
                     f"{list(self.patch_size)}: choose img_size "
                     f"{max(round(img / patch), 1) * patch} or add a patch size."
                 )
-        for img, patch, stem in self._grids:
-            for head in self.head:
-                self._smallest_on(img, patch, stem, head)  # raises on impossible numbers
+        for grid, head in itertools.product(self._grids, self.head):
+            self._least_network(grid, head, min(self.depth), ())  # raises on impossible numbers
 
     def _check_pools(self) -> None:
         fewest, most = min(self.pool_stages), max(self.pool_stages)
@@ -211,41 +209,50 @@ class Choices:
             return self.num_heads
         return tuple(dim // head_dim for head_dim in self.head_dim or ())
 
-    def _smallest_on(self, img: int, patch: int, stem: Stem, head: Head) -> Architecture:
-        """The network of fewest FLOPs on that grid: least depth and width, earliest pools."""
-        depth, dim = min(self.depth), min(self.embed_dim)
-        placement = next(p for p in ("none", "free", "suffix", "all") if p in self.reattention)
-        blocks = {"none": (), "free": (), "suffix": (depth - 1,), "all": tuple(range(depth))}[
-            placement
-        ]
-        tokens = (img // patch) ** 2
-        networks = []
-        for kernel, stride in itertools.product(self.pool_kernel_size, self.pool_stride):
-            places = self._pool_positions[depth]
-            most = possible_stages(tokens, kernel, stride, min(max(self.pool_stages), len(places)))
-            stages = max((s for s in self.pool_stages if s <= most), default=0)
-            networks.append(
-                Architecture(
-                    img_size=img,
-                    patch_size=patch,
-                    in_chans=self.in_chans,
-                    num_classes=self.num_classes,
-                    embed_dim=dim,
-                    depth=depth,
-                    num_heads=min(self._heads(dim)),
-                    mlp_ratio=min(self.mlp_ratio),
-                    reattention=blocks,
-                    pools=tuple(
-                        Pool(after=b, kernel_size=kernel, stride=stride, op=self.pool_op[0])
-                        for b in places[:stages]
-                    ),
-                    head=head,
-                    stem=stem,
-                    reattention_scale=self.reattention_scale[0],
-                    residual_scale=self.residual_scale[0],
-                )
+    def _least_networks(self, *, only_most_pooled: bool) -> Iterator[Architecture]:
+        """For every grid, head, shape and number of pools the network that has both the fewest
+        FLOPs and the fewest parameters: least depth and width, earliest pools. More pools on as
+        many blocks are fewer FLOPs and more parameters: `only_most_pooled` leaves the others out.
+        """
+        places = self._pool_positions[max(self.depth)]
+        depths = {
+            stages: next(d for d in self.depth if len(self._pool_positions[d]) >= stages)
+            for stages in self.pool_stages
+        }
+        shapes = itertools.product(self._grids, self.head, self.pool_kernel_size, self.pool_stride)
+        for grid, head, kernel, stride in shapes:
+            tokens = (grid[0] // grid[1]) ** 2
+            most = possible_stages(tokens, kernel, stride, max(self.pool_stages))
+            pools = tuple(
+                Pool(after=b, kernel_size=kernel, stride=stride, op=self.pool_op[0])
+                for b in places[:most]
             )
-        return min(networks, key=count_flops)
+            sizes = [(depths[stages], stages) for stages in self.pool_stages if stages <= most]
+            for depth, stages in dict(sizes).items() if only_most_pooled else sizes:
+                yield self._least_network(grid, head, depth, pools[:stages])
+
+    def _least_network(
+        self, grid: tuple[int, int, Stem], head: Head, depth: int, pools: tuple[Pool, ...]
+    ) -> Architecture:
+        dim = min(self.embed_dim)
+        placement = next(p for p in ("none", "free", "suffix", "all") if p in self.reattention)
+        mixing = {"suffix": (depth - 1,), "all": tuple(range(depth))}
+        return Architecture(
+            img_size=grid[0],
+            patch_size=grid[1],
+            in_chans=self.in_chans,
+            num_classes=self.num_classes,
+            embed_dim=dim,
+            depth=depth,
+            num_heads=min(self._heads(dim)),
+            mlp_ratio=min(self.mlp_ratio),
+            reattention=mixing.get(placement, ()),
+            pools=pools,
+            head=head,
+            stem=grid[2],
+            reattention_scale=self.reattention_scale[0],
+            residual_scale=self.residual_scale[0],
+        )
 
     # ---- reading and writing -------------------------------------------------------------------
 
@@ -255,7 +262,7 @@ class Choices:
         text = str(name_or_file)
         if text in BUILT_IN_SPACES:
             return cls.from_toml(_BUILT_IN / f"{text}.toml")
-        if not text.endswith(".toml") and not Path(text).is_file():
+        if not text.endswith(".toml") and not Path(text).exists():
             raise ValueError(
                 f"Unknown search space {show(text)}{did_you_mean(text, BUILT_IN_SPACES)} "
                 "Or give a .toml file."
@@ -264,7 +271,7 @@ class Choices:
 
     @classmethod
     def from_toml(cls, path: str | Path) -> Self:
-        """The space of a TOML file of at most 1 MB, under the file's name."""
+        """The space of a TOML file of at most 64 kB, under the file's name."""
         try:
             return cls.from_dict({"name": Path(path).stem, **read_toml(path)})
         except ValueError as error:

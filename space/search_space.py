@@ -18,7 +18,7 @@ import numpy as np
 from space.architecture import Architecture, Pool, PoolOp, Stem
 from space.checks import PLAIN_GENES
 from space.choices import Choices
-from space.flops import count_flops
+from space.flops import count_flops, count_params
 from space.identity import architecture_key, pool_shape_key, possible_stages
 
 Params = dict[str, Any]
@@ -313,8 +313,13 @@ class SearchSpace(Choices):
 
     def smallest(self) -> Architecture:
         """The network of the space with the fewest FLOPs."""
-        grids = itertools.product(self._grids, self.head)
-        return min((self._smallest_on(*grid, head) for grid, head in grids), key=count_flops)
+        return min(self._least_networks(only_most_pooled=True), key=count_flops)
+
+    def leanest(self, budget: int) -> Architecture | None:
+        """The network of at most `budget` FLOPs with the fewest parameters; `None` without one."""
+        networks = self._least_networks(only_most_pooled=False)
+        fitting = (network for network in networks if count_flops(network) <= budget)
+        return min(fitting, key=count_params, default=None)
 
     def _mixings(self, depth: int) -> Iterator[tuple[tuple[int, ...], bool]]:
         for blocks in self._reattention_sets(depth):

@@ -3,6 +3,7 @@
 The inputs are valid files with a few things in them replaced, removed, repeated or scrambled.
 """
 
+import contextlib
 import copy
 import datetime
 import json
@@ -10,6 +11,7 @@ import math
 import os
 import re
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -22,6 +24,7 @@ from hypothesis import strategies as st
 
 from search.cli import _read_architecture
 from space import NAMED, Architecture, SearchSpace, count_flops, count_params
+from space.checks import MAX_TOML_BYTES
 from space.choices import BUILT_IN_SPACES
 
 SPACES = Path(__file__).parent.parent / "space" / "spaces"
@@ -211,6 +214,59 @@ def changed(**changes):
     return json.dumps({**BASE, **changes})
 
 
+def whole(piece, before="", after=""):
+    """A TOML file as large as one may be, mostly of repetitions of a piece."""
+    return before + piece * ((MAX_TOML_BYTES - len(before + after)) // len(piece)) + after
+
+
+def numbered(piece, before=""):
+    """As large a one whose pieces begin with different keys."""
+    count = (MAX_TOML_BYTES - len(before)) // (len(piece) + 3)
+    return before + "".join(piece.format(f"k{i:x}") for i in range(count))
+
+
+TOO_DEEP, UNKNOWN = "nested too deeply", "Unknown search space key"
+MONSTROUS_SPACES = {
+    "dotted key": (whole("a.", after="a=1"), TOO_DEEP),
+    "spaced key": (whole("a . ", after="a=1"), TOO_DEEP),
+    "quoted key": (whole('"=".', after="a=1"), TOO_DEEP),
+    "dotted header": (whole("a.", "[", "a]"), TOO_DEEP),
+    "dotted inline key": (whole("a.", 'x={b="c", ', "a=1}"), TOO_DEEP),
+    "key after a quote in a comment": (whole("a.", '# """\n', "a=1"), TOO_DEEP),
+    "key after four quotes": (whole("a.", 'x = {b = """b"""", ', 'a = ""}'), TOO_DEEP),
+    "key after four apostrophes": (whole("a.", "x = {b = '''b'''', ", "a = ''}"), TOO_DEEP),
+    "key after a backslash": (whole("a.", "x = {b = '\\', ", "a = ''}"), TOO_DEEP),
+    "inline tables": (whole("{a=", "a="), TOO_DEEP),
+    "arrays": (whole("[", "a="), TOO_DEEP),
+    "keys": (numbered("{}=1\n"), UNKNOWN),
+    "deep keys": (numbered("{}.a.a.a.a.a.a.a.a=1\n"), UNKNOWN),
+    "tables": (numbered("[{}]\n"), UNKNOWN),
+    "deep tables": (numbered("[{}.a.a.a.a.a.a.a.a]\n"), UNKNOWN),
+    "deep keys in a table": (numbered("{}.a.a.a.a.a.a.a.a=1\n", "[b.b.b.b.b.b.b.b.b]\n"), UNKNOWN),
+    "arrays of tables": (whole("[[a]]\n[[a.b]]\n[[a.b.c]]\n"), UNKNOWN),
+    "numbers": (whole("1,", "a=[", "]"), UNKNOWN),
+    "floats": (whole("1.0,", "mlp_ratio=[", "]"), "needs `img_size`"),
+    "tables in an array": (whole("{},", "a=[", "]"), UNKNOWN),
+    "digits": (whole("9", "a="), "digits"),
+    "escapes": (whole('\\"', '"'), "Unterminated string"),
+    "quotes": (whole('"'), "Expected '='"),
+    "comments": (whole("#.........\n"), "needs `img_size`"),
+    "spaces": (whole(" "), "needs `img_size`"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MONSTROUS_SPACES)
+def test_as_much_toml_as_there_may_be_is_refused_within_a_second(name, tmp_path):
+    text, message = MONSTROUS_SPACES[name]
+    (tmp_path / "a.toml").write_text(text)
+    assert MAX_TOML_BYTES - 9000 < len(text) <= MAX_TOML_BYTES
+    start = time.process_time()
+    with pytest.raises(ValueError, match=message) as refusal:
+        SearchSpace.load(tmp_path / "a.toml")
+    assert time.process_time() - start < SECONDS
+    assert one_paragraph(refusal.value)
+
+
 HOSTILE_FILES = {
     "nested.json": ("[" * 300_000, "nested|recursion|depth"),
     "blocks.json": (changed(depth=10**9), "`depth` must be an integer from 1 to 512"),
@@ -220,7 +276,8 @@ HOSTILE_FILES = {
     "strings.json": (changed(depth="12"), "`depth` must be an integer .* got '12'"),
     "digits.json": ('{"depth": ' + "9" * 900_000 + "}", "digits"),
     "bytes.json": ("\udcff\udcfe", "utf-8"),
-    "nested.toml": (SPACE + "a = " + "[" * 300_000, "nested too deeply"),
+    "large.toml": (SPACE + "a." * 40_000 + "a=1", "at most 64000 bytes"),
+    **{f"{name}.toml": monster for name, monster in MONSTROUS_SPACES.items()},
     "blocks.toml": (SPACE.replace("[2]\nhead", "[1000000000]\nhead"), "`depth` must be"),
     "wide.toml": (SPACE.replace("[16]", "[1e9]"), "`embed_dim` must be an integer"),
     "range.toml": (SPACE.replace("[16]", str(list(range(8, 9000, 8)))), "at most 1024 choices"),
@@ -276,7 +333,7 @@ def test_hostile_files_end_in_exit_code_2_within_a_second_and_500_mb(name, tmp_p
     check_refusal(tmp_path / name, start_up, message)
 
 
-@pytest.mark.parametrize("name", ["blocks.json", "nested.toml"])
+@pytest.mark.parametrize("name", ["blocks.json", "arrays.toml"])
 def test_a_hostile_file_ends_in_exit_code_2(name, tmp_path, start_up):
     (tmp_path / name).write_text(HOSTILE_FILES[name][0])
     check_refusal(tmp_path / name, start_up, HOSTILE_FILES[name][1])
@@ -289,7 +346,7 @@ def test_a_hundred_megabytes_are_refused_unread(name, tmp_path, start_up):
         for _ in range(100):
             file.write("a = [1, 2, 3] # more\n" * 50_000)
     assert (tmp_path / name).stat().st_size > 10**8
-    check_refusal(tmp_path / name, start_up, "at most 1000000 bytes")
+    check_refusal(tmp_path / name, start_up, "at most (1000000|64000) bytes")
 
 
 MONSTERS = {"long": 10**5000, "deep": nested(3000), "wide": "x" * 10**6, "table": {"a": [[]] * 9}}
@@ -304,9 +361,32 @@ def test_a_value_that_cannot_be_printed_is_still_one_sentence(value):
         assert made(lambda values=values: SearchSpace.from_dict(values)) is None
 
 
-def test_a_file_without_an_end_is_refused():
-    with pytest.raises(ValueError, match="at most 1000000 bytes"):
-        SearchSpace.from_toml("/dev/zero")
+@contextlib.contextmanager
+def impatient(seconds=20):
+    """Interrupts what waits for a pipe that nobody writes into."""
+
+    def give_up(*_):
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize("name", ["pipe", "pipe.toml", "pipe.json", "link.toml", "link.json"])
+def test_a_pipe_or_a_device_is_refused_unopened(name, tmp_path):
+    if name.startswith("pipe"):
+        os.mkfifo(tmp_path / name)
+    else:
+        (tmp_path / name).symlink_to("/dev/zero")
+    for read in (SearchSpace.load, _read_architecture):
+        if name == "pipe" or Path(name).suffix == {SearchSpace.load: ".toml"}.get(read, ".json"):
+            with impatient(), pytest.raises(ValueError, match="must be a regular file"):
+                read(str(tmp_path / name))
 
 
 def fuzz(family, folder, examples):

@@ -1,6 +1,7 @@
 """Broken run folders: a run that can be looked at, or one ValueError of one paragraph."""
 
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from make_run import make_run
-from test_fuzz_readers import hostile, mutants, one_paragraph, scrambled
+from test_fuzz_readers import hostile, impatient, mutants, one_paragraph, scrambled
 
 from results import load_run
 from search.messages import summary
@@ -148,3 +149,10 @@ def test_a_broken_run_ends_in_exit_code_2(file, good, tmp_path):
     assert done.returncode == 2
     assert done.stderr.startswith("Error: ")
     assert done.stderr.count("\n") == 1
+
+
+def test_a_run_description_that_is_a_pipe_is_refused_unopened(good, tmp_path):
+    shutil.copyfile(good / "study.db", tmp_path / "study.db")
+    os.mkfifo(tmp_path / "run.json")
+    with impatient(), pytest.raises(ValueError, match=r"run\.json' .*must be a regular file"):
+        load_run(tmp_path)

@@ -1,6 +1,7 @@
 """results.run: a folder is read back, never written, and what is wrong with it is named."""
 
 import json
+import math
 import random
 import re
 import sqlite3
@@ -146,20 +147,40 @@ def test_broken_run_json_is_refused(tmp_path, text):
 @pytest.mark.parametrize(
     ("key", "value", "rule"),
     [
-        ("budget_flops", 0, "`budget_flops` must be a positive integer, but got 0"),
-        ("budget_flops", "2M", "`budget_flops` must be a positive integer, but got '2M'"),
+        ("budget_flops", 0, "`budget_flops` must be an integer from 1 to 1"),
+        ("budget_flops", "2M", "000000, but got '2M'"),
+        ("budget_flops", 10**400, "`budget_flops` must be an integer from 1 to 1"),
         ("name", None, "`name` must be a text, but got None"),
-        ("storage", 0, "`storage` must be a database URL or null, but got 0"),
+        ("storage", 0, "`storage` must be a text, but got 0"),
         ("schema", list(range(1000)), "must be a run description with `schema` 1, but has [0, 1"),
-        ("data", {}, "`data.num_classes` must be a positive integer, but got None"),
-        ("data", 3, "`data.num_classes` must be a positive integer, but got None"),
+        ("data", {}, "`data.num_classes` must be an integer from 1 to 1000000, but got None"),
+        ("data", 3, "`data.num_classes` must be an integer from 1 to 1000000, but got None"),
+        ("data", {"num_classes": 10**400}, "`data.num_classes` must be an integer from 1 to"),
+        ("data", {"num_classes": 2.0}, "`data.num_classes` must be an integer from 1 to"),
+        ("data", {"num_classes": 2, "name": math.nan}, "`data.name` must be a text, but got nan"),
+        ("data", {"num_classes": 2, "validation": 10**400}, "`data.validation` must be an integer"),
+        ("data", {"num_classes": 2, "validation": "359"}, "`data.validation` must be an integer"),
+        ("hardware", {"memory_bytes": 10**400}, "`hardware.memory_bytes` must be an integer"),
     ],
 )
 def test_impossible_setting_is_named(tmp_path, key, value, rule):
     settings = run_json("r", 10**6, 8, ["a", "b"], 3, 0)
     (tmp_path / "run.json").write_text(json.dumps({**settings, key: value}))
-    with pytest.raises(ValueError, match=re.escape(rule)):
+    with pytest.raises(ValueError, match=rf"run\.json.*{re.escape(rule)}"):
         load_run(tmp_path)
+
+
+def test_number_of_too_many_digits_names_the_file(tmp_path):
+    (tmp_path / "run.json").write_text('{"schema": 1, "seed": ' + "9" * 5000 + "}")
+    with pytest.raises(ValueError, match=r"run\.json' must be readable JSON"):
+        load_run(tmp_path)
+
+
+def test_a_study_without_its_description_says_how_to_go_on(tmp_path):
+    folder = make_run(tmp_path, complete=1)
+    (folder / "run.json").unlink()
+    with pytest.raises(ValueError, match=r"only study\.db: restore run\.json .* read by Optuna"):
+        load_run(folder)
 
 
 def test_description_of_another_version_is_refused(tmp_path):

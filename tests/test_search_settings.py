@@ -1,8 +1,11 @@
 import json
+import math
 
 import pytest
 
+from search.cli import _parse_workers
 from search.settings import (
+    NO_BUDGET,
     SearchSettings,
     default_space,
     format_count,
@@ -10,8 +13,9 @@ from search.settings import (
     parse_budget,
     parse_max_params,
     parse_seconds,
+    refuse_existing_run,
 )
-from space import SearchSpace, count_flops
+from space import SearchSpace, count_flops, count_params
 
 DIGITS = SearchSpace.load("digits")
 
@@ -65,20 +69,94 @@ def test_a_budget_below_the_smallest_architecture_says_which_that_is():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"trials": 0}, "--trials"),
+        ({"trials": 0}, "`--trials` must be an integer from 1 to 10000000, but got 0: choose"),
+        (
+            {"trials": 10**7 + 1},
+            "`--trials` must be an integer from 1 to 10000000, but got 10000001",
+        ),
+        ({"trials": 10**5000}, "`--trials`.*thousands of digits"),
         ({"epochs": -1}, "--epochs"),
+        ({"epochs": 10**5 + 1}, "`--epochs` must be an integer from 1 to 100000, but got 100001"),
+        ({"workers": 10**5 + 1}, "`--workers` must be an integer from 1 to 100000, but got 100001"),
+        ({"img_size": 10**6}, "`--img-size` must be an integer from 1 to 4096"),
         ({"seed": -1}, "--seed"),
         ({"time_limit": float("nan")}, "--time-limit"),
+        ({"time_limit": 10**400}, "`--time-limit` must be a number above 0 and at most 1e9"),
+        ({"silence": math.inf}, "`--silence` must be a number above 0 and at most 1e9"),
         ({"cpus_per_trial": 0.0}, "--cpus-per-trial"),
+        ({"cpus_per_trial": 1e-9}, "`--cpus-per-trial` must be a number from 0.01 to 10000.*1e-09"),
+        ({"cpus_per_trial": 10001}, "`--cpus-per-trial` must be .*, but got 10001: choose"),
         ({"sampler": "tep"}, r"--sampler.*'tep': did you mean 'tpe'"),
         ({"max_params": 0}, "--max-params"),
-        ({"gpus_per_trial": -1.0}, "`--gpus-per-trial` must be a number of at least 0"),
+        (
+            {"gpus_per_trial": -1.0},
+            "`--gpus-per-trial` must be 0, a number from 0.01 to 1, or a whole",
+        ),
+        ({"gpus_per_trial": 0.001}, "--gpus-per-trial"),
+        ({"gpus_per_trial": 1.5}, "`--gpus-per-trial` must be .* whole number .* but got 1.5"),
+        ({"gpus_per_trial": 10001}, "--gpus-per-trial"),
+        ({"gpus_per_trial": math.nan}, "--gpus-per-trial"),
         ({"proxy": "blanced"}, r"--proxy.*'blanced': did you mean 'balanced'"),
+        (
+            {"storage": "sqlite://"},
+            r"`--storage` \(='sqlite://'\) must keep the study.*name a file",
+        ),
+        ({"storage": "sqlite:///"}, "--storage"),
+        ({"storage": "sqlite:///:memory:"}, "--storage"),
+        ({"storage": "sqlite+pysqlite:///:memory:?timeout=3"}, "--storage"),
+        ({"storage": "sqlite:///file::memory:?uri=true"}, "--storage"),
+        ({"storage": "sqlite:///file:a?mode=memory&uri=true"}, "--storage"),
     ],
 )
 def test_impossible_settings_are_refused_by_option(changes, message):
     with pytest.raises(ValueError, match=message):
         SearchSettings(budget=10**6, space=DIGITS, **changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"trials": 10**7, "epochs": 10**5, "workers": 10**5, "img_size": 4096},
+        {"cpus_per_trial": 0.01, "gpus_per_trial": 0.01, "time_limit": 1e9},
+        {"cpus_per_trial": 10**4, "gpus_per_trial": 10**4},
+        {"cpus_per_trial": 1.5, "gpus_per_trial": 2.0},
+        {"gpus_per_trial": 0},
+        {"storage": "sqlite:////folder/memory.db"},
+        {"storage": "sqlite:///study.db?timeout=3"},
+        {"storage": "postgresql://user@host/memory"},
+    ],
+)
+def test_the_widest_settings_of_a_run_are_read_back(changes):
+    values = SearchSettings(budget=10**6, space=DIGITS).to_dict() | changes
+    assert SearchSettings.from_dict(values).to_dict() == values
+
+
+def test_more_parameters_are_asked_for_than_the_leanest_that_fits_has():
+    for budget in (count_flops(DIGITS.smallest()), 10**6):
+        most = count_params(DIGITS.leanest(budget))
+        SearchSettings(budget=budget, space=DIGITS, max_params=most)
+        message = rf"`--max-params` \(={most - 1}\).*{most} parameters \(.*raise it or --budget"
+        with pytest.raises(ValueError, match=message):
+            SearchSettings(budget=budget, space=DIGITS, max_params=most - 1)
+
+
+def test_the_space_of_images_yet_unknown_is_not_held_against_max_params():
+    SearchSettings(budget=NO_BUDGET, space=DIGITS, max_params=1)
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "100001", "9" * 5000, "٣", "many", "1.0", ""])
+def test_bad_numbers_of_workers_are_refused_by_option(text):
+    with pytest.raises(
+        ValueError, match=r"`--workers` must be auto or an integer from 1 to 100000"
+    ):
+        _parse_workers(text)
+    assert [_parse_workers(text) for text in ("auto", "1", "100000")] == [None, 1, 100000]
+
+
+def test_a_study_that_lost_its_description_is_not_written_over(tmp_path):
+    (tmp_path / "study.db").touch()
+    with pytest.raises(ValueError, match=r"study\.db whose run\.json is lost: restore run\.json"):
+        refuse_existing_run(tmp_path)
 
 
 def test_settings_of_a_run_without_a_proxy_are_those_of_a_faithful_one():

@@ -1,5 +1,6 @@
 import dataclasses
 import itertools
+import math
 import tomllib
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from space import Architecture, Pool, SearchSpace, build_model, count_flops, named
+from space import Architecture, Pool, SearchSpace, build_model, count_flops, count_params, named
 from space.choices import BUILT_IN_SPACES
 
 SMALL = {
@@ -36,6 +37,14 @@ SPACES = {
     "placed": SearchSpace.from_dict(
         {**SMALL, "pooling": {"stages": [1], "after": [0, 2], "kernel_size": 2}, "head_dim": 16}
     ),
+    "deeper is cheaper": SearchSpace.from_dict(  # three pools need three blocks
+        {
+            **SMALL,
+            "patch_size": [1],
+            "depth": [2, 3],
+            "pooling": {"stages": [0, 3], "kernel_size": [3, 4], "stride": [4]},
+        }
+    ),
     "conv": SearchSpace.from_dict(
         {**SMALL, "patch_size": [1, 2], "stem": ["patch", "conv"], "depth": 2}
     ),
@@ -54,6 +63,20 @@ def test_enumeration_size_keys_and_genes_agree(space):
     assert space.smallest() in space
     rng = np.random.default_rng(0)
     assert all(space.key(space.sample(rng)) in keys for _ in range(300))
+
+
+@pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
+def test_the_leanest_has_the_fewest_parameters_within_every_budget(space):
+    counts = sorted((count_flops(a), count_params(a)) for a in space.enumerate())
+    fewest, best = {}, math.inf
+    for flops, params in counts:
+        fewest[flops] = best = min(best, params)
+    for flops in [*itertools.islice(fewest, 300), *list(fewest)[300::50], 10**21]:
+        leanest = space.leanest(flops)
+        assert leanest in space
+        assert count_flops(leanest) <= flops
+        assert count_params(leanest) == fewest.get(flops, best)
+    assert space.leanest(counts[0][0] - 1) is None
 
 
 @pytest.mark.parametrize("space", LARGE.values(), ids=LARGE)
@@ -197,7 +220,7 @@ def test_a_huge_file_is_refused_before_it_is_read(tmp_path):
     file = tmp_path / "huge.toml"
     with file.open("wb") as stream:
         stream.truncate(10**11)
-    with pytest.raises(ValueError, match="at most 1000000 bytes"):
+    with pytest.raises(ValueError, match="at most 64000 bytes"):
         SearchSpace.load(file)
 
 
@@ -223,6 +246,21 @@ def test_a_toml_file_reads_as_its_tables(tmp_path):
     space = SearchSpace.load(file)
     assert space == SearchSpace.from_dict({**tomllib.loads(text), "name": "mine"})
     assert space.pool_after == (1,)
+
+
+def test_dots_in_numbers_texts_and_comments_are_no_tables(tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text(
+        "img_size=[8]\npatch_size=[2]\nembed_dim=[16]\ndepth=[2]  # 1. 2. 3. 4. 5. 6. 7. 8. 9.\n"
+        "# ................ it's \"\n"
+        "mlp_ratio = [1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 2.75, 3.0, 3.25,\n  3.5, 3.75, 4.0]\n"
+        'name = """1.2.3.4.5.6.7.8.9.10\n1.2.3.4.5.6.7.8.9.10 ""\\""""""  # .........\n'
+        "head_dim = [8]\nin_chans = 1\nhead = ['avg', \"token\"]\npooling.stages = [0, 1]\n"
+    )
+    space = SearchSpace.load(file)
+    assert len(space.mlp_ratio) == 13
+    assert space.name.endswith('10 """""')
+    assert space.pool_stages == (0, 1)
 
 
 def test_fitting_to_images_drops_patch_sizes_that_do_not_divide_them():
