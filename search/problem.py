@@ -112,6 +112,8 @@ class SpaceProblem:
 
     def smallest(self) -> Network:
         architecture = self.space.smallest()
+        if self._max_params is not None and count_params(architecture) > self._max_params:
+            architecture = self.space.leanest(int(self.budget)) or architecture
         return Network(self.space.encode(architecture), architecture)
 
     def sample(self, rng: np.random.Generator) -> Network:

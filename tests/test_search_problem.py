@@ -59,3 +59,14 @@ def test_parameter_limit_is_a_limit():
     for item in items:
         assert problem.fits(item) == (count_params(item.architecture) <= 50_000)
     assert 0 < sum(problem.fits(item) for item in items) < 200
+
+
+def test_the_smallest_network_keeps_to_a_bound_of_parameters_if_any_does():
+    space = SearchSpace(
+        name="pools", img_size=(8,), patch_size=(1,), in_chans=1, num_classes=10, embed_dim=(16,),
+        depth=(2,), head_dim=(16,), mlp_ratio=(1,), pool_stages=(0, 1),
+    )  # fmt: skip
+    leanest = space.leanest(10**9)
+    most = count_params(leanest)
+    assert count_params(space.smallest()) > most
+    assert SpaceProblem(space, budget=10**9, max_params=most).smallest().architecture == leanest
