@@ -10,9 +10,11 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from results.units import counted
@@ -243,12 +245,19 @@ def _sigterm_kept() -> Callable[[], object]:
 
 def _silence_ray() -> None:
     """Ray's words about workers go to its log files; ours are in the records."""
+    import ray._private.services
+    import ray._private.utils
     import ray._private.worker
 
     for name in ("ray", "ray.tune", "ray.tune.tune"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     # What raylets report of dead workers is printed to stdout, and no setting turns that off.
     ray._private.worker.print_to_stdstream = lambda *data, **options: None
+    # A signal to all processes of a search must not end Ray before the search; where the system
+    # ends Ray with the search, its processes are a group of their own.
+    services = ray._private.services
+    if ray._private.utils.detect_fate_sharing_support():
+        services.ConsolePopen = partial(subprocess.Popen, process_group=0)
 
 
 def _knock(address: str, seconds: float = KNOCK_SECONDS) -> None:
