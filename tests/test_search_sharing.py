@@ -87,5 +87,5 @@ def test_a_node_with_neither_the_images_nor_room_for_them_is_named(tmp_path):
     assert re.search(
         r"^Every node must have the decoded images or room for them, but node [\d.]+ does not have "
         r".*/images.npy, and the object store of node [\d.]+ holds 80,000,000 bytes, where "
-        r"88,\d+,\d+ are needed: set XDG_CACHE_HOME", without_images,
+        r"120,\d+,\d+ are needed: set XDG_CACHE_HOME", without_images,
     )  # fmt: skip
