@@ -6,6 +6,7 @@ import math
 import time
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -146,7 +147,9 @@ class Display:
 def front_table(front: list[TrialRecord], rows: int = FRONT_ROWS) -> Table:
     """The frontier as a table, the `rows` most accurate members."""
     title = "Frontier" if len(front) <= rows else f"Frontier (last {rows} of {len(front)})"
-    table = Table(title=title, title_justify="left", title_style="bold", pad_edge=False)
+    table = Table(
+        title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False
+    )
     for name in ("trial", "FLOPs", "params", "accuracy", "depth", "width", "patch"):
         table.add_column(name, justify="right")
     table.add_column("Re-attention")
