@@ -148,7 +148,12 @@ def front_table(front: list[TrialRecord], rows: int = FRONT_ROWS) -> Table:
     """The frontier as a table, the `rows` most accurate members."""
     title = "Frontier" if len(front) <= rows else f"Frontier (last {rows} of {len(front)})"
     table = Table(
-        title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
     )
     for name in ("trial", "FLOPs", "params", "accuracy", "depth", "width", "patch"):
         table.add_column(name, justify="right")
