@@ -158,7 +158,7 @@ def front_table(front: list[TrialRecord], rows: int = FRONT_ROWS) -> Table:
     for name in ("trial", "FLOPs", "params", "accuracy", "depth", "width", "patch"):
         table.add_column(name, justify="right")
     table.add_column("Re-attention")
-    table.add_column("pooled after")
+    table.add_column("pools")
     for record in front[-rows:]:
         a = record.architecture
         table.add_row(

@@ -13,6 +13,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from results import load_run
 from results.run import hide_password, read_settings
 from search.settings import SearchSettings, refuse_existing_run
@@ -21,6 +23,9 @@ from space.architecture import show
 
 if TYPE_CHECKING:
     from trainers import Dataset, Recipe
+
+
+SAME = 0.01  # of white, what two decoders may differ by
 
 
 def new_run(settings: SearchSettings, dataset: Dataset, recipe: Recipe, command: list[str]) -> Path:
@@ -113,6 +118,12 @@ def check_same_data(run: Path, before: dict[str, Any], dataset: Dataset) -> None
         "validation": len(dataset.val_labels),
         "fingerprint": dataset.fingerprint(),
     }
+    seen, brightness = before.get("brightness", ()), dataset.brightness()
+    if len(seen) == len(brightness) and not np.allclose(seen, brightness, rtol=0, atol=SAME):
+        raise ValueError(
+            "A run must be resumed on the data it began with, but as many other images are there: "
+            f"restore the data of {run}, or start another run."
+        )
     for name, value in now.items():
         if value != before.get(name) and (name in before or name != "fingerprint"):
             raise ValueError(
@@ -146,6 +157,7 @@ def _describe_run(
             "test": len(dataset.test_labels),
             "skipped": len(dataset.skipped),
             "fingerprint": dataset.fingerprint(),
+            "brightness": dataset.brightness(),
         },
         "recipe": recipe.to_dict(),
         "storage": settings.storage,

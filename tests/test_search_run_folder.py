@@ -123,10 +123,14 @@ def test_other_images_of_the_same_number_are_not_gone_on_with(tmp_path):
         "validation": len(data.val_labels),
     }  # fmt: skip
     check_same_data(tmp_path, before, data)  # of an older version
-    check_same_data(tmp_path, before | {"fingerprint": data.fingerprint()}, data)
+    before |= {"fingerprint": data.fingerprint(), "brightness": data.brightness()}
+    check_same_data(tmp_path, before, data)
     other = dataclasses.replace(data, val_images=data.val_images[::-1].copy())
+    with pytest.raises(ValueError, match="as many other images are there"):
+        check_same_data(tmp_path, before, other)
+    other = dataclasses.replace(data, val_labels=data.val_labels[::-1].copy())
     with pytest.raises(ValueError, match="`fingerprint` was"):
-        check_same_data(tmp_path, before | {"fingerprint": data.fingerprint()}, other)
+        check_same_data(tmp_path, before, other)
 
 
 def test_more_trials_are_asked_for_from_then_on(run):

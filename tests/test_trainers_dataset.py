@@ -56,7 +56,7 @@ def small(**changes: object) -> Dataset:
 
 
 def test_fingerprint_is_the_same_on_every_machine() -> None:
-    assert small().fingerprint() == small(name="elsewhere").fingerprint() == "cf9e9e55bf310053"
+    assert small().fingerprint() == small(name="elsewhere").fingerprint() == "7d04a1176f683c7d"
     code = "from trainers import load_dataset; print(load_dataset('digits').fingerprint())"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=Path(__file__).parent.parent, capture_output=True,
@@ -65,15 +65,19 @@ def test_fingerprint_is_the_same_on_every_machine() -> None:
     assert done.stdout.strip() == load_dataset("digits").fingerprint()
 
 
-def test_fingerprint_of_stored_images_is_that_of_an_array(tmp_path: Path) -> None:
+def test_brightness_of_stored_images_is_that_of_an_array(tmp_path: Path) -> None:
     np.save(tmp_path / "images.npy", small().val_images)
     stored = StoredImages(tmp_path / "images.npy", np.arange(100))
-    assert small(val_images=stored).fingerprint() == small().fingerprint()
+    assert small(val_images=stored).brightness() == small().brightness()
 
 
-def test_fingerprint_does_not_hang_on_the_last_bits_of_the_statistics() -> None:
-    close = small(mean=(np.nextafter(0.1, 1), 0.2, 0.3))
-    assert close.fingerprint() == small().fingerprint()
+def test_brightness_of_other_images_differs_by_more_than_decoders_do() -> None:
+    data = small()
+    before = np.array(data.brightness())
+    close = small(val_images=np.maximum(data.val_images, 1) - 1, mean=(0.1001, 0.2, 0.3))
+    assert np.abs(before - close.brightness()).max() < 0.01
+    for other in (small(mean=(0.15, 0.2, 0.3)), small(val_images=data.val_images // 2)):
+        assert np.abs(before - other.brightness()).max() > 0.01
 
 
 @pytest.mark.parametrize("split", ["train", "val", "test"])
@@ -84,13 +88,7 @@ def test_permuted_labels_have_another_fingerprint(split: str) -> None:
 
 def test_other_data_have_another_fingerprint() -> None:
     data = small()
-    darker = data.train_images // 2
-    mean, std = channel_statistics(darker)
     others = [
-        small(train_images=darker, mean=mean, std=std),
-        small(mean=(0.10001, 0.2, 0.3)),
-        small(std=(0.4, 0.50001, 0.6)),
-        small(val_images=data.val_images[:, ::-1]),
         small(class_names=("odd", "even")),
         small(class_names=("even", "odd", "none")),
         small(test_images=data.test_images[1:], test_labels=data.test_labels[1:]),
