@@ -26,13 +26,14 @@ def make_training(ceilings, broken):
     return play
 
 
-@pytest.fixture
-def local_ray(monkeypatch):
-    monkeypatch.setenv("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
-    yield
-    ray.shutdown()
+@pytest.fixture(scope="module")
+def local_ray():
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+        environment.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
+        yield
+        ray.shutdown()
 
 
 class Starts(tune.Callback):
