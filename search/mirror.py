@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import secrets
+import socket
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, overload
@@ -34,6 +37,11 @@ KEYS = {
     models.TrialSystemAttributeModel: "key",
 }
 Part = tuple[Any, str]  # of a trial: its table and name
+WRITER = "writer"  # the study's attribute that says which `Mirror` may write its trials
+
+
+class TakenOverError(Exception):
+    """Another `Mirror` has been opened on the study since; the message says where."""
 
 
 class StudyDatabase(RDBStorage):
@@ -54,13 +62,15 @@ class StudyDatabase(RDBStorage):
         trials: Sequence[FrozenTrial],
         rows: Mapping[int, int],
         changed: Mapping[int, set[Part]],
+        writer: str,
     ) -> dict[int, int]:
         """Makes the database's trials of these numbers what is given, in one transaction; by
         number the row that each has. `rows`: what is known of that, the newest last. `changed`: of
         trials with a known row, the parts to write, else all. Doing it again changes nothing.
-        Raises StorageInternalError."""
+        Raises StorageInternalError, and TakenOverError if the study's `WRITER` is not `writer`."""
         new = [trial.number for trial in trials if trial.number not in rows]
         with _create_scoped_session(self.scoped_session) as session:
+            _check_writer(session, study_id, writer)
             known = dict(rows)
             if new:  # a transaction whose answer was lost may have written them
                 newest = max(rows.values(), default=0)
@@ -97,6 +107,17 @@ class StudyDatabase(RDBStorage):
                 if of_kind:
                     session.execute(insert(kind.__table__), of_kind)
         return found
+
+
+def _check_writer(session: Session, study_id: int, writer: str) -> None:
+    """Raises TakenOverError if another one writes the study; none can begin to before the end of
+    the transaction."""
+    table = models.StudyUserAttributeModel
+    mine = table.study_id == study_id, table.key == WRITER
+    row = session.scalar(select(table).where(*mine).with_for_update(read=True))
+    there = json.loads(row.value_json) if row is not None else None
+    if there != writer:
+        raise TakenOverError(there)
 
 
 def _rows_of(
@@ -197,7 +218,8 @@ def in_short(trial: FrozenTrial, distributions: dict[str, BaseDistribution]) -> 
 
 
 class Mirror(InMemoryStorage):
-    """The study `name` of a database that nobody else writes while this exists.
+    """The study `name` of a database, for the one that writes it: from the moment that another is
+    opened, writing raises TakenOverError.
 
     What is written is on disk when the call returns; within `together`, when that ends. From then
     on a finished trial, which Optuna lets nobody change, is held `in_short`.
@@ -209,6 +231,8 @@ class Mirror(InMemoryStorage):
         there = database.get_study_id_from_name(name)
         here = super().create_new_study(database.get_study_directions(there), name)
         self._there = there
+        self._writer = f"process {os.getpid()} of {socket.gethostname()}, {secrets.token_hex(4)}"
+        database.set_study_user_attr(there, WRITER, self._writer)
         for key, value in database.get_study_user_attrs(there).items():
             super().set_study_user_attr(here, key, value)
         for key, value in database.get_study_system_attrs(there).items():
@@ -257,7 +281,9 @@ class Mirror(InMemoryStorage):
         if self._changed:
             trials = [self._get_trial(trial_id) for trial_id in sorted(self._changed)]
             changed = {trial.number: self._changed[trial._trial_id] for trial in trials}
-            rows = self._database.write_trials(self._there, trials, self._rows, changed)
+            rows = self._database.write_trials(
+                self._there, trials, self._rows, changed, self._writer
+            )
             self._changed.clear()
             for trial in trials:
                 self._settle(trial, rows[trial.number])

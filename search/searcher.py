@@ -43,7 +43,7 @@ class StudySearcher(Searcher):
         stop: Stop,
         judge_lost_workers: Callable[[], None],
     ) -> None:
-        super().__init__(metric="accuracy", mode="max")
+        super().__init__()  # with a metric, Tune would refuse the result of a training that failed
         self._ledger, self._workers, self._stop = ledger, workers, stop
         self._judge_lost_workers = judge_lost_workers
         self._room, self._asked = 0, -math.inf

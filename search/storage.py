@@ -25,7 +25,7 @@ from optuna.exceptions import StorageInternalError
 from sqlalchemy.engine import URL, make_url
 
 from results.run import hide_password
-from search.mirror import Mirror, StudyDatabase
+from search.mirror import Mirror, StudyDatabase, TakenOverError
 
 LOCK_SECONDS = 60.0  # how long the study may be locked by another reader or writer
 SILENT_SECONDS = 1.0  # an outage that is over sooner is not worth a word
@@ -101,6 +101,12 @@ class PatientDatabase:
         while self._failure is None:
             try:
                 answer = method(*args, **options)
+            except TakenOverError as other:
+                self._failure = StorageError(
+                    f"The search of {str(self._folder)!r} was gone on with elsewhere ({other}), "
+                    f"and this one ends. {KEPT}; where the other runs, look at it by: "
+                    "vit-frontier status RUN"
+                )
             except (StorageInternalError, sqlalchemy.exc.SQLAlchemyError) as error:
                 cause = _cause(error)
                 waited = time.monotonic() - began

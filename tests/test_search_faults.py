@@ -1,6 +1,7 @@
 """Real faults in real searches: workers that die, hang, or run out of memory."""
 
 import contextlib
+import json
 import os
 import random
 import signal
@@ -236,6 +237,72 @@ def test_thirty_kills_of_the_driver_lose_nothing_and_count_nothing_twice(start, 
     assert [r.state for r in run.records] == ["complete"] * 40
     assert len({architecture_key(r.architecture) for r in run.records}) == 40
     assert finished.keys() <= {r.trial for r in run.records}
+
+
+BREAKS_TRAININGS = """
+import json, os, sys
+from search.cluster import RAY_ENVIRONMENT
+os.environ.update(RAY_ENVIRONMENT)
+import search.trainable
+faults = json.loads(sys.argv.pop())
+class Broken(search.trainable.ProxyTrainable):
+    def _train_one_epoch(self):
+        import torch
+        fault = faults.get(str(self._trial["trial"]), faults.get("*"))
+        if fault == "exception":
+            raise RuntimeError("a broken layer")
+        if fault == "memory" or fault == "memory once" and self._parts == 1:
+            torch.empty(2**50)
+        if fault == "nan later" and self._training is not None:
+            self._training.model.head.weight.data.fill_(float("nan"))
+        return super()._train_one_epoch()
+search.trainable.ProxyTrainable = Broken
+from search.cli import main
+main()
+"""
+
+
+def search_that_breaks(out, faults, *words):
+    """A search whose trainings of these trials break: exit code and what it said."""
+    words = (*small_search(out, "--epochs", 3, *words), json.dumps(faults))
+    done = subprocess.run(
+        [sys.executable, "-c", BREAKS_TRAININGS, *map(str, words)],
+        cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=200, check=False,
+    )  # fmt: skip
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_trainings_that_break_are_records_with_their_reason_and_the_search_goes_on(tmp_path):
+    faults = {0: "exception", 1: "nan later", 2: "memory once", 3: "memory"}
+    code, said = search_that_breaks(tmp_path / "run", faults, "--trials", 7, "--early-stopping")
+    assert (code, "Traceback" in said) == (0, False), said
+    run = load_run(tmp_path / "run")
+    kinds = {record.trial: record.error_kind for record in run.records}
+    assert kinds == {0: "exception", 1: "nan", 2: None, 3: "out_of_memory"} | {
+        4: None,
+        5: None,
+        6: None,
+    }
+    errors = {record.trial: record.error or "" for record in run.records}
+    assert errors[0] == "RuntimeError: a broken layer"
+    assert "the training loss is nan in epoch 2" in errors[1]
+    assert "can't allocate memory" in errors[3]
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert all(text in page for text in ("a broken layer", "nan in epoch 2", "allocate memory"))
+    assert [len(r.curve) for r in run.records if r.trial < 4] == [0, 1, 3, 0]
+
+
+@pytest.mark.slow
+def test_trainings_that_all_break_stop_the_search_and_retry_trains_them(start, tmp_path):
+    out, log = tmp_path / "run", tmp_path / "log"
+    code, said = search_that_breaks(out, {"*": "exception"}, "--trials", 8)
+    assert code == 1, said
+    assert "Stopped: 5 trials in a row failed alike: RuntimeError: a broken layer" in said
+    assert load_run(out).count("failed") == len(load_run(out).records) == 5
+    assert start(log, "retry", out).wait(timeout=200) == 0, log.read_text()
+    run = load_run(out)
+    assert run.count("complete") == len(run.records) == 8
+    assert len({architecture_key(record.architecture) for record in run.records}) == 8
 
 
 LITTLE_MEMORY = """

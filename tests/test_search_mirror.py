@@ -132,7 +132,7 @@ def test_a_write_whose_answer_was_lost_is_done_again_without_a_second_trial(tmp_
     mirror = study._storage
     trials = mirror.get_all_trials(study._study_id, deepcopy=False)
     for _ in range(2):
-        mirror._database.write_trials(mirror._there, trials, {}, {})
+        mirror._database.write_trials(mirror._there, trials, {}, {}, mirror._writer)
     rows = sqlite3.connect(tmp_path / "study.db").execute("SELECT number FROM trials").fetchall()
     assert rows == [(trial.number,) for trial in trials]
     assert same(study, tmp_path)
@@ -256,7 +256,9 @@ def test_what_is_held_in_short_is_never_written_back(tmp_path):
         with pytest.raises(RuntimeError):
             change()
     with pytest.raises(TypeError):  # not even as a whole
-        mirror._database.write_trials(mirror._there, [study.trials[number]], mirror._rows, {})
+        mirror._database.write_trials(
+            mirror._there, [study.trials[number]], mirror._rows, {}, mirror._writer
+        )
     ledger.release(ledger.ask().trial.number)
     assert list(map(as_told, read(tmp_path)))[: len(before)] == before
 

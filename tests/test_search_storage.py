@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from functools import partial
 from pathlib import Path
 
 import hosts
@@ -255,6 +256,19 @@ def test_a_study_of_another_run_of_the_same_name_is_not_gone_on_with(tmp_path):
         refuse_existing_study(url, "mine")
 
 
+def test_of_two_that_write_one_study_the_earlier_ends(tmp_path):
+    earlier = train(Ledger(open_study(tmp_path, "run", None), settings()), 2)
+    before = [record.trial for record in earlier.finished]
+    lost = earlier.ask().trial.number
+    later = Ledger(open_study(tmp_path, "run", None), settings())
+    earlier.report(lost, epoch(0.5))
+    for write in (partial(earlier.complete, lost), earlier.ask, earlier.release_all):
+        with pytest.raises(StorageError, match=f"gone on with elsewhere .process {os.getpid()} of"):
+            write()
+    assert_whole(train(later))
+    assert [record.trial for record in later.finished[:2]] == before
+
+
 def test_passwords_of_any_spelling_are_hidden():
     assert hide_password("postgresql://u:a/b@c@host/db") == "postgresql://u:***@host/db"
     shown = hide_password("postgresql://host/db?user=u&password=secret&x=1")
@@ -370,6 +384,22 @@ def test_a_run_folder_that_is_removed_or_locked_in_the_middle_ends_the_search(st
     assert status.returncode == 0, status.stderr
     assert call("resume", out).returncode == 0
     assert_whole(load_run(out))
+
+
+@pytest.mark.slow
+def test_a_search_that_is_gone_on_with_from_a_copy_of_its_folder_ends(start, tmp_path):
+    out, log = tmp_path / "run", tmp_path / "log"
+    storage = f"sqlite:///{tmp_path / 'studies.db'}"
+    search = start(log, *search_words(out, "--storage", storage, "--epochs", 20))
+    wait_for(log, "[1/8]", search)
+    copy = shutil.copytree(out, tmp_path / "elsewhere")
+    resumed = call("resume", copy)
+    assert search.wait(timeout=300) == 1
+    said = log.read_text()
+    assert "was gone on with elsewhere (process" in said
+    assert "Traceback" not in said
+    assert resumed.returncode == 0, resumed.stderr
+    assert_whole(load_run(copy))
 
 
 @pytest.mark.slow
