@@ -157,7 +157,12 @@ def _tune(
     from ray import tune
 
     from search.scheduler import FrontierHalving, InTurn
-    from search.searcher import Recorder, Stop, StudySearcher
+    from search.searcher import (
+        Recorder,
+        Stop,
+        StudySearcher,
+        take_all_losses_for_lost_workers,
+    )
     from search.trainable import ProxyTrainable
 
     resources = trial_resources(settings)
@@ -189,6 +194,7 @@ def _tune(
         on_step=step,
         say=display.say,
     )
+    take_all_losses_for_lost_workers()
     scratch = tempfile.mkdtemp(prefix="vit-frontier-")
     try:
         with _signals(stop):
@@ -220,8 +226,9 @@ def _tune(
                 raise_on_failed_trial=False,
                 _remote=False,
             )
-    except OSError as error:
-        if error.errno is not None:  # Ray's own have none
+    except Exception as error:
+        if not isinstance(error, OSError) or error.errno is not None:  # Ray's own have none
+            error.add_note(f"Nothing finished is lost; go on by: vit-frontier resume {folder}")
             raise
         why = f"Ray on this machine was lost ({error})"
         _end_without_head(folder, ledger, display, patience, why)

@@ -41,6 +41,7 @@ class LiveTrial:
     seed: int
     started: float  # seconds since 1970
     baseline: str | None = None
+    parts: int = 1  # in which a batch is trained on, for memory's sake
     worker: str | None = None
     began: float = field(default_factory=time.monotonic)
     curve: list[dict[str, Any]] = field(default_factory=list)
@@ -83,7 +84,8 @@ class Ledger:
         )
         for trial in trials:
             if trial.state == TrialState.RUNNING:
-                self._requeue(trial.number, trial.params, trial.user_attrs)
+                parts = trial.user_attrs.get("parts", 1)
+                self._requeue(trial.number, trial.params, trial.user_attrs, parts)
                 continue
             state = trial.user_attrs.get("state")
             self.over_budget += state == "over_budget"
@@ -148,6 +150,7 @@ class Ledger:
             seed=_seed(self.settings.seed, trial.number, 0),
             started=time.time(),
             baseline=trial.user_attrs.get("baseline"),
+            parts=trial.user_attrs.get("parts", 1),
         )
         trial.set_user_attr("architecture", architecture.to_dict())
         trial.set_user_attr("flops", live.flops)
@@ -216,13 +219,14 @@ class Ledger:
             self.stop_reason = f"{REPEATED_FAILURES} trials in a row failed alike: {error}"
         return record
 
-    def release(self, number: int) -> None:
-        """Gives up a running trial without blame: the run was interrupted or its machine died. Its
-        network is asked again."""
+    def release(self, number: int, *, parts: int = 1) -> None:
+        """Gives up a running trial without blame: the run was interrupted, its machine died, or
+        had too little memory. Its network is asked again, with batches in so many `parts`."""
         live = self.live.pop(number)
         self.exhausted = False
         self._known.pop(self.space.key(live.architecture), None)
-        self._requeue(number, live.trial.params, live.trial.user_attrs)
+        parts = max(parts, live.parts)
+        self._requeue(number, live.trial.params, live.trial.user_attrs, parts)
 
     def release_all(self) -> None:
         """Gives up every running trial."""
@@ -243,15 +247,20 @@ class Ledger:
         self.finished = [record for record in self.finished if record.state != "failed"]
         return len(failed)
 
-    def _requeue(self, number: int, params: dict[str, Any], attrs: dict[str, Any]) -> None:
+    def _requeue(
+        self, number: int, params: dict[str, Any], attrs: dict[str, Any], parts: int
+    ) -> None:
         with together(self.study):
-            self._enqueue_again(params, attrs)  # first: asked twice is found out, never is not
+            self._enqueue_again(
+                params, attrs, parts
+            )  # first: asked twice is found out, never is not
             trial = self.study.get_trials(deepcopy=False)[number]
             self.study._storage.set_trial_user_attr(trial._trial_id, "state", "interrupted")
             self.study.tell(number, state=TrialState.FAIL)
 
-    def _enqueue_again(self, params: dict[str, Any], attrs: dict[str, Any]) -> None:
+    def _enqueue_again(self, params: dict[str, Any], attrs: dict[str, Any], parts: int = 1) -> None:
         kept = {name: attrs[name] for name in ("baseline",) if attrs.get(name)}
+        kept |= {"parts": parts} if parts > 1 else {}
         self.study.enqueue_trial(params, user_attrs=kept)
 
     def _finish(

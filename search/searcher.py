@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.tune import Callback, Stopper
 from ray.tune.search import Searcher
 
@@ -25,11 +26,42 @@ STEP_SECONDS = 5.0  # the driver itself stood still if its steps are further apa
 ROOM_SECONDS = 2.0  # between two looks at how large the cluster is
 LOST_SECONDS = 5.0  # after a worker died, until it is clear whether its machine did
 HANDED_OVER_SECONDS = 1.0  # between two looks for a worker that does not take its next trial
-MACHINE_SIGNS = ("node was terminated", "node died", "node has died")
+MACHINE_SIGNS = (
+    "node was terminated",
+    "node died",
+    "node has died",
+    "Failed to retrieve object",  # a result that went with its machine
+)
+MEMORY_SIGN = "running low on memory"
+NO_MEMORY = (
+    "Ray killed the worker, also with half batches, as its machine ran low on memory: fewer "
+    "--workers leave more to each"
+)
 UNSTARTED_SIGNS = ("worker startup repeatedly failed", "Failed to startup worker")
 UNSTARTED_WORKERS = 3  # that many in a row stop the run; Ray has tried five times for each
 # Tune puts more into every result; a record keeps what the trainer reported.
 CURVE_KEYS = ("epoch", "train_loss", "val_loss", "accuracy", "seconds", "images_per_second")
+
+
+def take_all_losses_for_lost_workers() -> None:
+    """Has Tune hear of a worker that Ray killed for want of memory, or of a result that was lost
+    with its machine, as of any lost worker; it takes them for its own fault and ends the search."""
+    from ray.air.execution._internal.actor_manager import RayActorManager
+
+    lost = RayActorManager._actor_task_failed
+
+    def heard(manager: Any, tracked_actor_task: Any, exception: Exception) -> None:
+        known = not isinstance(exception, RayError) or isinstance(
+            exception, (RayActorError, RayTaskError)
+        )
+        lost(
+            manager,
+            tracked_actor_task,
+            exception if known else RayActorError(error_msg=str(exception)),
+        )
+
+    if lost.__name__ != heard.__name__:  # not twice
+        RayActorManager._actor_task_failed = heard
 
 
 class StudySearcher(Searcher):
@@ -69,6 +101,7 @@ class StudySearcher(Searcher):
             "flops": live.flops,
             "seed": live.seed,
             "baseline": live.baseline is not None,
+            "parts": live.parts,
         }
 
     def on_trial_complete(
@@ -239,8 +272,10 @@ class Recorder(Callback):
             self._run_again(number, "its machine was lost")
         elif any(sign in error for sign in UNSTARTED_SIGNS):
             self._note_unstarted(number)
-        elif "running low on memory" in error:
-            self._fail(number, "out_of_memory", error)
+        elif MEMORY_SIGN in error and self._ledger.live[number].parts == 1:
+            self._run_again(number, "its worker was killed as memory ran low; now half batches", 2)
+        elif MEMORY_SIGN in error:
+            self._fail(number, "out_of_memory", NO_MEMORY)
         else:
             self._lost[number] = time.monotonic(), actor_id, error or "the worker died"
 
@@ -269,8 +304,8 @@ class Recorder(Callback):
                 "looks). Mend that, then resume"
             )
 
-    def _run_again(self, number: int, why: str) -> None:
-        self._ledger.release(number)
+    def _run_again(self, number: int, why: str, parts: int = 1) -> None:
+        self._ledger.release(number, parts=parts)
         if not self._stop.stop_all():
             self._say(f"The network of trial {number} is trained again: {why}.")
 

@@ -43,7 +43,7 @@ class ProxyTrainable(tune.Trainable):
         return True
 
     def _start(self, config: dict[str, Any]) -> None:
-        self._trial, self._parts = config, 1
+        self._trial, self._parts = config, config.get("parts", 1)
         self._training: ProxyTraining | None = None
 
     def step(self) -> dict[str, Any]:

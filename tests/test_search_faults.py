@@ -14,6 +14,8 @@ import pytest
 from command_line import ENVIRONMENT, ROOT, wait_for
 
 from results import load_run
+from search.searcher import NO_MEMORY
+from space import Architecture
 from space.identity import architecture_key
 
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for workers in /proc")
@@ -240,7 +242,8 @@ def test_thirty_kills_of_the_driver_lose_nothing_and_count_nothing_twice(start, 
 
 
 BREAKS_TRAININGS = """
-import json, os, sys
+import json, os, sys, time
+from pathlib import Path
 from search.cluster import RAY_ENVIRONMENT
 os.environ.update(RAY_ENVIRONMENT)
 import search.trainable
@@ -253,6 +256,12 @@ class Broken(search.trainable.ProxyTrainable):
             raise RuntimeError("a broken layer")
         if fault == "memory" or fault == "memory once" and self._parts == 1:
             torch.empty(2**50)
+        network, hogs = json.dumps(self._trial["architecture"]), Path(faults.get("hogs", ""))
+        if fault == "hog":
+            hogs.write_text(network)
+        if hogs.is_file() and hogs.read_text() == network:
+            hoard = torch.ones(2**31, dtype=torch.uint8)
+            time.sleep(30)
         if fault == "nan later" and self._training is not None:
             self._training.model.head.weight.data.fill_(float("nan"))
         return super()._train_one_epoch()
@@ -290,6 +299,30 @@ def test_trainings_that_break_are_records_with_their_reason_and_the_search_goes_
     page = (tmp_path / "run" / "report.html").read_text()
     assert all(text in page for text in ("a broken layer", "nan in epoch 2", "allocate memory"))
     assert [len(r.curve) for r in run.records if r.trial < 4] == [0, 1, 3, 0]
+
+
+@pytest.mark.slow
+def test_a_training_that_ray_kills_for_its_memory_has_half_batches_and_then_a_record(
+    tmp_path, monkeypatch
+):
+    """Ray may use 2.7 GB more than is used now, of which workers and driver take 1.5."""
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    memory = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines}
+    if memory["MemAvailable"] < 5e9:
+        pytest.skip("too little memory to run out of it on purpose")
+    used = memory["MemTotal"] - memory["MemAvailable"] + 2.7e9
+    monkeypatch.setitem(ENVIRONMENT, "RAY_memory_usage_threshold", str(used / memory["MemTotal"]))
+    monkeypatch.setitem(ENVIRONMENT, "RAY_memory_monitor_refresh_ms", "200")
+    out, faults = tmp_path / "run", {2: "hog", "hogs": str(tmp_path / "hogs")}
+    code, said = search_that_breaks(out, faults, "--trials", 5)
+    assert (code, "Traceback" in said) == (0, False), said
+    assert "trial 2 is trained again: its worker was killed as memory ran low; now half" in said
+    (failed,) = (record for record in load_run(out).records if record.state == "failed")
+    assert (failed.error_kind, failed.error) == ("out_of_memory", NO_MEMORY)
+    assert failed.architecture == Architecture.from_dict(
+        json.loads((tmp_path / "hogs").read_text())
+    )
+    assert load_run(out).count("complete") == 4
 
 
 @pytest.mark.slow
