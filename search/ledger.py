@@ -84,8 +84,7 @@ class Ledger:
         )
         for trial in trials:
             if trial.state == TrialState.RUNNING:
-                parts = trial.user_attrs.get("parts", 1)
-                self._requeue(trial.number, trial.params, trial.user_attrs, parts)
+                self._requeue(trial.number, trial.params, trial.user_attrs)
                 continue
             state = trial.user_attrs.get("state")
             self.over_budget += state == "over_budget"
@@ -225,8 +224,8 @@ class Ledger:
         live = self.live.pop(number)
         self.exhausted = False
         self._known.pop(self.space.key(live.architecture), None)
-        parts = max(parts, live.parts)
-        self._requeue(number, live.trial.params, live.trial.user_attrs, parts)
+        fewer = {"parts": parts} if parts > 1 else {}
+        self._requeue(number, live.trial.params, live.trial.user_attrs | fewer)
 
     def release_all(self) -> None:
         """Gives up every running trial."""
@@ -247,20 +246,15 @@ class Ledger:
         self.finished = [record for record in self.finished if record.state != "failed"]
         return len(failed)
 
-    def _requeue(
-        self, number: int, params: dict[str, Any], attrs: dict[str, Any], parts: int
-    ) -> None:
+    def _requeue(self, number: int, params: dict[str, Any], attrs: dict[str, Any]) -> None:
         with together(self.study):
-            self._enqueue_again(
-                params, attrs, parts
-            )  # first: asked twice is found out, never is not
+            self._enqueue_again(params, attrs)  # first: asked twice is found out, never is not
             trial = self.study.get_trials(deepcopy=False)[number]
             self.study._storage.set_trial_user_attr(trial._trial_id, "state", "interrupted")
             self.study.tell(number, state=TrialState.FAIL)
 
-    def _enqueue_again(self, params: dict[str, Any], attrs: dict[str, Any], parts: int = 1) -> None:
-        kept = {name: attrs[name] for name in ("baseline",) if attrs.get(name)}
-        kept |= {"parts": parts} if parts > 1 else {}
+    def _enqueue_again(self, params: dict[str, Any], attrs: dict[str, Any]) -> None:
+        kept = {name: attrs[name] for name in ("baseline", "parts") if attrs.get(name)}
         self.study.enqueue_trial(params, user_attrs=kept)
 
     def _finish(
