@@ -171,6 +171,19 @@ def test_a_dead_driver_leaves_nothing_running_and_nothing_lost(tmp_path):
     assert DIGITS.key(first.architecture) in keys
 
 
+def test_a_network_that_had_too_little_memory_keeps_its_half_batches(tmp_path):
+    storage = f"sqlite:///{tmp_path / 'study.db'}"
+    ledger = Ledger(study(storage), settings(sampler="random"))
+    first = ledger.ask()
+    ledger.release(first.trial.number, parts=2)
+    again = ledger.ask()
+    assert (first.parts, again.parts, again.architecture) == (1, 2, first.architecture)
+    ledger.release(again.trial.number)  # for another reason
+    assert ledger.ask().parts == 2
+    resumed = Ledger(study(storage), settings(sampler="random"))  # of a dead driver
+    assert [resumed.ask().parts, resumed.ask().parts] == [2, 1]
+
+
 def test_failed_trials_can_be_asked_again(tmp_path):
     storage = f"sqlite:///{tmp_path / 'study.db'}"
     ledger = Ledger(study(storage), settings(trials=3))
