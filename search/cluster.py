@@ -36,6 +36,8 @@ RAY_ENVIRONMENT = {
     # Actors start side by side, not one after another: the searcher limits how many there are.
     "TUNE_MAX_PENDING_TRIALS_PG": "1000",
     "TUNE_WARN_THRESHOLD_S": "60",
+    # Else Tune runs a trial again without a word whose machine was taken away with notice.
+    "RAY_TRAIN_COUNT_PREEMPTION_AS_FAILURE": "1",
 }
 LEAST_SESSION_BYTES = 5 * 10**6  # with less, workers may not start
 KNOCK_SECONDS = 10.0
@@ -70,9 +72,15 @@ def room(settings: SearchSettings) -> int:
     wants = [(name, need[key]) for key, name in (("cpu", "CPU"), ("gpu", "GPU")) if need[key] > 0]
     have = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     return sum(
-        min(math.floor(node.get(name, 0.0) / amount + 1e-9) for name, amount in wants)
-        for node in have
+        min(room_for(node.get(name, 0.0), amount) for name, amount in wants) for node in have
     )
+
+
+def room_for(there: float, amount: float) -> int:
+    """How often `amount` is there, a fraction never on two of them."""
+    if amount < 1:
+        return int(there) * math.floor(1 / amount + 1e-9)
+    return math.floor(there / amount + 1e-9)
 
 
 def describe_room(settings: SearchSettings) -> str:

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,6 +91,8 @@ def run_search(
                 head_watched(lambda why: _end_without_head(folder, ledger, display, patience, why)),
             ):
                 display.note("")
+                # What a trial takes stays, whatever machines join.
+                settings = replace(settings, gpus_per_trial=trial_resources(settings)["gpu"])
                 display.say(describe_room(settings))
                 dataset = for_workers(dataset, display.say)
                 interrupted, reader = _tune(
@@ -185,11 +188,15 @@ def _tune(
     deadline = None if settings.time_limit is None else time.monotonic() + settings.time_limit
     stop = Stop(ledger, deadline)
     patience.interrupted = lambda: stop.interrupted
+    scheduler = InTurn()
+    if settings.early_stopping:
+        scheduler = FrontierHalving(early_stopping_rule(ledger, recipe))
     recorder = Recorder(
         ledger,
         stop,
         weights=folder / "weights",
         silence=settings.silence,
+        starting=lambda: scheduler.starting,
         on_finished=display.finished,
         on_step=step,
         say=display.say,
@@ -211,11 +218,7 @@ def _tune(
                 search_alg=StudySearcher(
                     ledger, lambda: workers(settings), stop, recorder.judge_lost_workers
                 ),
-                scheduler=(
-                    FrontierHalving(early_stopping_rule(ledger, recipe))
-                    if settings.early_stopping
-                    else InTurn()
-                ),
+                scheduler=scheduler,
                 num_samples=-1,
                 resources_per_trial=resources,
                 reuse_actors=True,

@@ -21,7 +21,7 @@ from optuna.storages import InMemoryStorage, RDBStorage
 from optuna.storages._rdb import models
 from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
 LAST_ROW = 2**31 - 1
@@ -46,6 +46,11 @@ class TakenOverError(Exception):
 
 class StudyDatabase(RDBStorage):
     """Optuna's database, with trials also written as a whole and read a few at a time."""
+
+    def check_writer(self, study_id: int, writer: str) -> None:
+        """Raises TakenOverError if the study's `WRITER` is not `writer`."""
+        with _create_scoped_session(self.scoped_session) as session:
+            _check_writer(session, study_id, writer)
 
     def read_trials(self, study_id: int, *, after: int) -> list[FrozenTrial]:
         """The next trials beyond the row `after`, `READ_AT_ONCE` at most."""
@@ -110,12 +115,12 @@ class StudyDatabase(RDBStorage):
 
 
 def _check_writer(session: Session, study_id: int, writer: str) -> None:
-    """Raises TakenOverError if another one writes the study; none can begin to before the end of
-    the transaction."""
+    """Raises TakenOverError if another one writes the study. It writes itself, so that no other can
+    begin to before the end of the transaction."""
     table = models.StudyUserAttributeModel
     mine = table.study_id == study_id, table.key == WRITER
-    row = session.scalar(select(table).where(*mine).with_for_update(read=True))
-    there = json.loads(row.value_json) if row is not None else None
+    session.execute(update(table).where(*mine).values(key=WRITER))
+    there = json.loads(session.scalar(select(table.value_json).where(*mine)) or "null")
     if there != writer:
         raise TakenOverError(there)
 
@@ -315,6 +320,7 @@ class Mirror(InMemoryStorage):
         self._note(trial_id, (models.TrialSystemAttributeModel, key))
 
     def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
+        self._database.check_writer(self._there, self._writer)
         self._database.set_study_user_attr(self._there, key, value)
         super().set_study_user_attr(study_id, key, value)
 

@@ -18,11 +18,22 @@ class InTurn(FIFOScheduler):
     finished another one and end its own, so that where trials finish faster than workers start, no
     further worker ever does.
 
-    A trial's config carries `trial`, its number.
+    A trial's config carries `trial`, its number. `starting` are the actors of trials that have not
+    begun, by number, from when Ray has had room for them.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.starting: dict[int, Any] = {}
 
     def choose_trial_to_run(self, tune_controller: Any) -> Any:
         starting = tune_controller._trial_to_actor
+        there = tune_controller._actor_manager._live_actors_to_ray_actors_resources
+        self.starting = {
+            trial.config["trial"]: there[actor][0]
+            for trial, actor in starting.items()
+            if trial.status == Trial.PENDING and actor in there
+        }
         waiting = (t for t in tune_controller.get_live_trials() if t.status == Trial.PENDING)
         return min(waiting, key=lambda t: (t in starting, t.config["trial"]), default=None)
 

@@ -6,7 +6,7 @@ import errno
 import math
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from search.trainable import WEIGHTS
 STEP_SECONDS = 5.0  # the driver itself stood still if its steps are further apart
 ROOM_SECONDS = 2.0  # between two looks at how large the cluster is
 LOST_SECONDS = 5.0  # after a worker died, until it is clear whether its machine did
-HANDED_OVER_SECONDS = 1.0  # between two looks for a worker that does not take its next trial
+STARTING_SECONDS = 1.0  # between two looks for workers that have not begun their trial
 MACHINE_SIGNS = (
     "node was terminated",
     "node died",
@@ -37,7 +37,11 @@ NO_MEMORY = (
     "Ray killed the worker, also with half batches, as its machine ran low on memory: fewer "
     "--workers leave more to each"
 )
-UNSTARTED_SIGNS = ("worker startup repeatedly failed", "Failed to startup worker")
+UNSTARTED_SIGNS = (
+    "worker startup repeatedly failed",
+    "Failed to startup worker",
+    "raised in its creation task",  # what the worker does first: imports, the images
+)
 UNSTARTED_WORKERS = 3  # that many in a row stop the run; Ray has tried five times for each
 # Tune puts more into every result; a record keeps what the trainer reported.
 CURVE_KEYS = ("epoch", "train_loss", "val_loss", "accuracy", "seconds", "images_per_second")
@@ -163,14 +167,16 @@ class Recorder(Callback):
         *,
         weights: Path,
         silence: float,
+        starting: Callable[[], Mapping[int, Any]],
         on_finished: Callable[[TrialRecord], None],
         on_step: Callable[[], None],
         say: Callable[[str], None],
     ) -> None:
-        """`silence`: seconds without a report after which a worker is taken to hang; `say`: is
+        """`silence`: seconds without a report after which a worker is taken to hang; `starting`:
+        the actors of trials that have not begun, which count as silent from then on; `say`: is
         told in a sentence what befell a trial that is no fault of its own."""
         self._ledger, self._stop, self._weights = ledger, stop, weights
-        self._silence = silence
+        self._silence, self._starting = silence, starting
         self._on_finished, self._on_step, self._say = on_finished, on_step, say
         self._last: dict[int, dict[str, Any]] = {}
         self._heard: dict[int, float] = {}  # running trial -> when it began or last reported
@@ -186,7 +192,7 @@ class Recorder(Callback):
         if now - self._stepped > STEP_SECONDS:  # nobody could be heard, so nobody was silent
             self._heard = dict.fromkeys(self._heard, now)
         self._stepped = now
-        self._hear_of_handed_over(trials, now)
+        self._hear_of_starting(now)
         self._kill_hung_workers(trials)
         self.judge_lost_workers()
         self._on_step()
@@ -194,20 +200,20 @@ class Recorder(Callback):
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._heard[trial.config["trial"]], self._unstarted = time.monotonic(), 0
 
-    def _hear_of_handed_over(self, trials: list[Any], now: float) -> None:
-        """Takes note of trials that were handed to a worker which has finished another one: they
-        have not started until it answers, and it may hang by then."""
-        if now - self._looked > HANDED_OVER_SECONDS:
+    def _hear_of_starting(self, now: float) -> None:
+        """Takes note of trials whose worker is starting, or has finished another one and is handed
+        them: they have not begun until it answers, and it may hang by then."""
+        if now - self._looked > STARTING_SECONDS:
             self._looked = now
-            for trial in trials:
-                if trial.status == trial.PENDING and trial.temporary_state.ray_actor is not None:
-                    self._heard.setdefault(trial.config["trial"], now)
+            for number in self._starting():
+                self._heard.setdefault(number, now)
 
     def _kill_hung_workers(self, trials: list[Any]) -> None:
         late = time.monotonic() - self._silence
         hung = {n for n, heard in self._heard.items() if heard < late and n not in self._hung}
         for trial in trials if hung else ():
-            number, actor = trial.config["trial"], trial.temporary_state.ray_actor
+            number = trial.config["trial"]
+            actor = trial.temporary_state.ray_actor or self._starting().get(number)
             if number in hung and actor is not None:
                 self._hung.add(number)
                 ray.kill(actor)  # Tune then reports an error of the trial
@@ -265,19 +271,19 @@ class Recorder(Callback):
         if number not in self._ledger.live:
             return
         self._last.pop(number, None)
-        error, actor_id = _read_error(trial)
+        error, reason, actor_id = _read_error(trial)
         if number in self._hung:
             self._fail(number, "hang", f"no report for {self._silence:g} s: the worker was killed")
         elif any(sign in error for sign in MACHINE_SIGNS):
             self._run_again(number, "its machine was lost")
         elif any(sign in error for sign in UNSTARTED_SIGNS):
-            self._note_unstarted(number)
+            self._note_unstarted(number, reason)
         elif MEMORY_SIGN in error and self._ledger.live[number].parts == 1:
             self._run_again(number, "its worker was killed as memory ran low; now half batches", 2)
         elif MEMORY_SIGN in error:
             self._fail(number, "out_of_memory", NO_MEMORY)
         else:
-            self._lost[number] = time.monotonic(), actor_id, error or "the worker died"
+            self._lost[number] = time.monotonic(), actor_id, reason or "the worker died"
 
     def judge_lost_workers(self) -> None:
         """A worker that died alone failed; one whose machine died with it runs again. The two are
@@ -292,16 +298,16 @@ class Recorder(Callback):
                 else:
                     self._run_again(number, "its machine was lost")
 
-    def _note_unstarted(self, number: int) -> None:
-        self._run_again(number, "no worker could start for it")
+    def _note_unstarted(self, number: int, reason: str) -> None:
+        self._run_again(number, f"no worker could start for it ({reason})")
         self._unstarted += 1
         nothing_runs = not self._heard
         if self._unstarted >= UNSTARTED_WORKERS and nothing_runs and not self._stop.stop_all():
             self._ledger.stop_reason = (
-                f"{UNSTARTED_WORKERS} workers in a row could not start. Either the machine is too "
-                "busy (RAY_worker_register_timeout_seconds, set where Ray is started, gives them "
-                "longer), or its Python cannot import ray or this package (`vit-frontier doctor` "
-                "looks). Mend that, then resume"
+                f"{UNSTARTED_WORKERS} workers in a row could not start ({reason}). Either the "
+                "machine is too busy (RAY_worker_register_timeout_seconds, set where Ray is "
+                "started, gives them longer), or its Python cannot import ray or this package "
+                "(`vit-frontier doctor` looks). Mend that, then resume"
             )
 
     def _run_again(self, number: int, why: str, parts: int = 1) -> None:
@@ -343,14 +349,18 @@ def _forget_statistics(trial: Any) -> None:
     trial.metric_n_steps.clear()
 
 
-def _read_error(trial: Any) -> tuple[str, str | None]:
-    """What Ray says of a dead worker, without ids, which would make two alike look different; and
-    the id of its actor."""
+def _read_error(trial: Any) -> tuple[str, str, str | None]:
+    """What Ray says of a lost worker: all of it; in short, without ids, which would make two alike
+    look different, or the last line of a traceback; and, if its process died, its actor's id."""
     try:
-        lines = Path(trial.error_file).read_text(encoding="utf-8").splitlines()[1:]
+        text = Path(trial.error_file).read_text(encoding="utf-8").partition("\n")[2]
     except (OSError, TypeError):
-        return "", None
-    actor = re.search(r"\bactor(?:_id:)? ([0-9a-f]{32})\b", "\n".join(lines))
-    told = [line.strip() for line in lines if not re.match(r"\s*[\w ]+: \S+$", line)]
-    text = re.sub(r"\b[0-9a-f]{16,}\b", "...", " ".join(filter(None, told)))[:400]
-    return text, actor[1] if actor else None
+        return "", "", None
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    actor = re.search(r"\bactor(?:_id)?: ([0-9a-f]{32})\b", text)
+    if any(re.match(r'File ".*", line \d+', line) for line in lines):
+        reason, actor = lines[-1], None
+    else:
+        reason = " ".join(line for line in lines if not re.fullmatch(r"[\w ]+: \S+", line))
+    reason = re.sub(r"\b[0-9a-f]{16,}\b", "...", reason)[:400]
+    return text, reason, actor[1] if actor else None

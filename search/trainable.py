@@ -18,8 +18,9 @@ WEIGHTS = "weights"  # the key under which a completed trial's weights travel, o
 
 
 class ProxyTrainable(tune.Trainable):
-    """One step is one epoch of `trainers.proxy_epochs`. What goes wrong inside a training is a
-    result with `failed`, so that the actor lives on for the next trial."""
+    """One step is one epoch of `trainers.proxy_epochs`, on the CPU if Ray reserved no GPU. What
+    goes wrong inside a training is a result with `failed`, so that the actor lives on for the next
+    trial."""
 
     def setup(
         self,
@@ -54,6 +55,8 @@ class ProxyTrainable(tune.Trainable):
             return result | self._train_one_epoch()
         except Exception as error:
             self._training = None
+            if "CUDA error" in str(error) and error_kind(error) != "out_of_memory":
+                raise  # this process cannot use its GPU any more: Tune ends it with the trial
             if error_kind(error) == "out_of_memory" and self._parts == 1:
                 self._parts = 2
                 return result | {"started_anew": "out of memory, now with half batches"}
@@ -75,6 +78,7 @@ class ProxyTrainable(tune.Trainable):
                 self._dataset,
                 self._recipe,
                 seed=self._trial["seed"],
+                device=None if self._gpus else "cpu",
                 parts=self._parts,
                 graphs=self._graphs,
             )
@@ -127,7 +131,7 @@ class TestSplitReader:
         import space.model  # noqa: F401
 
         keep_to_share_of_gpu(gpus)
-        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._device = "cuda" if gpus and torch.cuda.is_available() else "cpu"
 
     def is_there(self) -> bool:
         """Answers once the actor has started."""

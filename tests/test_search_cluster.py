@@ -8,6 +8,7 @@ from command_line import ENVIRONMENT, ROOT, command, wait_for
 from hosts import wait_until
 
 from results import load_run
+from search.cluster import room_for
 
 
 @pytest.fixture
@@ -41,6 +42,14 @@ def test_a_search_is_spread_over_nodes_and_survives_the_loss_of_one(cluster, sta
     assert run.count("complete") == len(run.records) == 8, log.read_text()
     assert len(workers_of(out)) >= 2
     assert run.front[-1].test_accuracy is not None
+
+
+@pytest.mark.parametrize(
+    ("there", "amount", "times"),
+    [(8, 0.4, 16), (2, 0.25, 8), (1, 1 / 3, 3), (3, 2, 1), (8, 1, 8), (0, 0.5, 0), (2.0, 1.5, 1)],
+)
+def test_a_trial_never_stands_on_two_gpus_in_part(there, amount, times):
+    assert room_for(there, amount) == times
 
 
 ROOM = """

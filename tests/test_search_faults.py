@@ -117,6 +117,26 @@ def test_a_worker_that_hangs_between_two_trials_is_a_record_too(tmp_path):
     assert states == [(0, "complete", None), (1, "failed", "hang"), (2, "complete", None)]
 
 
+@pytest.mark.slow
+def test_a_worker_that_hangs_as_it_starts_is_found_out(tmp_path):
+    words = small_search(
+        tmp_path / "run", "--trials", 2, "--epochs", 2, "--silence", "15s", "--workers", 1
+    )
+    script = HANGS_BETWEEN_TRIALS.replace(
+        "def reset_config(self, new_config)", "def setup(self, new_config, **options)"
+    )
+    script = script.replace(
+        "super().reset_config(new_config)", "super().setup(new_config, **options)"
+    ).replace("== 1", "== 0")
+    done = subprocess.run(
+        [sys.executable, "-c", script, *map(str, words)],
+        cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=200, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    states = [(r.trial, r.state, r.error_kind) for r in load_run(tmp_path / "run").records]
+    assert states == [(0, "failed", "hang"), (1, "complete", None)]
+
+
 BREAKS_WORKERS = """
 import os
 words = open("/proc/self/cmdline", "rb").read().split(bytes(1))[:4]
@@ -147,7 +167,7 @@ def test_workers_that_cannot_start_are_no_trials_fault(mended, start, tmp_path, 
     failed = [r.error_kind for r in load_run(out).records if r.state == "failed"]
     assert set(failed) == {"crash"}  # of the workers that were killed
     assert len(load_run(out).records) == 5 or not mended
-    assert ("Stopped: 3 workers in a row could not start." in log.read_text()) != mended
+    assert ("Stopped: 3 workers in a row could not start (" in log.read_text()) != mended
     if not mended:
         flag.unlink()
         assert start(log, "resume", out).wait(timeout=200) == 0
@@ -249,11 +269,19 @@ os.environ.update(RAY_ENVIRONMENT)
 import search.trainable
 faults = json.loads(sys.argv.pop())
 class Broken(search.trainable.ProxyTrainable):
+    def setup(self, config, **options):
+        if "setup" in faults:
+            raise ModuleNotFoundError("No module named 'torch'")
+        super().setup(config, **options)
     def _train_one_epoch(self):
         import torch
         fault = faults.get(str(self._trial["trial"]), faults.get("*"))
         if fault == "exception":
             raise RuntimeError("a broken layer")
+        if fault == "cuda":  # from then on, this process cannot use its GPU
+            self.broken = True
+        if getattr(self, "broken", False):
+            raise RuntimeError("CUDA error: device-side assert triggered")
         if fault == "memory" or fault == "memory once" and self._parts == 1:
             torch.empty(2**50)
         network, hogs = json.dumps(self._trial["architecture"]), Path(faults.get("hogs", ""))
@@ -299,6 +327,23 @@ def test_trainings_that_break_are_records_with_their_reason_and_the_search_goes_
     page = (tmp_path / "run" / "report.html").read_text()
     assert all(text in page for text in ("a broken layer", "nan in epoch 2", "allocate memory"))
     assert [len(r.curve) for r in run.records if r.trial < 4] == [0, 1, 3, 0]
+
+
+@pytest.mark.slow
+def test_a_process_whose_gpu_is_lost_to_it_takes_no_further_trial(tmp_path):
+    code, said = search_that_breaks(tmp_path / "run", {1: "cuda"}, "--trials", 6)
+    assert (code, "Traceback" in said) == (0, False), said
+    failed = [r for r in load_run(tmp_path / "run").records if r.state == "failed"]
+    reason = "RuntimeError: CUDA error: device-side assert triggered"
+    assert [(r.trial, r.error_kind, r.error) for r in failed] == [(1, "crash", reason)]
+
+
+@pytest.mark.slow
+def test_workers_that_break_as_they_start_stop_the_search_with_their_reason(tmp_path):
+    code, said = search_that_breaks(tmp_path / "run", {"setup": ""}, "--trials", 8)
+    assert (code, "Traceback" in said) == (1, False), said
+    assert "workers in a row could not start (ModuleNotFoundError: No module named 'torch')" in said
+    assert load_run(tmp_path / "run").records == ()
 
 
 @pytest.mark.slow

@@ -11,10 +11,11 @@ from optuna.trial import TrialState, create_trial
 
 from results import pareto_front
 from results.record import record_from_trial
+from search import mirror as mirror_module
 from search.ledger import Ledger
 from search.mirror import READ_AT_ONCE, Curve, Mirror, StudyDatabase, in_short, together
 from search.settings import SearchSettings
-from search.storage import open_study
+from search.storage import StorageError, open_study
 from space import SearchSpace
 
 DIGITS = SearchSpace.load("digits")
@@ -136,6 +137,31 @@ def test_a_write_whose_answer_was_lost_is_done_again_without_a_second_trial(tmp_
     rows = sqlite3.connect(tmp_path / "study.db").execute("SELECT number FROM trials").fetchall()
     assert rows == [(trial.number,) for trial in trials]
     assert same(study, tmp_path)
+
+
+def test_no_other_writer_can_begin_between_the_check_and_the_write(tmp_path, monkeypatch):
+    check, refused = mirror_module._check_writer, []
+
+    def check_and_interfere(*words):
+        check(*words)
+        other = sqlite3.connect(tmp_path / "study.db", timeout=0.01)
+        with pytest.raises(sqlite3.OperationalError, match="locked") as error:
+            other.execute("UPDATE study_user_attributes SET value_json = '1' WHERE key = 'writer'")
+        refused.append(error)
+
+    study = open_study(tmp_path, "run", None)
+    monkeypatch.setattr(mirror_module, "_check_writer", check_and_interfere)
+    study.add_trial(create_trial(values=(0.5, 1.0)))
+    assert refused
+    assert same(study, tmp_path)
+
+
+def test_a_study_attribute_is_not_written_by_a_search_that_was_taken_over(tmp_path):
+    earlier = open_study(tmp_path, "run", None)
+    later = open_study(tmp_path, "run", None)
+    with pytest.raises(StorageError, match="gone on with elsewhere"):
+        earlier.set_user_attr("finished", True)
+    later.set_user_attr("finished", False)
 
 
 def test_a_failed_write_is_made_up_for_by_the_next(tmp_path):

@@ -82,8 +82,8 @@ def test_the_lock_is_not_taken_through_a_link(tmp_path):
 def recorder(folder, *, finished=()):
     ledger = SimpleNamespace(front=[], finished=[SimpleNamespace(trial=n) for n in finished])
     return Recorder(
-        ledger, Stop(ledger, None), weights=folder, silence=1.0, on_finished=print, on_step=print,
-        say=print,
+        ledger, Stop(ledger, None), weights=folder, silence=1.0, starting=dict, on_finished=print,
+        on_step=print, say=print,
     )  # fmt: skip
 
 

@@ -61,3 +61,15 @@ def test_a_worker_trains_with_graphs_where_it_was_told_to(graphs, monkeypatch):
     worker.setup(config, threads=torch.get_num_threads(), graphs=graphs)
     assert "failed" in worker.step()  # the stand-in for a training has no epochs
     assert [(options["seed"], options["graphs"]) for options in told] == [(7, graphs)]
+
+
+@pytest.mark.parametrize(("gpus", "device"), [(0, "cpu"), (0.5, None)])
+def test_a_worker_without_a_reserved_gpu_trains_on_the_cpu(gpus, device, monkeypatch):
+    told = []
+    monkeypatch.setattr("trainers.proxy_epochs", lambda *rest, **options: told.append(options))
+    monkeypatch.setattr("search.trainable.keep_to_share_of_gpu", lambda gpus: None)
+    worker = ProxyTrainable.__new__(ProxyTrainable)
+    architecture = SearchSpace.load("digits").smallest().to_dict()
+    worker.setup({"trial": 0, "seed": 7, "architecture": architecture}, gpus=gpus)
+    assert worker.step()["failed"]  # nothing is trained here
+    assert told[0]["device"] == device
