@@ -357,7 +357,7 @@ def _read_error(trial: Any) -> tuple[str, str, str | None]:
     except (OSError, TypeError):
         return "", "", None
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    actor = re.search(r"\bactor(?:_id)?: ([0-9a-f]{32})\b", text)
+    actor = re.search(r"\bactor(?:_id:)? ([0-9a-f]{32})\b", text)
     if any(re.match(r'File ".*", line \d+', line) for line in lines):
         reason, actor = lines[-1], None
     else:

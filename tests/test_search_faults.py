@@ -9,12 +9,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from command_line import ENVIRONMENT, ROOT, wait_for
 
 from results import load_run
-from search.searcher import NO_MEMORY
+from search.searcher import NO_MEMORY, _read_error
 from space import Architecture
 from space.identity import architecture_key
 
@@ -259,6 +260,32 @@ def test_thirty_kills_of_the_driver_lose_nothing_and_count_nothing_twice(start, 
     assert [r.state for r in run.records] == ["complete"] * 40
     assert len({architecture_key(r.architecture) for r in run.records}) == 40
     assert finished.keys() <= {r.trial for r in run.records}
+
+
+ACTOR = "3f2a" * 8
+TRACEBACK = f"""ray::_Inner.train() (pid=7, ip=10.0.0.1, actor_id={ACTOR}, repr=<x>)
+  File "trainable.py", line 54, in step
+    return self._train_one_epoch()
+RuntimeError: CUDA error: an illegal access"""
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "actor"),
+    [
+        (f"The actor {ACTOR} is unavailable: Gone.", "The actor ... is unavailable: Gone.", ACTOR),
+        (
+            f"The actor died.\n\tclass_name: X\n\tactor_id: {ACTOR}\n\tpid: 9\nIts node died.",
+            "The actor died. Its node died.",
+            ACTOR,
+        ),
+        (TRACEBACK, "RuntimeError: CUDA error: an illegal access", None),
+    ],
+)
+def test_what_ray_says_of_a_lost_worker_is_read(text, reason, actor, tmp_path):
+    """An actor whose process may have died is asked about; one that raised lives."""
+    (tmp_path / "error.txt").write_text(f"Failure # 1 (occurred at noon)\n{text}\n")
+    read = _read_error(SimpleNamespace(error_file=tmp_path / "error.txt"))
+    assert read == (f"{text}\n", reason, actor)
 
 
 BREAKS_TRAININGS = """
