@@ -272,7 +272,7 @@ RuntimeError: CUDA error: an illegal access"""
 @pytest.mark.parametrize(
     ("text", "reason", "actor"),
     [
-        (f"The actor {ACTOR} is unavailable: Gone.", "The actor ... is unavailable: Gone.", ACTOR),
+        (f"The actor {ACTOR} is away: it is gone.", "The actor ... is away: it is gone.", ACTOR),
         (
             f"The actor died.\n\tclass_name: X\n\tactor_id: {ACTOR}\n\tpid: 9\nIts node died.",
             "The actor died. Its node died.",
