@@ -301,7 +301,7 @@ class Recorder(Callback):
     def _note_unstarted(self, number: int, reason: str) -> None:
         self._run_again(number, f"no worker could start for it ({reason})")
         self._unstarted += 1
-        nothing_runs = not self._heard
+        nothing_runs = self._heard.keys() <= self._starting().keys()
         if self._unstarted >= UNSTARTED_WORKERS and nothing_runs and not self._stop.stop_all():
             self._ledger.stop_reason = (
                 f"{UNSTARTED_WORKERS} workers in a row could not start ({reason}). Either the "
