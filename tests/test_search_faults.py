@@ -338,15 +338,11 @@ def search_that_breaks(out, faults, *words):
 
 def test_trainings_that_break_are_records_with_their_reason_and_the_search_goes_on(tmp_path):
     faults = {0: "exception", 1: "nan later", 2: "memory once", 3: "memory"}
-    code, said = search_that_breaks(tmp_path / "run", faults, "--trials", 7, "--early-stopping")
+    code, said = search_that_breaks(tmp_path / "run", faults, "--trials", 5, "--early-stopping")
     assert (code, "Traceback" in said) == (0, False), said
     run = load_run(tmp_path / "run")
     kinds = {record.trial: record.error_kind for record in run.records}
-    assert kinds == {0: "exception", 1: "nan", 2: None, 3: "out_of_memory"} | {
-        4: None,
-        5: None,
-        6: None,
-    }
+    assert kinds == {0: "exception", 1: "nan", 2: None, 3: "out_of_memory", 4: None}
     errors = {record.trial: record.error or "" for record in run.records}
     assert errors[0] == "RuntimeError: a broken layer"
     assert "the training loss is nan in epoch 2" in errors[1]

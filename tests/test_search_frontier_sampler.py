@@ -258,6 +258,7 @@ def test_wrong_reference_is_an_error(digits):
         FrontierSampler(digits, reference_accuracy=1.0)
 
 
+@pytest.mark.slow
 def test_plain_optimize_works_with_threads():
     problem = TableProblem(synthetic(1))
 

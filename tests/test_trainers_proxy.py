@@ -64,10 +64,10 @@ def numbers(outcome: TrialOutcome) -> list[tuple[float, ...]]:
 @pytest.mark.parametrize(
     "changes",
     [
-        {},
+        pytest.param({}, marks=pytest.mark.slow),
         {"reattention": (0, 1)},
         {"pools": (Pool(after=0),), "head": "token"},
-        {"stem": "conv"},
+        pytest.param({"stem": "conv"}, marks=pytest.mark.slow),
     ],
     ids=["plain", "reattention", "pool", "conv stem"],
 )
