@@ -87,16 +87,24 @@ def test_killed_and_hanging_workers_are_records_and_the_search_goes_on(start, tm
     assert "no report for 30 s" in (out / "report.html").read_text()
 
 
-HANGS_BETWEEN_TRIALS = """
+def call_script(script, *words):
+    """A search whose program is `script`."""
+    return subprocess.run(
+        [sys.executable, "-c", script, *map(str, words)],
+        cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=200, check=False,
+    )  # fmt: skip
+
+
+HANGS = """
 import os, signal, sys
 from search.cluster import RAY_ENVIRONMENT
 os.environ.update(RAY_ENVIRONMENT)
 import search.trainable
 class Hanging(search.trainable.ProxyTrainable):
-    def reset_config(self, new_config):
-        if new_config["trial"] == 1:
+    def {method}(self, config, **options):
+        if config["trial"] == {trial}:
             os.kill(os.getpid(), signal.SIGSTOP)
-        return super().reset_config(new_config)
+        return super().{method}(config, **options)
 search.trainable.ProxyTrainable = Hanging
 from search.cli import main
 main()
@@ -109,10 +117,7 @@ def test_a_worker_that_hangs_between_two_trials_is_a_record_too(tmp_path):
     words = small_search(
         tmp_path / "run", "--trials", 3, "--epochs", 2, "--silence", "15s", "--workers", 1
     )
-    done = subprocess.run(
-        [sys.executable, "-c", HANGS_BETWEEN_TRIALS, *map(str, words)],
-        cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=200, check=False,
-    )  # fmt: skip
+    done = call_script(HANGS.format(method="reset_config", trial=1), *words)
     assert done.returncode == 0, done.stdout + done.stderr
     states = [(r.trial, r.state, r.error_kind) for r in load_run(tmp_path / "run").records]
     assert states == [(0, "complete", None), (1, "failed", "hang"), (2, "complete", None)]
@@ -123,16 +128,7 @@ def test_a_worker_that_hangs_as_it_starts_is_found_out(tmp_path):
     words = small_search(
         tmp_path / "run", "--trials", 2, "--epochs", 2, "--silence", "15s", "--workers", 1
     )
-    script = HANGS_BETWEEN_TRIALS.replace(
-        "def reset_config(self, new_config)", "def setup(self, new_config, **options)"
-    )
-    script = script.replace(
-        "super().reset_config(new_config)", "super().setup(new_config, **options)"
-    ).replace("== 1", "== 0")
-    done = subprocess.run(
-        [sys.executable, "-c", script, *map(str, words)],
-        cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=200, check=False,
-    )  # fmt: skip
+    done = call_script(HANGS.format(method="setup", trial=0), *words)
     assert done.returncode == 0, done.stdout + done.stderr
     states = [(r.trial, r.state, r.error_kind) for r in load_run(tmp_path / "run").records]
     assert states == [(0, "failed", "hang"), (1, "complete", None)]
@@ -200,10 +196,7 @@ def test_a_worker_that_starts_more_slowly_than_trials_finish_takes_part(tmp_path
     words = small_search(
         tmp_path / "run", "--trials", 40, "--epochs", 6, "--sampler", "random", tmp_path / "first"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", SLOW_TO_START, *map(str, words)],
-        cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=200, check=False,
-    )  # fmt: skip
+    done = call_script(SLOW_TO_START, *words)
     assert done.returncode == 0, done.stdout + done.stderr
     records = load_run(tmp_path / "run").records
     assert (len(records), len({record.worker for record in records})) == (40, 2)
@@ -329,10 +322,7 @@ main()
 def search_that_breaks(out, faults, *words):
     """A search whose trainings of these trials break: exit code and what it said."""
     words = (*small_search(out, "--epochs", 3, *words), json.dumps(faults))
-    done = subprocess.run(
-        [sys.executable, "-c", BREAKS_TRAININGS, *map(str, words)],
-        cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=200, check=False,
-    )  # fmt: skip
+    done = call_script(BREAKS_TRAININGS, *words)
     return done.returncode, done.stdout + done.stderr
 
 
