@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from results.export import write_results
     from results.report import render_report
     from results.run import Run, load_run
+    from results.timm_folder import write_timm_folder
 
 __all__ = [
     "Epoch",
@@ -24,6 +25,7 @@ __all__ = [
     "record_from_trial",
     "render_report",
     "write_results",
+    "write_timm_folder",
 ]
 
 _LAZY = {
@@ -31,6 +33,7 @@ _LAZY = {
     "load_run": "results.run",
     "render_report": "results.report",
     "write_results": "results.export",
+    "write_timm_folder": "results.timm_folder",
 }
 
 

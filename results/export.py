@@ -33,7 +33,7 @@ def write_results(run: Run) -> list[Path]:
         "frontier.png": frontier_png(run),
         "report.html": render_report(run, fallback_svg=svg),
     }
-    return [_replace(run.path / name, content) for name, content in contents.items()]
+    return [replace_file(run.path / name, content) for name, content in contents.items()]
 
 
 def frontier_json(run: Run) -> str:
@@ -49,9 +49,29 @@ def frontier_json(run: Run) -> str:
         "hypervolume_axis": HYPERVOLUME_AXIS,
         "reference_point": {"flops": budget, "accuracy": accuracy},
         "finished": run.finished,
+        "preprocessing": preprocessing(run),
         "points": [_point(record) for record in run.front],
     }
     return json.dumps(frontier, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def preprocessing(run: Run) -> dict[str, Any] | None:
+    """What was done with an image before a network saw it, in timm's words: the shorter side
+    resized to `img_size`, the centre cut, values as fractions less `mean`, by `std`. None where
+    run.json does not tell `mean` and `std`."""
+    data = run.settings["data"]
+    mean, std = data.get("mean"), data.get("std")
+    for values in (mean, std):
+        numbers = isinstance(values, list) and len(values) == data.get("in_chans")
+        if not numbers or not all(type(v) is float and math.isfinite(v) for v in values):
+            return None
+    return {
+        "mean": mean,
+        "std": std,
+        "interpolation": "bicubic",
+        "crop_pct": 1.0,
+        "crop_mode": "center",
+    }
 
 
 def trials_csv(records: Iterable[TrialRecord], front: Iterable[TrialRecord]) -> str:
@@ -115,7 +135,8 @@ def _cell(value: Any) -> Any:
     return f"'{value}" if value.startswith(("=", "+", "-", "@", "\t", "\n")) else value
 
 
-def _replace(path: Path, content: str | bytes) -> Path:
+def replace_file(path: Path, content: str | bytes) -> Path:
+    """Writes the file as a whole or not at all; its path."""
     data = content.encode("utf-8", "replace") if isinstance(content, str) else content
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from search.settings import SearchSettings
     from trainers import Dataset, Recipe
 
-COMMANDS = ("search", "resume", "retry", "status", "report", "flops", "doctor")
+COMMANDS = ("search", "resume", "retry", "status", "report", "export", "flops", "doctor")
 INTERRUPTED = 130
 
 app = typer.Typer(
@@ -357,6 +357,31 @@ def report(
             written = write_results(load_run(run))
         for path in written:
             print(path)
+
+
+@app.command()
+def export(
+    run: RunFolder,
+    trial: Annotated[int, typer.Argument(metavar="TRIAL", help="A member of the frontier.")],
+    out: Annotated[
+        Path | None, typer.Option(help="The folder to write. [RUN/models/TRIAL]")
+    ] = None,
+) -> None:
+    """Write a network of the frontier, its weights and its preprocessing as a folder for timm."""
+    from results import load_run, write_timm_folder
+
+    folder = out or run / "models" / str(trial)
+    try:
+        write_timm_folder(load_run(run), trial, folder)
+    except OSError as error:
+        raise ValueError(
+            f"`--out` (={str(folder)!r}) must be a folder that can be written: {error.strerror}."
+        ) from None
+    print(
+        f"{folder}\n"
+        f"Load it by: import timm, space.model; "
+        f"timm.create_model({f'local-dir:{folder}'!r}, pretrained=True)"
+    )
 
 
 @app.command()

@@ -157,6 +157,8 @@ def _describe_run(
             "test": len(dataset.test_labels),
             "skipped": len(dataset.skipped),
             "fingerprint": dataset.fingerprint(),
+            "mean": list(dataset.mean),
+            "std": list(dataset.std),
             "brightness": dataset.brightness(),
         },
         "recipe": recipe.to_dict(),

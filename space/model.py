@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from timm.layers import Attention, DropPath, Mlp, PatchEmbed
-from timm.models import register_model
+from timm.models import build_model_with_cfg, register_model
 from torch import Tensor, nn
 
 from space.architecture import STEM_CHANS, Architecture, Pool
@@ -105,7 +106,7 @@ class VisionTransformer(nn.Module):
         rates = [drop_path_rate * i / max(a.depth - 1, 1) for i in range(a.depth)]
         self.blocks = nn.Sequential(*(Block(a, i, drop_path=rates[i]) for i in range(a.depth)))
         self.norm = nn.LayerNorm(a.embed_dim, eps=LAYER_NORM_EPS)
-        self.head = nn.Linear(a.embed_dim, a.num_classes)
+        self.head: nn.Module = nn.Linear(a.embed_dim, a.num_classes)
         self._init_weights()
 
     def _init_weights(self) -> None:
@@ -115,13 +116,32 @@ class VisionTransformer(nn.Module):
                 nn.init.trunc_normal_(parameter, std=0.02)
         for module in self.modules():
             if isinstance(module, nn.Linear):
-                nn.init.trunc_normal_(module.weight, std=0.02)
-                nn.init.zeros_(module.bias)
+                _init_linear(module)
 
     def no_weight_decay(self) -> set[str]:
         """Names of the positional embeddings and the class token (timm's convention)."""
         names = (name for name, _ in self.named_parameters())
         return {name for name in names if name.endswith(("pos_embed", "cls_token"))}
+
+    def get_classifier(self) -> nn.Module:
+        """The head: of `embed_dim` features, of `num_classes` outputs."""
+        return self.head
+
+    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
+        """A new head, initialised; none for 0 classes, when the network gives its features. Raises
+        ValueError on another `global_pool` than the network was built with."""
+        if global_pool not in (None, self.architecture.head):
+            raise ValueError(
+                f"`global_pool` must be {self.architecture.head!r}, with which the network was "
+                f"built, but got {global_pool!r:.80}."
+            )
+        self.num_classes = num_classes
+        if num_classes < 1:
+            self.head = nn.Identity()
+            return
+        head = nn.Linear(self.num_features, num_classes).to(self.pos_embed)
+        _init_linear(head)
+        self.head = head
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Normalised tokens (B, N, C) of images (B, in_chans, img_size, img_size)."""
@@ -139,6 +159,11 @@ class VisionTransformer(nn.Module):
         return self.forward_head(self.forward_features(x))
 
 
+def _init_linear(layer: nn.Linear) -> None:
+    nn.init.trunc_normal_(layer.weight, std=0.02)
+    nn.init.zeros_(layer.bias)
+
+
 def build_model(architecture: Architecture, *, drop_path_rate: float = 0.0) -> VisionTransformer:
     """The network of `architecture`, initialised from torch's global generator.
 
@@ -149,10 +174,56 @@ def build_model(architecture: Architecture, *, drop_path_rate: float = 0.0) -> V
 
 @register_model
 def vit_frontier(pretrained: bool = False, **kwargs: Any) -> VisionTransformer:
-    """timm's entry point: `timm.create_model("vit_frontier", architecture={...})`."""
-    values = kwargs.get("architecture")
-    if values is None:
+    """timm's entry point: `timm.create_model("vit_frontier", architecture={...})`, or with
+    "local-dir:FOLDER" and `pretrained=True` a network and its weights from `vit-frontier export`.
+
+    `num_classes` (0: no head), `in_chans` and `img_size` go before those of `architecture`. Raises
+    ValueError on an impossible architecture, TypeError on an option that these networks do not
+    have, and timm's RuntimeError where there are no weights to load.
+    """
+    if kwargs.get("architecture") is None:
         raise ValueError("timm's model 'vit_frontier' needs `architecture`, a dict of its fields.")
-    return build_model(
-        Architecture.from_dict(values), drop_path_rate=kwargs.get("drop_path_rate") or 0.0
+    config = kwargs.pop("pretrained_cfg", None)
+    if config is None or isinstance(config, Mapping):
+        config = timm_config(Architecture.from_dict(kwargs["architecture"])) | dict(config or {})
+    return build_model_with_cfg(
+        _build_for_timm, "vit_frontier", pretrained, pretrained_cfg=config, **kwargs
     )
+
+
+def _build_for_timm(
+    *,
+    architecture: Mapping[str, Any],
+    num_classes: int,
+    in_chans: int,
+    img_size: int | Sequence[int],
+    drop_path_rate: float = 0.0,
+    drop_rate: float = 0.0,
+) -> VisionTransformer:
+    if drop_rate:
+        raise TypeError(f"'vit_frontier' has no dropout: leave out `drop_rate` (={drop_rate}).")
+    if not isinstance(img_size, int):
+        img_size = img_size[0] if len(set(img_size)) == 1 else img_size  # timm's are (S, S)
+    sizes = {"in_chans": in_chans, "img_size": img_size}
+    if num_classes:
+        sizes["num_classes"] = num_classes
+    built = Architecture.from_dict({**architecture, **sizes})
+    model = build_model(built, drop_path_rate=drop_path_rate)
+    if not num_classes:
+        model.reset_classifier(0)
+    return model
+
+
+def timm_config(architecture: Architecture) -> dict[str, Any]:
+    """timm's `pretrained_cfg` of the network, without the mean and std of any images."""
+    a = architecture
+    return {
+        "num_classes": a.num_classes,
+        "input_size": (a.in_chans, a.img_size, a.img_size),
+        "fixed_input_size": True,
+        "interpolation": "bicubic",
+        "crop_pct": 1.0,
+        "crop_mode": "center",
+        "first_conv": "patch_embed.proj" if a.stem == "patch" else "patch_embed.conv1",
+        "classifier": "head",
+    }

@@ -1,0 +1,87 @@
+"""A member of the frontier as a folder that timm loads with its weights and preprocessing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from results.export import preprocessing, replace_file
+from results.record import TrialRecord, finite
+from results.run import Run
+
+
+def write_timm_folder(run: Run, trial: int, folder: Path) -> list[Path]:
+    """Writes config.json and model.safetensors of that trial's proxy training into `folder`, for
+    `timm.create_model("local-dir:FOLDER", pretrained=True)` after `import space.model`; the paths.
+
+    Raises ValueError if the trial is no member of the frontier, its weights are gone or broken, or
+    run.json does not tell the mean and std of the images, OSError if `folder` cannot be written.
+    Takes seconds, mostly torch's import.
+    """
+    record = next((r for r in run.front if r.trial == trial), None)
+    if record is None:
+        members = ", ".join(str(r.trial) for r in run.front) or "none yet"
+        raise ValueError(
+            f"`TRIAL` must be a member of the frontier, which alone keep their weights, but got "
+            f"{trial}: choose one of {members}."
+        )
+    weights, how = _weights(run, record), preprocessing(run)
+    if how is None:
+        raise ValueError(
+            f"In {str(run.path / 'run.json')!r} `data.mean` and `data.std` must be lists of a "
+            "fraction for each channel: write in those of the training images."
+        )
+    config = json.dumps(_config(run, record, how), indent=2, allow_nan=False, ensure_ascii=False)
+    folder.mkdir(parents=True, exist_ok=True)
+    return [
+        replace_file(folder / "model.safetensors", weights),
+        replace_file(folder / "config.json", config + "\n"),
+    ]
+
+
+def _weights(run: Run, record: TrialRecord) -> bytes:
+    """The bytes of the weights file, known to fit the network."""
+    from safetensors.torch import load
+
+    from space import build_model
+
+    file = run.path / "weights" / f"{record.trial}.safetensors"
+    try:
+        weights = file.read_bytes()
+        build_model(record.architecture).load_state_dict(load(weights))
+    except Exception as error:  # safetensors and torch raise several kinds on a broken file
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise ValueError(
+            f"{str(file)!r} must hold the weights of trial {record.trial}, but: {reason}. Restore "
+            "the file, or choose another member."
+        ) from None
+    return weights
+
+
+def _config(run: Run, record: TrialRecord, how: dict[str, Any]) -> dict[str, Any]:
+    """config.json, in the form that timm writes to the Hugging Face hub."""
+    from space.model import timm_config
+
+    data = run.settings["data"]
+    return {
+        "architecture": "vit_frontier",
+        "num_classes": record.architecture.num_classes,
+        "num_features": record.architecture.embed_dim,
+        "model_args": {"architecture": record.architecture.to_dict()},
+        "pretrained_cfg": {
+            **timm_config(record.architecture),
+            **how,
+            "label_names": data.get("class_names"),
+        },
+        "vit_frontier": {
+            "run": run.name,
+            "dataset": data.get("name"),
+            "trial": record.trial,
+            "flops": record.flops,
+            "params": record.params,
+            "accuracy": record.accuracy,
+            "test_accuracy": finite(record.test_accuracy),
+            "epochs": record.epochs,
+        },
+    }
