@@ -123,7 +123,8 @@ def command_line(argv: Any) -> str | None:
 def _state(run: Run) -> str:
     running = run.count("running")
     if run.finished:
-        return f"finished: {run.stop_reason}" if run.stop_reason else "finished"
+        reason = run.stop_reason or run.ended_short
+        return f"finished: {reason}" if reason else "finished"
     if running:
         return f"not finished: {running} running when this page was written"
     return f"interrupted: {run.stop_reason}" if run.stop_reason else "interrupted, can be resumed"

@@ -34,7 +34,8 @@ _LOCK_SECONDS = 60.0  # how long a reader waits for a writer to finish its trans
 class Run:
     """A search as its folder tells it. `settings` is `run.json` as a plain dict; `records` are the
     trials that were trained, by number; `over_budget` and `duplicates` count proposals that were
-    not. `finished` is False while the search runs or after it was interrupted."""
+    not. `finished` is False while the search runs or after it was interrupted; `ended_short` says
+    why a finished one has fewer trials than asked for."""
 
     path: Path
     name: str
@@ -44,6 +45,7 @@ class Run:
     duplicates: int = 0
     finished: bool = False
     stop_reason: str | None = None
+    ended_short: str | None = None
 
     @property
     def budget_flops(self) -> int:
@@ -88,6 +90,7 @@ def load_run(path: str | Path) -> Run:
         duplicates=proposed.count("duplicate"),
         finished=bool(study_attrs.get("finished", False)),
         stop_reason=study_attrs.get("stop_reason"),
+        ended_short=study_attrs.get("ended_short"),
     )
 
 
@@ -112,8 +115,8 @@ def read_settings(folder: Path) -> dict[str, Any]:
 
 def hide_password(text: str) -> str:
     """`text` with the password of any URL in it replaced by ***."""
-    text = re.sub(r"(?<=://)([^\s:/@]*):\S*@", r"\1:***@", text)
-    return re.sub(r"([?&]password=)[^\s&]*", r"\1***", text)
+    text = re.sub(r"(?<=://)([^\s:/]*):(\S*|[^@/]*)@", r"\1:***@", text)
+    return re.sub(r"(?i)([?&][^\s=&]*(?:pass|pwd)[^\s=&]*=)[^\s&]*", r"\1***", text)
 
 
 def _check_settings(file: Path, settings: Any) -> None:

@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import math
 
-from space import NAMED, Architecture, SearchSpace, count_flops
+from space import NAMED, Architecture, SearchSpace, count_flops, count_params
 
 RUNGS = 4
 ASPECT = 16  # embed_dim / depth of DeiT-Ti
 
 
-def baselines(space: SearchSpace, budget: int, *, most: int) -> dict[str, Architecture]:
-    """At most `most` networks of the space under the budget, by name, the largest first.
+def baselines(
+    space: SearchSpace, budget: int, *, most: int, max_params: int | None = None
+) -> dict[str, Architecture]:
+    """At most `most` networks of the space under the budget and, if given, of at most `max_params`
+    parameters, by name, the largest first.
 
     The named models that are in the space, then a ladder of plain ViTs (no Re-attention, no pools)
     near 1, 1/2, 1/4 and 1/8 of the most that fits, of DeiT's proportions.
     """
-    known = {name: a for name, a in NAMED.items() if a in space and count_flops(a) <= budget}
+
+    def fits(a: Architecture) -> bool:
+        few = max_params is None or count_params(a) <= max_params
+        return few and count_flops(a) <= budget
+
+    known = {name: a for name, a in NAMED.items() if a in space and fits(a)}
     chosen = dict(sorted(known.items(), key=lambda item: -count_flops(item[1])))
-    plain = [(a, count_flops(a)) for a in _plain_networks(space)]
-    top = max((flops for _, flops in plain if flops <= budget), default=budget)
+    plain = [(a, count_flops(a)) for a in _plain_networks(space) if fits(a)]
+    top = max((flops for _, flops in plain), default=budget)
     for rung in range(RUNGS):
         target = top / 2**rung
         fitting = [(a, flops) for a, flops in plain if target / 2 < flops <= target]

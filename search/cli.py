@@ -3,10 +3,12 @@ immediate; every mistake of a user ends in one sentence and exit code 2."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -35,6 +37,12 @@ RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, ru
 
 def main() -> None:
     """Runs the command line. Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started this
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+        reconfigure = getattr(getattr(sys, name), "reconfigure", None)
+        if reconfigure is not None:  # a terminal that is not UTF-8 ends nothing
+            reconfigure(errors="backslashreplace")
     for kind in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # typer would end with 1
         if kind != signal.SIGHUP or signal.getsignal(kind) != signal.SIG_IGN:  # nohup
             signal.signal(kind, lambda *_: sys.exit(INTERRUPTED))
@@ -45,6 +53,8 @@ def main() -> None:
         sys.exit(2)
     except OSError as error:  # StorageError, or a full disk anywhere else
         print(f"Error: {error}", file=sys.stderr)
+        if error.errno == errno.ENAMETOOLONG:
+            sys.exit(2)
         sys.exit(INTERRUPTED if getattr(error, "interrupted", False) else 1)
 
 
@@ -123,6 +133,8 @@ def search(
     console = _console(as_json)
     for option, text in (("--data", data), ("--data-root", data_root), ("--out", out)):
         _require_utf8(option, text or "")
+    if not data:
+        raise ValueError("`--data` must be digits, a folder or a name, but got an empty text.")
     if data != "digits" and Path(data).is_dir():
         data = os.path.abspath(data)  # a run may be resumed from elsewhere
     data_root = None if data_root is None else os.path.abspath(data_root)
@@ -164,7 +176,7 @@ def search(
         refuse_existing_study(storage, folder.resolve().name)
     dataset = _load_dataset(choices, console)
     from search.messages import introduce
-    from search.run_folder import discard_unbegun, new_run
+    from search.run_folder import claim_run_folder, discard_unbegun, new_run
     from search.settings import default_space
     from space import SearchSpace
     from trainers import Recipe
@@ -177,6 +189,11 @@ def search(
         num_classes=dataset.num_classes,
     )
     settings = SearchSettings(**choices, space=fitted)
+    if out is None and not dry_run:  # others may have been started meanwhile
+        folder = claim_run_folder(data, budget_flops)
+        settings = replace(settings, out=str(folder))
+        if storage is not None:
+            refuse_existing_study(storage, folder.name)
     recipe = Recipe.for_dataset(dataset, epochs=epochs, proxy=settings.proxy)
     introduce(settings, dataset, recipe, console)
     if not dry_run:
@@ -340,6 +357,8 @@ def status(run: RunFolder, as_json: Json = False) -> None:
     )
     if loaded.stop_reason:
         console.print(f"Stopped: {loaded.stop_reason}", markup=False)
+    if loaded.ended_short:
+        console.print(f"Ended after {loaded.ended_short}.", markup=False, soft_wrap=True)
     if loaded.front:
         console.print(front_table(loaded.front, rows=len(loaded.front)))
 

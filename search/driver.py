@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from results import Run, load_run, write_results
+from results.units import counted
 from search.baselines import baselines
 from search.cluster import (
     connected,
@@ -75,12 +76,15 @@ def run_search(
         )
         study = open_study(folder, name, settings.storage, patience)
         study.set_user_attr("finished", False)
-        study.set_user_attr("stop_reason", None)
+        for reason in ("stop_reason", "ended_short"):
+            study.set_user_attr(reason, None)
         ledger = Ledger(study, settings)
         if settings.baselines and not study.get_trials(deepcopy=False):
             most = settings.trials // BASELINE_SHARE
             with together(study):  # all or none
-                ladder = baselines(settings.space, settings.budget, most=most)
+                ladder = baselines(
+                    settings.space, settings.budget, most=most, max_params=settings.max_params
+                )
                 for label, network in ladder.items():
                     ledger.enqueue(network, label)
         with Display(ledger, console) as display:
@@ -103,11 +107,21 @@ def run_search(
                     measure_test_accuracy(folder, settings, ledger, dataset, reader, display.say)
                 display.note("")
         study.set_user_attr("stop_reason", ledger.stop_reason)
+        if not interrupted and len(ledger.finished) < settings.trials and not ledger.stop_reason:
+            study.set_user_attr("ended_short", _why_short(ledger))
         study.set_user_attr("finished", not interrupted)
         with writing(folder, "report"):
             run = load_run(folder)
             write_results(run)
         return run, interrupted
+
+
+def _why_short(ledger: Ledger) -> str:
+    """Why fewer trials than asked for were trained though nothing went wrong."""
+    trained = f"{len(ledger.finished)} of {counted(ledger.settings.trials, 'trial')}"
+    if ledger.exhausted:
+        return f"{trained}, since the space has no other network that fits"
+    return f"{trained} when the time limit was reached"
 
 
 def _end_without_head(

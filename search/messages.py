@@ -58,6 +58,8 @@ def conclude(run: Run, console: Console, *, interrupted: bool, as_json: bool) ->
         console.print(interrupted_text(run.path), markup=False, highlight=False, soft_wrap=True)
     if run.stop_reason:
         console.print(f"Stopped: {run.stop_reason}", markup=False, soft_wrap=True)
+    if run.ended_short:
+        console.print(f"Ended after {run.ended_short}.", markup=False, soft_wrap=True)
     if run.front:
         best = run.front[-1]
         test = "" if best.test_accuracy is None else f", test accuracy {best.test_accuracy:.4f}"
@@ -84,6 +86,7 @@ def summary(run: Run) -> dict[str, Any]:
         "budget_flops": run.budget_flops,
         "finished": run.finished,
         "stop_reason": run.stop_reason,
+        "ended_short": run.ended_short,
         **{state: run.count(state) for state in states},
         "over_budget": run.over_budget,
         "hypervolume": run.hypervolume,

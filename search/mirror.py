@@ -250,7 +250,11 @@ class Mirror(InMemoryStorage):
         while trials := database.read_trials(there, after=row):
             for trial in trials:
                 row, trial._trial_id = trial._trial_id, super().create_new_trial(here)
-                trial.number = trial._trial_id
+                if trial.number != trial._trial_id:
+                    raise ValueError(
+                        f"The study {name!r} must hold all its trials, but lacks trial "
+                        f"{trial._trial_id}, which was deleted: restore it from a copy."
+                    )
                 self._settle(trial, row)
 
     def _settle(self, trial: FrozenTrial, row: int) -> None:

@@ -17,8 +17,8 @@ import numpy as np
 
 from results import load_run
 from results.run import hide_password, read_settings
-from search.settings import SearchSettings, refuse_existing_run
-from search.storage import cannot_write, writing
+from search.settings import SearchSettings, new_run_folder, refuse_existing_run
+from search.storage import StorageError, cannot_write, writing
 from space.architecture import show
 
 if TYPE_CHECKING:
@@ -28,19 +28,36 @@ if TYPE_CHECKING:
 SAME = 0.01  # of white, what two decoders may differ by
 
 
+def claim_run_folder(data: str, budget: int) -> Path:
+    """A new folder of a name of its own below runs/, made where that is possible."""
+    while True:
+        folder = new_run_folder(data, budget)
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            if folder.exists():
+                continue  # another search took the name
+        except OSError:
+            pass  # `new_run` says why
+        return folder
+
+
 def new_run(settings: SearchSettings, dataset: Dataset, recipe: Recipe, command: list[str]) -> Path:
     """Creates the run folder and its run.json. Raises ValueError if it holds a run."""
     folder = Path(settings.out)
-    refuse_existing_run(folder)
+    description = _describe_run(settings, dataset, recipe, command)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        description = _describe_run(settings, dataset, recipe, command)
-        _write(folder, description)
+        with only_driver(folder):  # of two that begin at once, one begins
+            refuse_existing_run(folder)
+            _write(folder, description)
     except OSError as error:
         with contextlib.suppress(OSError):
             (folder / "run.json.tmp").unlink()
+        cause = error.__context__ if isinstance(error, StorageError) else error
+        reason = getattr(cause, "strerror", None) or error
         raise ValueError(
-            f"`--out` (={str(folder)!r}) must be a folder that can be written: {error.strerror}."
+            f"`--out` (={str(folder)!r}) must be a folder that can be written: {reason}."
         ) from None
     return folder
 
@@ -67,8 +84,8 @@ def _write(folder: Path, description: dict[str, Any]) -> None:
 
 def discard_unbegun(folder: Path) -> None:
     """Removes the files of a run in its own folder that ended before anything was trained, so that
-    the same command can be given again."""
-    with contextlib.suppress(OSError, ValueError):
+    the same command can be given again; not those of another search that runs there."""
+    with contextlib.suppress(OSError, ValueError), only_driver(folder):
         if read_settings(folder).get("storage") is None and not load_run(folder).records:
             for name in ("study.db", "run.json", ".lock"):
                 (folder / name).unlink(missing_ok=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import warnings
+from decimal import Decimal
 from typing import Any
 
 import optuna
@@ -20,7 +20,8 @@ from space import SearchSpace
 def gene_distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
     """Optuna's distribution of every gene: a fixed number of parameters for the whole space.
 
-    Evenly spaced numbers keep their order; anything else is categorical.
+    Evenly spaced numbers keep their order where Optuna's grid hits them exactly; anything else is
+    categorical.
     """
     return {name: _distribution(choices) for name, choices in space.genes.items()}
 
@@ -28,13 +29,14 @@ def gene_distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
 def _distribution(choices: tuple[Any, ...]) -> BaseDistribution:
     if any(isinstance(choice, (str, bool)) for choice in choices):
         return CategoricalDistribution(choices)
-    steps = {round(b - a, 9) for a, b in itertools.pairwise(choices)}
-    if len(steps) > 1:
+    low, high, step = choices[0], choices[-1], choices[1] - choices[0]
+    if any(low + i * step != choice for i, choice in enumerate(choices)):
         return CategoricalDistribution(choices)
-    low, high, step = choices[0], choices[-1], steps.pop()
     if all(isinstance(choice, int) for choice in choices):
-        return IntDistribution(low, high, step=int(step))
-    return FloatDistribution(float(low), float(high), step=step)
+        return IntDistribution(low, high, step=step)
+    if (Decimal(str(high)) - Decimal(str(low))) % Decimal(str(step)):  # Optuna would lower `high`
+        return CategoricalDistribution(choices)
+    return FloatDistribution(float(low), float(high), step=float(step))
 
 
 def make_sampler(name: str, *, seed: int) -> optuna.samplers.BaseSampler:

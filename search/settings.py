@@ -117,7 +117,7 @@ class SearchSettings:
     @property
     def on_this_machine(self) -> bool:
         """Whether Ray is started here for this search, and no cluster is joined."""
-        return self.address == "local" or (self.address or os.environ.get("RAY_ADDRESS")) is None
+        return (self.address or os.environ.get("RAY_ADDRESS") or "local") == "local"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON; `from_dict` gives the same settings back."""

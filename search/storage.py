@@ -283,8 +283,10 @@ def _connect(text: str) -> StudyDatabase:
         if url.password:
             reason = reason.replace(str(url.password), "***")
         raise ValueError(f"{shown} must be a database that answers, but: {reason}") from None
-    except (KeyError, IndexError, ValueError):  # Optuna fills braces in
-        raise ValueError(f"{shown} must not hold braces: write them as %7B and %7D.") from None
+    except (KeyError, IndexError, ValueError) as error:
+        if {"{", "}"} & set(text):  # Optuna fills braces in
+            raise ValueError(f"{shown} must not hold braces: write them as %7B and %7D.") from None
+        raise ValueError(f"{shown} must have options that can be read, but: {error}.") from None
 
 
 def _engine_options(url: URL) -> dict[str, Any]:

@@ -89,6 +89,12 @@ class Choices:
         if (self.head_dim is None) == (self.num_heads is None):
             raise ValueError("A search space needs one of `head_dim` and `num_heads`, not both.")
         for dim in self.embed_dim:
+            most = max(self._heads(dim), default=1)
+            if most > LIMITS["num_heads"]:
+                raise ValueError(
+                    f"`num_heads` must be at most {LIMITS['num_heads']}, but embed_dim {dim} by "
+                    f"head_dim {min(self.head_dim or (1,))} makes {most}: use a larger head_dim."
+                )
             for name, heads in (("head_dim", self.head_dim), ("num_heads", self.num_heads)):
                 bad = next((value for value in heads or () if dim % value), None)
                 if bad is not None:

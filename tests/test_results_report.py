@@ -208,9 +208,12 @@ def test_password_of_the_storage_is_nowhere_in_the_page(tmp_path):
 
 def test_weights_are_explained_only_where_they_are(tmp_path):
     folder = make_run(tmp_path)
-    assert "load_state_dict" not in render_report(load_run(folder))
+    assert "vit-frontier export" not in render_report(load_run(folder))
     (folder / "weights").mkdir()
-    assert "load_state_dict" in render_report(load_run(folder))
+    best = load_run(folder).front[-1].trial
+    report = render_report(load_run(folder))
+    assert f"vit-frontier export {folder} {best}" in report
+    assert f"local-dir:{folder}/models/{best}" in report
 
 
 def test_same_reason_is_one_failure_with_all_its_trials(run):

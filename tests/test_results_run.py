@@ -230,6 +230,21 @@ def test_unreachable_storage_is_named_without_its_password(tmp_path):
     assert "me:***@host/db" in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("postgresql://me@corp:s3cret@host/db", "postgresql://me@corp:***@host/db"),
+        ("postgresql://me:my s3cret@host/db", "postgresql://me:***@host/db"),
+        ("mysql://h/db?user=me&passwd=s3cret&x=1", "mysql://h/db?user=me&passwd=***&x=1"),
+        ("pg://h/db?sslPassword=s3cret", "pg://h/db?sslPassword=***"),
+        ("x://:s3cret@h", "x://:***@h"),
+        ("sqlite:////a/b.db?timeout=3", "sqlite:////a/b.db?timeout=3"),
+    ],
+)
+def test_passwords_are_hidden_however_they_are_written(text, shown):
+    assert hide_password(text) == shown
+
+
 def test_passwords_are_hidden_and_other_text_is_kept():
     text = "--storage postgresql://u:p:w@h:5432/d --x a:b@c http://h/p"
     assert hide_password(text) == "--storage postgresql://u:***@h:5432/d --x a:b@c http://h/p"

@@ -1,3 +1,5 @@
+import dataclasses
+
 import optuna
 import pytest
 from optuna.trial import TrialState
@@ -73,6 +75,28 @@ def test_same_seed_same_records_another_seed_others(sampler):
     first = records(3)
     assert records(3) == first
     assert records(4) != first
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("sampler", ["tpe", "random", "frontier"])
+@pytest.mark.parametrize(
+    "genes",
+    [
+        {"mlp_ratio": (8 / 3, 4)},
+        {"mlp_ratio": (1, 4 / 3, 5 / 3, 2)},
+        {"mlp_ratio": (1.5, 2, 2.5)},
+        {"residual_scale": (0.5**0.5, 1.0)},
+        {"residual_scale": tuple(i / 10 for i in range(1, 9))},
+        {"residual_scale": (0.25, 0.5, 0.75)},
+    ],
+)
+def test_numbers_that_are_on_no_grid_of_optunas_are_choices_all_the_same(genes, sampler):
+    space = dataclasses.replace(TINY, **genes)
+    ledger = Ledger(study(), settings(space=space, trials=200, sampler=sampler))
+    run(ledger)
+    found = [record.architecture for record in ledger.finished]
+    assert all(architecture in space for architecture in found)
+    assert len(found) == len({space.key(a) for a in found}) == space.size()
 
 
 def test_over_budget_proposals_are_counted_and_never_handed_out():
@@ -210,6 +234,14 @@ def test_baselines_are_plain_networks_of_the_space_under_the_budget():
             assert count_flops(network) <= budget
             assert not network.reattention
             assert not network.pools
+
+
+def test_baselines_have_no_more_parameters_than_are_asked_for():
+    ladder = baselines(DIGITS, 2_000_000, most=4, max_params=20_000)
+    assert len(ladder) >= 2
+    assert all(count_params(network) <= 20_000 for network in ladder.values())
+    space = SearchSpace.load("hvt_deit_tiny")
+    assert "deit_tiny" not in baselines(space, 1_300_000_000, most=6, max_params=5_000_000)
 
 
 def test_baselines_at_224_pixels_are_the_named_models_that_fit():

@@ -2,21 +2,31 @@
 
 import dataclasses
 import json
+import shlex
+import sqlite3
+import subprocess
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from command_line import call_here
+from command_line import ENVIRONMENT, ROOT, call_here, command
 from make_run import make_run
 from safetensors.torch import save
 
 from search import doctor, trainable
-from search.run_folder import check_same_data, keep_trials, only_driver
+from search.run_folder import (
+    check_same_data,
+    claim_run_folder,
+    discard_unbegun,
+    keep_trials,
+    new_run,
+    only_driver,
+)
 from search.searcher import Recorder, Stop
-from search.settings import refuse_ray_client
+from search.settings import SearchSettings, refuse_ray_client
 from search.storage import StorageError, absolute_url, open_study
 from space import SearchSpace, build_model
-from trainers import load_dataset
+from trainers import Recipe, load_dataset
 
 
 @pytest.fixture
@@ -161,3 +171,80 @@ def test_the_doctor_looks_into_the_folder(tmp_path):
     finding = doctor._look_at_folder(str(tmp_path))
     assert finding.fix is None
     assert "2 images of 2 classes" in finding.what
+
+
+def test_of_two_searches_in_one_folder_the_later_one_leaves_the_first_alone(run):
+    first = json.loads((run / "run.json").read_text())
+    settings = SearchSettings.from_dict(
+        {"budget": 2_000_000, "space": SearchSpace.load("digits").to_dict(), "out": str(run)}
+    )
+    data = load_dataset("digits")
+    with only_driver(run):  # it began between the other's first look and its writing
+        with pytest.raises(ValueError, match="one search at a time"):
+            new_run(settings, data, Recipe(), [])
+        empty = study_without_trials(run)
+        discard_unbegun(run)
+    assert empty.exists()
+    assert json.loads((run / "run.json").read_text()) == first
+    with pytest.raises(ValueError, match="already holds a run"):
+        new_run(settings, data, Recipe(), [])
+    discard_unbegun(run)
+    assert not empty.exists()
+
+
+def study_without_trials(run):
+    """Instead of the study of a run: one in which nothing was trained yet."""
+    (run / "study.db").unlink()
+    (run / "trials.csv").unlink()
+    open_study(run, "digits-2M", None)
+    return run / "study.db"
+
+
+def test_searches_that_begin_together_have_folders_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    claimed = [claim_run_folder("digits", 2_000_000) for _ in range(3)]
+    assert [folder.name for folder in claimed] == ["digits-2M", "digits-2M-2", "digits-2M-3"]
+    assert all(folder.is_dir() for folder in claimed)
+
+
+def test_a_study_that_lacks_a_trial_is_not_renumbered(run):
+    with sqlite3.connect(run / "study.db") as database:
+        database.execute("DELETE FROM trials WHERE number = 1")
+    database.close()
+    with pytest.raises(ValueError, match=r"lacks trial 1, which was deleted: restore it"):
+        open_study(run, "digits-2M", None)
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("search", "--budget", "2M", "--data", ""), "`--data` must be digits"),
+        (("search", "--budget", "2M", "--out", "x" * 300), "File name too long"),
+        (("status", "x" * 300), "File name too long"),
+        (("search", "--budget", "2M", "--storage", "sqlite:///t.db?timeout=a"), "options that can"),
+    ],
+)
+def test_names_that_cannot_be_are_wrong_use(words, text, monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    code, said = call_here(monkeypatch, capsys, *words)
+    assert (code, text in said) == (2, True), said
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
+def test_a_terminal_without_utf8_shows_what_it_can(encoding, run):
+    environment = {**ENVIRONMENT, "PYTHONIOENCODING": encoding}
+    shown = subprocess.run(
+        command("status", run), cwd=ROOT, env=environment, capture_output=True, check=False
+    )
+    assert (shown.returncode, b" complete" in shown.stdout) == (0, True), shown
+
+
+@pytest.mark.parametrize("closed", ["stdout", "stderr"])
+def test_nobody_need_listen(closed, run):
+    words = " ".join(map(shlex.quote, command("search", "--budget", "2M", "--dry-run", "--json")))
+    number = {"stdout": 1, "stderr": 2}[closed]
+    shown = subprocess.run(
+        ["sh", "-c", f"{words} {number}>&-"], cwd=ROOT, env=ENVIRONMENT, capture_output=True,
+        check=False,
+    )  # fmt: skip
+    assert shown.returncode == 0, shown

@@ -208,9 +208,11 @@ def test_a_run_of_a_cluster_can_be_brought_to_this_machine(monkeypatch):
         (None, "10.0.0.1:6379", False),
         ("10.0.0.1:6379", None, False),
         ("10.0.0.1:6379", "local", True),
+        ("", None, True),
+        ("local", None, True),
     ):
         monkeypatch.delenv("RAY_ADDRESS", raising=False)
-        if environment:
+        if environment is not None:
             monkeypatch.setenv("RAY_ADDRESS", environment)
         settings = SearchSettings(budget=10**6, space=space, address=address)
         assert settings.on_this_machine is here

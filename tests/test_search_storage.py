@@ -214,10 +214,12 @@ def test_run_folders_have_the_permissions_of_their_user(tmp_path):
         found = [out, *out.iterdir()]
         return {path.name: stat.S_IMODE(path.stat().st_mode) for path in found}
 
-    assert modes("own", 0o077) == {"own": 0o700, "run.json": 0o600, "study.db": 0o600}
-    assert modes("open", 0o022) == {"open": 0o755, "run.json": 0o644, "study.db": 0o644}
+    files = (".lock", "run.json", "study.db")
+    assert modes("own", 0o077) == {"own": 0o700, **dict.fromkeys(files, 0o600)}
+    assert modes("open", 0o022) == {"open": 0o755, **dict.fromkeys(files, 0o644)}
     secret = {"storage": "postgresql+psycopg://me:secret@host/db"}
-    assert modes("secret", 0o022, **secret) == {"secret": 0o755, "run.json": 0o600}
+    expected = {"secret": 0o755, ".lock": 0o644, "run.json": 0o600}
+    assert modes("secret", 0o022, **secret) == expected
 
 
 # ---- databases that cannot be opened -----------------------------------------------------------

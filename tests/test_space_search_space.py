@@ -174,6 +174,7 @@ def test_the_stride_of_a_pool_that_leaves_one_token_does_not_count():
         ({"embed_dim": [16, 20]}, r"Every `embed_dim` must be divisible by every `head_dim`.*20"),
         ({"head_dim": None, "num_heads": [3]}, r"by every `num_heads`, but 16"),
         ({"num_heads": [2]}, r"one of `head_dim` and `num_heads`"),
+        ({"embed_dim": [512, 2048], "head_dim": [1]}, r"embed_dim 2048 by head_dim 1 makes 2048"),
         ({"patch_size": [2, 3]}, r"none of \[8\] is divisible by 3"),
         ({"depth": [0, 1]}, r"`depth` must be an integer from 1 to 512, but got 0"),
         ({"depth": [10**9]}, r"`depth` must be an integer"),
