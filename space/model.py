@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -186,6 +187,9 @@ def vit_frontier(pretrained: bool = False, **kwargs: Any) -> VisionTransformer:
     config = kwargs.pop("pretrained_cfg", None)
     if config is None or isinstance(config, Mapping):
         config = timm_config(Architecture.from_dict(kwargs["architecture"])) | dict(config or {})
+        if config.get("source") == "local-dir":  # timm before 1.0.31 reads it with pickle
+            file = os.path.join(config["file"], "model.safetensors")
+            config |= {"source": "", "file": file}
     return build_model_with_cfg(
         _build_for_timm, "vit_frontier", pretrained, pretrained_cfg=config, **kwargs
     )

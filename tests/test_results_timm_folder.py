@@ -68,6 +68,8 @@ def test_other_heads_and_channels_are_adapted_as_timm_does(run, tmp_path):
     three = timm.create_model(f"local-dir:{tmp_path}", pretrained=True, num_classes=3).eval()
     assert three(images).shape == (2, 3)
     torch.testing.assert_close(three.forward_features(images), whole.forward_features(images))
+    if getattr(three, "_traits", None) is None:
+        return  # timm before 1.0.31 adapts channels of colour images alone
     colour = timm.create_model(f"local-dir:{tmp_path}", pretrained=True, in_chans=3).eval()
     torch.testing.assert_close(  # timm spreads a grey weight over the colours
         colour(images.expand(-1, 3, -1, -1)), whole(images), rtol=1e-4, atol=1e-5
