@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import shutil
+import subprocess
+import sys
 import threading
 import tracemalloc
 from collections.abc import Callable
@@ -18,6 +22,7 @@ from trainers.cache import DecodedImages, _OpenArray, cache_root, is_decoded, op
 from trainers.errors import DataError
 from trainers.stored import StoredImages
 
+ROOT = Path(__file__).parent.parent
 CONTENTS = {"source": "a folder", "files": [["a.png", 1, 2]]}
 
 
@@ -87,15 +92,72 @@ def test_progress_counts_to_the_number_of_missing_rows(tmp_path: Path) -> None:
     assert [done for done, _ in calls] == sorted({done for done, _ in calls})
 
 
+OPENS = """
+import sys
+from pathlib import Path
+from trainers.cache import open_cache
+contents = {"source": "a folder", "files": [["a.png", 1, 2]]}
+print(open_cache(Path(sys.argv[1]), contents, count=10, img_size=4).directory, flush=True)
+sys.stdin.read()
+"""
+
+
+def opening(root: Path) -> subprocess.Popen[str]:
+    """Another process that opens `CONTENTS`, says where, and lives until its input ends."""
+    command, pipe = [sys.executable, "-c", OPENS, str(root)], subprocess.PIPE
+    return subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True)
+
+
 def test_other_contents_are_another_cache_and_remove_the_stale_one(tmp_path: Path) -> None:
-    old = opened(tmp_path)
-    old.decode(rows(1), flat)
+    with opening(tmp_path) as other:
+        directory = Path(other.communicate()[0].strip())
+    assert directory.is_dir()
     new = opened(tmp_path, files=[["a.png", 1, 3]])
-    assert new.directory != old.directory
-    assert not old.directory.exists()
-    other = opened(tmp_path, source="another folder")
+    assert new.directory != directory
+    assert not directory.exists()
+    elsewhere = opened(tmp_path, source="another folder")
     assert new.directory.exists()
-    assert other.directory.exists()
+    assert elsewhere.directory.exists()
+
+
+def test_a_cache_that_another_process_uses_is_not_removed_before_that_ends(tmp_path: Path) -> None:
+    with opening(tmp_path) as other:
+        used = Path(other.stdout.readline().strip())
+        changed = opened(tmp_path, files=[["a.png", 1, 3]])
+        assert changed.decode(rows(1), flat) == {}
+        assert sorted(os.listdir(used)) == ["cache.json", "images.npy", "state.npy"]
+        other.communicate()
+    opened(tmp_path, files=[["a.png", 1, 3]])
+    assert os.listdir(tmp_path) == [changed.directory.name]
+
+
+def test_a_process_goes_on_with_what_it_opened_of_a_folder_that_changes(tmp_path: Path) -> None:
+    old = opened(tmp_path)
+    new = opened(tmp_path, files=[["a.png", 1, 3]])
+    for cache in (old, new, opened(tmp_path)):
+        assert cache.decode(rows(1), flat) == {}
+        assert cache.images(rows(1)).max() == 1
+
+
+def test_a_damaged_cache_that_is_in_use_is_made_anew(tmp_path: Path) -> None:
+    with opening(tmp_path) as other:
+        used = Path(other.stdout.readline().strip())
+        os.truncate(used / "images.npy", 0)
+        cache = opened(tmp_path)
+        assert cache.directory == used
+        assert cache.decode(rows(1), flat) == {}
+        other.communicate()
+
+
+def test_a_file_system_without_locks_is_used_without(tmp_path: Path, monkeypatch) -> None:
+    def flock(file: int, how: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    old = opened(tmp_path)
+    new = opened(tmp_path, files=[["a.png", 1, 3]])
+    assert new.decode(rows(1), flat) == {}
+    assert not old.directory.exists()
 
 
 def test_directories_belong_to_the_user_alone(tmp_path: Path) -> None:

@@ -169,7 +169,7 @@ def open_cache(root: Path, contents: dict[str, Any], *, count: int, img_size: in
 
     `contents` is plain JSON that says all that the pixels depend on; its digest names the
     directory. `contents["source"]` says where the images come from: a cache of the same source and
-    size with other contents is out of date and is removed.
+    size with other contents is out of date and is removed, unless a process that opened it lives.
     """
     described = {"version": VERSION, "count": count, "img_size": img_size, **contents}
     digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:32]
@@ -177,10 +177,13 @@ def open_cache(root: Path, contents: dict[str, Any], *, count: int, img_size: in
     directory = root / f"images-{source}-{img_size}-{digest}"
     try:
         with _one_at_a_time(root):
-            if not _is_whole(directory, count=count, img_size=img_size):
-                for stale in root.glob(f"images-{source}-{img_size}-*"):
-                    shutil.rmtree(stale, ignore_errors=True)
+            whole = _is_whole(directory, count=count, img_size=img_size)
+            for found in root.glob(f"images-{source}-{img_size}-*"):
+                if not (whole if found == directory else _is_in_use(found)):
+                    shutil.rmtree(found, ignore_errors=True)
+            if not whole:
                 _create(directory, described, count=count, img_size=img_size)
+            _hold(directory)
     except OSError as error:
         raise _disk_error(root, error) from error
     return DecodedImages(directory=directory, count=count, img_size=img_size)
@@ -198,6 +201,41 @@ def _one_at_a_time(root: Path) -> Iterator[None]:
         yield
     finally:
         os.close(folder)
+
+
+_held: dict[Path, int] = {}
+"""Caches that this process opened -> open `cache.json`, locked for as long as the process lives:
+its workers may open the images at any time."""
+
+
+def _hold(directory: Path) -> None:
+    import fcntl
+
+    file = os.open(directory / "cache.json", os.O_RDONLY)
+    with contextlib.suppress(OSError):  # a file system without locks
+        fcntl.flock(file, fcntl.LOCK_SH)
+    earlier, _held[directory] = _held.get(directory), file
+    if earlier is not None:  # the same file, or that of a damaged cache
+        os.close(earlier)
+
+
+def _is_in_use(directory: Path) -> bool:
+    """Whether a process, maybe this one, holds that cache."""
+    import fcntl
+
+    try:
+        file = os.open(directory / "cache.json", os.O_RDWR)  # NFS locks only what may be written
+    except OSError:  # damaged
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a file system without locks
+        return False
+    finally:
+        os.close(file)
+    return False
 
 
 def _is_whole(directory: Path, *, count: int, img_size: int) -> bool:
