@@ -32,7 +32,7 @@ from trainers.errors import DataError
 from trainers.stored import Images, StoredImages
 
 IN_MEMORY_AT_MOST = 2**28  # bytes of a split that is copied into memory
-VERSION = 1  # of the layout and of the decoding: another number is another cache
+VERSION = 2  # of the layout and of the decoding: another number is another cache
 _WINDOW = 256  # images decoded between two writes of the state, fewer where they are large
 _WINDOW_BYTES = 2**28
 
