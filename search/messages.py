@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from results import Run
     from trainers import Dataset, Recipe
 
+MOST_KINDS = 5  # of files left out that are named
+
 
 def introduce(settings: SearchSettings, dataset: Dataset, recipe: Recipe, console: Console) -> None:
     """What will be searched, on what, for what."""
@@ -40,6 +42,18 @@ def introduce(settings: SearchSettings, dataset: Dataset, recipe: Recipe, consol
         console.print(f"Left out: {printable(path)}: {reason}", markup=False, soft_wrap=True)
     if len(dataset.skipped) > 10:
         console.print(f"... and {len(dataset.skipped) - 10} more images that cannot be read.")
+    for remark in _remarks(dataset):
+        console.print(remark, markup=False, highlight=False, soft_wrap=True)
+
+
+def _remarks(dataset: Dataset) -> Iterator[str]:
+    """What one should know of the images, a sentence each."""
+    from trainers.folder import accepted
+
+    if others := dataset.other_files:
+        kinds = [f"{printable(end) or 'nothing'} ({count:,})" for end, count in others[:MOST_KINDS]]
+        more = " and others" if len(others) > MOST_KINDS else ""
+        yield f"Left out: files ending in {', '.join(kinds)}{more}; {accepted()}."
 
 
 def printable(text: str) -> str:

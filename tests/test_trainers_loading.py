@@ -159,6 +159,13 @@ def test_one_percent_unreadable_is_skipped_and_named(tmp_path: Path) -> None:
     assert dict(load(folder).skipped) == dict(data.skipped)
 
 
+def test_files_of_other_formats_are_carried_along(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "images", {"a": 20, "b": 20})
+    (folder / "a" / "photo.heic").touch()
+    assert load(folder).other_files == ((".heic", 1),)
+    assert load_dataset("digits").other_files == ()
+
+
 def test_more_unreadable_is_an_error_that_lists_the_first_ten(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "images", {"a": 100, "b": 100})
     for i in range(12):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ SPLIT_NAMES = {
     "val": ("val", "valid", "validation"),
     "test": ("test", "testing"),
 }
+BY_PRODUCTS = tuple(".txt .csv .json .xml .md .py .db .ini".split())  # notes, Thumbs.db
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +37,7 @@ class ImageFolder:
     """The files of a folder: `paths` relative to `root` in sorted order, with `labels` beside them.
 
     `splits` maps "train" and, where the folder has them, "val" and "test" to rows of `paths`.
+    `other_files` has the extensions of the files that are no images, the most frequent first.
     """
 
     root: Path
@@ -42,6 +45,7 @@ class ImageFolder:
     labels: Labels
     class_names: tuple[str, ...]
     splits: dict[str, NDArray[np.int64]]
+    other_files: tuple[tuple[str, int], ...] = ()
     augmentation: Literal["crop_flip"] = "crop_flip"
 
     @property
@@ -85,27 +89,29 @@ def read_folder(root: str | os.PathLike[str]) -> ImageFolder:
     paths: list[str] = []
     labels: list[int] = []
     splits: dict[str, NDArray[np.int64]] = {}
+    others = Counter[str]()
     for split, folder in folders.items():
         first, present = len(paths), {path.name for path in _subfolders(folder)}
         for label, name in enumerate(class_names):
-            found = _image_files(folder / name, above=folder) if name in present else ()
+            found = _image_files(folder / name, others, above=folder) if name in present else ()
             files = sorted(found)
             if not files and split == "train":
                 raise DataError(
                     f"Every class folder must hold images, but {folder / name} has none "
-                    f"({_accepted()}): remove the folder or add images."
+                    f"({accepted()}): remove the folder or add images."
                 )
             paths += [file[len(str(root)) + 1 :] for file in files]
             labels += [label] * len(files)
         splits[split] = np.arange(first, len(paths))
         if first == len(paths):
-            raise DataError(f"A split must hold images, but {folder} has none ({_accepted()}).")
+            raise DataError(f"A split must hold images, but {folder} has none ({accepted()}).")
     return ImageFolder(
         root=root,
         paths=tuple(paths),
         labels=np.array(labels, np.int64),
         class_names=class_names,
         splits=splits,
+        other_files=tuple(sorted((+others).items(), key=lambda item: (-item[1], item[0]))),
     )
 
 
@@ -165,8 +171,18 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _image_files(folder: Path, *, above: Path) -> Iterator[str]:
-    """Images below `folder`, links followed, each real directory once and none that holds it."""
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file() and not entry.name.startswith(".")
+    except OSError:
+        return False
+
+
+def _image_files(folder: Path, others: Counter[str], *, above: Path) -> Iterator[str]:
+    """Images below `folder`, links followed, each real directory once and none that holds it.
+
+    Files that are neither images nor by-products are added to `others` by extension.
+    """
     above = above.resolve()
     seen = {_identity(parent) for parent in (above, *above.parents)}
     waiting = [str(folder)]
@@ -185,6 +201,9 @@ def _image_files(folder: Path, *, above: Path) -> Iterator[str]:
                 waiting.append(entry.path)
             elif _is_image_name(entry.name):
                 yield entry.path
+            elif _is_file(entry):
+                extension = os.path.splitext(entry.name)[1].lower()
+                others[extension] += extension not in BY_PRODUCTS
 
 
 def _identity(path: str | Path) -> tuple[int, int]:
@@ -200,7 +219,7 @@ def _is_image_name(name: str) -> bool:
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in EXTENSIONS
 
 
-def _accepted() -> str:
+def accepted() -> str:
     return "images end in " + ", ".join(sorted(EXTENSIONS))
 
 

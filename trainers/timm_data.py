@@ -54,6 +54,7 @@ class TimmImages:
     splits: dict[str, NDArray[np.int64]]
     augmentation: Literal["none", "crop_flip"]
     root: str | None = None
+    other_files: tuple[tuple[str, int], ...] = ()
 
     @property
     def paths(self) -> Sequence[str]:
