@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from results.units import counted
+import numpy as np
+
+from results.units import counted, percent
 from search.settings import SearchSettings, format_count
 from space import count_flops
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from trainers import Dataset, Recipe
 
 MOST_KINDS = 5  # of files left out that are named
+MUCH_OF_TWO = 0.75  # of two classes, the larger one's share that is said; of more, twice its due
+NEARLY_BLACK = 0.03
 
 
 def introduce(settings: SearchSettings, dataset: Dataset, recipe: Recipe, console: Console) -> None:
@@ -54,6 +58,17 @@ def _remarks(dataset: Dataset) -> Iterator[str]:
         kinds = [f"{printable(end) or 'nothing'} ({count:,})" for end, count in others[:MOST_KINDS]]
         more = " and others" if len(others) > MOST_KINDS else ""
         yield f"Left out: files ending in {', '.join(kinds)}{more}; {accepted()}."
+    largest = float(np.bincount(dataset.val_labels).max()) / len(dataset.val_labels)
+    if largest > min(2 / dataset.num_classes, MUCH_OF_TWO):
+        yield (
+            f"The largest class has {percent(largest)} of the validation images: an accuracy says "
+            "little that does not exceed it."
+        )
+    if max(dataset.mean) < NEARLY_BLACK:
+        yield (
+            f"The training images are nearly black (mean {percent(max(dataset.mean))} of white): "
+            "values of 12 bits in files of 16? Scale them first."
+        )
 
 
 def printable(text: str) -> str:
