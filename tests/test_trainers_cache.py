@@ -314,3 +314,62 @@ def test_full_disk_is_explained(tmp_path: Path) -> None:
     array._path = Path("/dev/full")
     with array, pytest.raises(DataError, match="No space left"):
         array.write(0, np.zeros((3, 4, 4), np.uint8))
+
+
+def test_a_disk_that_refuses_what_was_written_is_explained(tmp_path: Path, monkeypatch) -> None:
+    def full(file: int) -> None:
+        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+
+    monkeypatch.setattr(os, "fdatasync", full)
+    with pytest.raises(DataError, match=r"but .*images.npy: Disk quota exceeded.*XDG_CACHE_HOME"):
+        opened(tmp_path).decode(rows(1), flat)
+
+
+def test_a_full_cache_on_a_full_disk_with_a_broken_image_is_used(tmp_path: Path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)._replace(free=0)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    assert opened(tmp_path).decode(rows(4), lambda row: tmp_path).keys() == {4}
+
+
+READ_ONLY = """
+import ctypes, sys
+import numpy as np
+from pathlib import Path
+from PIL import Image
+from trainers.cache import open_cache
+from trainers.errors import DataError
+
+root, libc = Path(sys.argv[1]), ctypes.CDLL(None)
+own_namespace, recursive_private, bind, remount_read_only = 2**17, 2**18 + 2**14, 2**12, 2**5 + 1
+if (
+    libc.unshare(own_namespace)
+    or libc.mount(None, b"/", None, recursive_private, None)
+    or libc.mount(bytes(root), bytes(root), None, bind, None)
+    or libc.mount(None, bytes(root), None, bind + remount_read_only, None)
+):
+    sys.exit(77)
+contents = {"source": "a folder", "files": [["a.png", 1, 2]]}
+cache = open_cache(root, contents, count=10, img_size=4)
+print(cache.decode(np.arange(10), lambda row: root / "broken.png"))
+print(cache.images(np.array([3]))[0, 0, 0, 0])
+try:
+    cache.decode(np.arange(10), lambda row: Image.new("RGB", (4, 4)))
+except DataError as error:
+    print(error)
+"""
+
+
+def test_a_read_only_cache_with_a_broken_image_is_used(tmp_path: Path) -> None:
+    cache = opened(tmp_path)
+    cache.decode(np.arange(9), flat)
+    (tmp_path / "broken.png").write_text("no image")
+    command = [sys.executable, "-c", READ_ONLY, str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode == 77:
+        pytest.skip("needs the right to mount")
+    assert done.stdout.splitlines() == [
+        "{9: 'not an image, or an unknown format'}",
+        "3",
+        f"The image cache must be writable, but {cache.directory}/images.npy: Read-only file "
+        "system. Make room there, or set another directory by XDG_CACHE_HOME or `cache_dir`.",
+    ], done.stderr

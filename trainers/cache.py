@@ -109,7 +109,9 @@ class DecodedImages:
         missing = np.unique(rows[state[rows] == 0]).tolist()
         if not missing:
             return unreadable
-        self.require_room(len(missing))
+        at_once = max(_cores(), min(_WINDOW, _WINDOW_BYTES // self.image_bytes))
+        if len(missing) > at_once:  # else they may all be broken, in a whole cache on a full disk
+            self.require_room(len(missing))
         with (
             _OpenArray(self.directory / "images.npy") as images,
             _OpenArray(self.directory / "state.npy") as states,
@@ -117,7 +119,6 @@ class DecodedImages:
             warnings.catch_warnings(),
         ):
             warnings.simplefilter("ignore")  # Pillow's, about large images and broken EXIF blocks
-            at_once = max(_cores(), min(_WINDOW, _WINDOW_BYTES // self.image_bytes))
             each = max(1, at_once // 32)
             for start in range(0, len(missing), at_once):
                 window = missing[start : start + at_once]
@@ -292,18 +293,21 @@ class _OpenArray:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
         assert isinstance(array, np.memmap)
         self._path, self._offset, self._row_bytes = path, array.offset, array[0].nbytes
+        self._file: int | None = None
 
     def __enter__(self) -> _OpenArray:
-        self._file = os.open(self._path, os.O_RDWR)
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.close(self._file)
+        if self._file is not None:
+            os.close(self._file)
 
     def write(self, row: int, values: Pixels) -> None:
         data, place = values.tobytes(), self._offset + row * self._row_bytes
         assert len(data) == self._row_bytes
         try:
+            if self._file is None:  # not before: the disk may be read-only and nothing be written
+                self._file = os.open(self._path, os.O_RDWR)
             while data:
                 written = os.pwrite(self._file, data, place)
                 data, place = data[written:], place + written
@@ -311,7 +315,12 @@ class _OpenArray:
             raise _disk_error(self._path, error) from error
 
     def flush(self) -> None:
-        os.fdatasync(self._file)
+        if self._file is None:
+            return
+        try:
+            os.fdatasync(self._file)
+        except OSError as error:
+            raise _disk_error(self._path, error) from error
 
 
 def _cores() -> int:
