@@ -84,6 +84,52 @@ def test_unreadable_rows_are_named_and_tried_again(tmp_path: Path) -> None:
     assert cache.decode(rows(4), flat) == {}
 
 
+class Failing:
+    """A source of images that fails so many times first."""
+
+    def __init__(self, error: Exception, times: int) -> None:
+        self.error, self.times = error, times
+
+    def __call__(self, row: int) -> Image.Image:
+        if self.times:
+            self.times -= 1
+            raise self.error
+        return flat(row)
+
+
+STALE = OSError(errno.ESTALE, "Stale file handle", "/images/7.png")
+NO_MEMORY = OSError(errno.ENOMEM, "Cannot allocate memory", "/images/7.png")
+
+
+@pytest.mark.parametrize("error", [STALE, NO_MEMORY, MemoryError()])
+def test_an_image_is_read_again_after_an_error_that_may_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    monkeypatch.setattr("trainers.cache._PAUSES", (0, 0))
+    cache = opened(tmp_path)
+    assert cache.decode(rows(7), Failing(error, times=2)) == {}
+    assert cache.images(rows(7)).max() == 7
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            STALE,
+            r"readable, but /images/7.png: Stale file handle\. See that the disk .* is kept; or",
+        ),
+        (NO_MEMORY, r"memory .* but /images/7.png: Cannot allocate memory\. .* smaller images"),
+        (MemoryError(), r"memory .* but image 7: MemoryError\. .* smaller images"),
+    ],
+)
+def test_an_error_that_may_pass_and_does_not_ends_the_decoding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, message: str
+) -> None:
+    monkeypatch.setattr("trainers.cache._PAUSES", (0, 0))
+    with pytest.raises(DataError, match=message):
+        opened(tmp_path).decode(rows(7), Failing(error, times=3))
+
+
 def test_progress_counts_to_the_number_of_missing_rows(tmp_path: Path) -> None:
     cache, calls = opened(tmp_path, count=700), list[tuple[int, int]]()
     cache.decode(np.arange(100), flat)

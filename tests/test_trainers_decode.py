@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import struct
 import zlib
@@ -288,6 +289,34 @@ def test_every_accepted_extension_is_read_whatever_its_name(tmp_path: Path, exte
     image.save(tmp_path / "named.jpg", format=name)
     assert decode_image(tmp_path / "named.jpg", 16).min() >= 250
     assert shorter_side(tmp_path / "named.jpg") == 16
+
+
+class Failing(io.BytesIO):
+    """A file of which no more than 100 bytes can be read."""
+
+    def __init__(self, content: bytes, error: Exception) -> None:
+        super().__init__(content)
+        self.error = error
+
+    def read(self, size: int | None = -1) -> bytes:
+        if size is None or not 0 <= size <= 100 - self.tell():
+            raise self.error
+        return super().read(size)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF"])
+@pytest.mark.parametrize(
+    "error", [OSError(errno.EIO, "Input/output error"), MemoryError(), TimeoutError(110, "Late")]
+)
+def test_what_may_pass_is_not_taken_for_a_broken_image(kind: str, error: Exception) -> None:
+    file = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(file, kind)
+    with pytest.raises(type(error)) as caught:
+        decode_image(Failing(file.getvalue(), error), 16)
+    assert caught.value is error
+    with pytest.raises(UnreadableImageError):
+        decode_image(Failing(file.getvalue(), OSError("truncated")), 16)
 
 
 @pytest.mark.filterwarnings("ignore")

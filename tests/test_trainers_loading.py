@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import tracemalloc
 from pathlib import Path
@@ -177,6 +178,39 @@ def test_more_unreadable_is_an_error_that_lists_the_first_ten(tmp_path: Path) ->
         f"a/{i:03}.png" for i in range(10)
     ]
     assert lines[11].strip() == "and 2 more"
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that answers EIO")
+def test_a_file_that_the_disk_does_not_give_ends_the_loading_and_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainers.cache._PAUSES", (0, 0))
+    folder = make_folder(tmp_path / "images", {"a": 100, "b": 100})
+    (folder / "b" / "007.png").unlink()
+    (folder / "b" / "007.png").symlink_to("/proc/self/mem")
+    with pytest.raises(DataError, match=r"but .*/b/007.png: Input/output error"):
+        load(folder, img_size=16)
+    (folder / "b" / "007.png").unlink()
+    assert not load(folder, img_size=16).skipped
+
+
+def test_a_disk_that_fails_as_files_are_listed_costs_no_decoded_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(path: object, *arguments: object, **options: object) -> os.stat_result:
+        if str(path).endswith("/b/007.png"):
+            raise TimeoutError(errno.ETIMEDOUT, "Connection timed out", path)
+        return stat(path, *arguments, **options)
+
+    folder, stat = make_folder(tmp_path / "images", {"a": 20, "b": 20}), os.stat
+    load(folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", failing)
+        with pytest.raises(DataError, match=r"but .*/b/007.png: Connection timed out\. See that"):
+            load(folder)
+    calls: list[tuple[int, int]] = []
+    load(folder, progress=lambda *call: calls.append(call))
+    assert not calls
 
 
 def test_damaged_files_among_others_are_read_or_named(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ it stopped. Directories are readable by their user alone.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import io
 import json
@@ -16,6 +17,7 @@ import math
 import os
 import shutil
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +29,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.decode import Pixels, Source, UnreadableImageError, decode_image
+from trainers.decode import Pixels, Source, UnreadableImageError, decode_image, may_pass
 from trainers.errors import DataError
 from trainers.stored import Images, StoredImages
 
@@ -35,6 +37,7 @@ IN_MEMORY_AT_MOST = 2**28  # bytes of a split that is copied into memory
 VERSION = 2  # of the layout and of the decoding: another number is another cache
 _WINDOW = 256  # images decoded between two writes of the state, fewer where they are large
 _WINDOW_BYTES = 2**28
+_PAUSES = (0.2, 2.0)  # seconds until an image is read again after an error that may pass
 
 Progress = Callable[[int, int], None]
 Unreadable = dict[int, str]
@@ -100,8 +103,9 @@ class DecodedImages:
         """Decodes those of `rows` that are not here yet, in parallel; `progress(done, total)`.
 
         `source(row)` gives the image; an OSError or UnreadableImageError of it is a reason too.
-        Returns the rows that cannot be decoded; they are tried again the next time. Decodes 5,000
-        CIFAR images or 1,200 JPEGs of 500 x 375 a second on one core.
+        After an error that may pass the image is read again, twice, and if that fails too a
+        DataError ends the decoding. Returns the rows that cannot be decoded; they are tried again
+        the next time. Decodes 5,000 CIFAR images or 1,200 JPEGs of 500 x 375 a second on one core.
         """
 
         unreadable: Unreadable = {}
@@ -143,12 +147,44 @@ class DecodedImages:
         decoded: list[tuple[int, Pixels | str]] = []
         for row in rows:
             try:
-                decoded.append((row, decode_image(source(row), self.img_size)))
+                decoded.append((row, _read(source, row, self.img_size)))
             except UnreadableImageError as error:
                 decoded.append((row, str(error)))
             except OSError as error:
                 decoded.append((row, error.strerror or str(error)))
         return decoded
+
+
+def _read(source: Callable[[int], Source], row: int, img_size: int) -> Pixels:
+    pauses = iter(_PAUSES)
+    while True:
+        image: Source | None = None
+        try:
+            image = source(row)
+            return decode_image(image, img_size)
+        except (OSError, MemoryError) as error:
+            if not may_pass(error):
+                raise
+            if (pause := next(pauses, None)) is None:
+                named = isinstance(image, str | os.PathLike)
+                name = image if named else getattr(error, "filename", None) or f"image {row}"
+                raise not_read(name, error) from error
+        time.sleep(pause)
+
+
+def not_read(name: object, error: OSError | MemoryError) -> DataError:
+    """What to do about an image that may be whole, but that could not be read."""
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    if isinstance(error, MemoryError) or error.errno == errno.ENOMEM:
+        return DataError(
+            f"There must be memory to read every image, but {name}: {reason}. End what else takes "
+            "memory, take smaller images or remove this one, and run the command again: what is "
+            "decoded is kept."
+        )
+    return DataError(
+        f"Every image must be readable, but {name}: {reason}. See that the disk answers and run "
+        "the command again: what is decoded is kept; or remove the file."
+    )
 
 
 def is_decoded(splits: list[StoredImages]) -> bool:

@@ -8,6 +8,7 @@ of 16 or 12 bits are divided by 257 or 16.06.
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 from collections.abc import Callable, Mapping
 from os import PathLike
@@ -26,6 +27,8 @@ EXTENSIONS = tuple(
 )
 MOST_PIXELS = 50_000_000  # that are unpacked for one image; of 16-bit grey they take 1 GB meanwhile
 _ALPHA_MODES = ("RGBA", "RGBa", "LA", "La", "PA")
+_ERRORS = "EIO ESTALE EMFILE ENFILE ENOMEM ETIMEDOUT ENOTCONN EREMOTEIO EAGAIN".split()
+_PASSING = {getattr(errno, name) for name in _ERRORS if hasattr(errno, name)}
 
 
 class UnreadableImageError(Exception):
@@ -35,7 +38,8 @@ class UnreadableImageError(Exception):
 def decode_image(source: Source, img_size: int) -> Pixels:
     """The image as (3, img_size, img_size): shorter side resized bicubically, centre cut.
 
-    Raises UnreadableImageError with the reason; nothing else, whatever the bytes are.
+    Raises UnreadableImageError with the reason, whatever the bytes are, but errors that `may_pass`
+    as they are.
     """
     try:
         if isinstance(source, Image.Image):
@@ -50,8 +54,17 @@ def decode_image(source: Source, img_size: int) -> Pixels:
     except UnidentifiedImageError:
         raise UnreadableImageError("not an image, or an unknown format") from None
     except Exception as error:  # Pillow's plugins raise nearly anything on broken bytes
+        if may_pass(error):
+            raise
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UnreadableImageError(reason[:200]) from None
+
+
+def may_pass(error: Exception) -> bool:
+    """Whether the image may be whole: the disk did not answer now, or there was no memory."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, OSError) and error.errno in _PASSING
+    )
 
 
 def shorter_side(source: Source) -> int:
@@ -87,9 +100,12 @@ def sample_sides(source: Callable[[int], Source], rows: NDArray[np.int64]) -> li
 
 def _pixels(image: Image.Image, img_size: int) -> Pixels:
     tags = getattr(image, "tag_v2", {})  # of a TIFF; a turned image has none
-    with contextlib.suppress(Exception):  # a broken EXIF block does not spoil the image
+    try:
         if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
             image = ImageOps.exif_transpose(image)
+    except Exception as error:  # a broken EXIF block does not spoil the image
+        if may_pass(error):
+            raise
     rgb = fit_square(_rgb(image, tags), img_size)
     return np.ascontiguousarray(np.asarray(rgb, dtype=np.uint8).transpose(2, 0, 1))
 

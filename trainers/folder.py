@@ -19,8 +19,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.cache import DecodedImages, Progress, Unreadable, open_cache
-from trainers.decode import EXTENSIONS, UnreadableImageError, sample_sides
+from trainers.cache import DecodedImages, Progress, Unreadable, not_read, open_cache
+from trainers.decode import EXTENSIONS, UnreadableImageError, may_pass, sample_sides
 from trainers.errors import DataError
 from trainers.splits import Labels
 
@@ -226,6 +226,8 @@ def accepted() -> str:
 def _size_and_time(path: str) -> tuple[int, int]:
     try:
         status = os.stat(path)
-    except OSError:  # a broken link: unreadable, and the cache changes once it can be read
-        return -1, -1
+    except OSError as error:
+        if may_pass(error):  # else the cache of all images would be out of date
+            raise not_read(path, error) from error
+        return -1, -1  # a broken link: unreadable, and the cache changes once it can be read
     return status.st_size, status.st_mtime_ns
