@@ -132,6 +132,15 @@ def test_changed_file_is_decoded_anew(tmp_path: Path) -> None:
     assert after.train_images.min() == 255
 
 
+def test_pixels_changed_in_place_with_size_and_time_kept_are_decoded_anew(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "images", {"a": 5, "b": 5})
+    for value in (10, 200):
+        for path in folder.glob("*/*.png"):
+            Image.new("RGB", (16, 16), (value, 7, 7)).save(path, "BMP")
+            os.utime(path, (0, 0))
+        assert load(folder).train_images.max() == value
+
+
 @pytest.mark.parametrize(("side", "expected"), [(17, 16), (5, 8), (40, 40), (100, 64)])
 def test_default_size_is_the_median_within_bounds(tmp_path: Path, side: int, expected: int) -> None:
     folder = make_folder(tmp_path / "images", {"a": 5, "b": 5}, side=side)

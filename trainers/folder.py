@@ -66,9 +66,10 @@ class ImageFolder:
     def open_cache(
         self, root: Path, *, img_size: int, progress: Progress | None = None
     ) -> tuple[DecodedImages, Unreadable]:
-        """The decoded images, one row per file; keyed by names, sizes and times of change."""
+        """The decoded images, one row per file; keyed by names, sizes and both times of change: an
+        unpacked archive may set that of the pixels, the system's own (ctime) nobody sets."""
         above = os.path.join(self.root, "")  # a Path for each of a million files takes seconds
-        files = [[path, *_size_and_time(above + path)] for path in self.paths]
+        files = [[path, *_size_and_times(above + path)] for path in self.paths]
         contents = {"source": str(self.root), "files": files}
         return open_cache(root, contents, count=len(files), img_size=img_size), {}
 
@@ -223,11 +224,11 @@ def accepted() -> str:
     return "images end in " + ", ".join(sorted(EXTENSIONS))
 
 
-def _size_and_time(path: str) -> tuple[int, int]:
+def _size_and_times(path: str) -> tuple[int, int, int]:
     try:
         status = os.stat(path)
     except OSError as error:
         if may_pass(error):  # else the cache of all images would be out of date
             raise not_read(path, error) from error
-        return -1, -1  # a broken link: unreadable, and the cache changes once it can be read
-    return status.st_size, status.st_mtime_ns
+        return -1, -1, -1  # a broken link: unreadable, and the cache changes once it can be read
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
