@@ -33,9 +33,9 @@ def introduce(settings: SearchSettings, dataset: Dataset, recipe: Recipe, consol
         f"Searching {space.size():.3g} networks of the space {space.name!r} for the frontier under "
         f"{format_count(settings.budget)} FLOPs (the smallest costs "
         f"{format_count(count_flops(smallest))}).\n"
-        f"Data: {dataset.name}, {dataset.img_size} pixels, {dataset.num_classes} classes, "
-        f"{len(dataset.train_labels)} images to train on and {len(dataset.val_labels)} to validate "
-        f"on, {len(dataset.test_labels)} for the end.\n"
+        f"Data: {printable(dataset.name)}, {dataset.img_size} pixels, "
+        f"{dataset.num_classes} classes, {len(dataset.train_labels)} images to train on and "
+        f"{len(dataset.val_labels)} to validate on, {len(dataset.test_labels)} for the end.\n"
         f"{counted(settings.trials, 'trial')} of {counted(recipe.epochs, 'epoch')}, sampler "
         f"{settings.sampler}, seed {settings.seed}. Run folder: {settings.out}",
         markup=False,

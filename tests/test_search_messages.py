@@ -31,6 +31,15 @@ def test_nothing_is_said_of_images_that_are_as_they_should_be(digits):
     assert introduction(digits) == []
 
 
+def test_a_dataset_is_named_so_that_it_can_be_printed(digits):
+    settings = SearchSettings(budget=10**6, space=SearchSpace.load("digits"))
+    file = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    named = dataclasses.replace(digits, name="/data/caf\udce9")
+    introduce(settings, named, Recipe.for_dataset(digits), Console(file=file))
+    file.seek(0)
+    assert "Data: /data/caf\\udce9, 8 pixels" in file.read()
+
+
 def test_files_that_do_not_end_like_images_are_said(digits):
     others = (
         (".heic", 1180),

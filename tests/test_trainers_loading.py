@@ -222,6 +222,12 @@ def test_a_disk_that_fails_as_files_are_listed_costs_no_decoded_image(
     assert not calls
 
 
+def test_a_folder_whose_own_name_is_not_utf8_is_loaded(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / os.fsdecode(b"caf\xe9"), {"a": 5, "b": 5})
+    assert load(folder).train_images.shape == load(folder).train_images.shape
+    assert load(folder).name == str(folder)
+
+
 def test_damaged_files_among_others_are_read_or_named(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "images", {"a": 150, "b": 150})
     (folder / "a" / "link.jpg").symlink_to("link.jpg")

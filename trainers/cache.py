@@ -209,8 +209,9 @@ def open_cache(root: Path, contents: dict[str, Any], *, count: int, img_size: in
     size with other contents is out of date and is removed, unless a process that opened it lives.
     """
     described = {"version": VERSION, "count": count, "img_size": img_size, **contents}
+    origin = str(contents["source"]).encode("utf-8", "surrogateescape")  # a path need not be UTF-8
     digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:32]
-    source = hashlib.sha256(str(contents["source"]).encode()).hexdigest()[:16]
+    source = hashlib.sha256(origin).hexdigest()[:16]
     directory = root / f"images-{source}-{img_size}-{digest}"
     try:
         with _one_at_a_time(root):
