@@ -134,6 +134,11 @@ def test_sides_are_read_from_headers_and_broken_files_passed_over(tmp_path: Path
         (["a/notes.txt", "b/notes.txt"], "but .*/a has none"),
         (["train/a/1.jpg", "train/b/1.jpg", "test/c/1.jpg"], "test split .* has 'c'"),
         (["train/a/1.jpg", "train/b/1.jpg", "test/a/x.txt"], "A split must hold images"),
+        (
+            ["train/a/1.jpg", "train/b/1.jpg", "test/1.jpg", "test/2.jpg"],
+            "but .*/test has images but no class folders: move it elsewhere, and a fifth of the "
+            "training images is held out instead",
+        ),
     ],
 )
 def test_unusable_folders_are_explained(tmp_path: Path, files: list[str], message: str) -> None:

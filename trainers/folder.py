@@ -105,6 +105,12 @@ def read_folder(root: str | os.PathLike[str]) -> ImageFolder:
             labels += [label] * len(files)
         splits[split] = np.arange(first, len(paths))
         if first == len(paths):
+            if _has_images(folder):
+                raise DataError(
+                    f"A split must hold images by class, but {folder} has images but no class "
+                    "folders: move it elsewhere, and a fifth of the training images is held out "
+                    "instead."
+                )
             raise DataError(f"A split must hold images, but {folder} has none ({accepted()}).")
     return ImageFolder(
         root=root,
