@@ -134,6 +134,7 @@ def _picture(run: Run) -> dict[str, Any]:
     rows = [row for row in frontier_rows(run) if row["series"] in comparable]
     layers = _frontier_layers(run, rows, interactive=False)
     title = f"{run.settings['data'].get('name')}: accuracy within {scaled(run.budget_flops)}FLOPs"
+    title = title.encode("utf-8", "replace").decode()  # a folder may be named in another encoding
     chart = alt.layer(*layers).properties(width=680, height=380, title=title)
     spec = _spec(chart, _datasets(run, rows))
     spec["background"] = "white"

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from results.units import counted
+import numpy as np
+
+from results.units import counted, percent
 from search.settings import SearchSettings, format_count
 from space import count_flops
 
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
     from results import Run
     from trainers import Dataset, Recipe
 
+MOST_KINDS = 5  # of files left out that are named
+MUCH_OF_TWO = 0.75  # of two classes, the larger one's share that is said; of more, twice its due
+NEARLY_BLACK = 0.03
+
 
 def introduce(settings: SearchSettings, dataset: Dataset, recipe: Recipe, console: Console) -> None:
     """What will be searched, on what, for what."""
@@ -27,9 +33,9 @@ def introduce(settings: SearchSettings, dataset: Dataset, recipe: Recipe, consol
         f"Searching {space.size():.3g} networks of the space {space.name!r} for the frontier under "
         f"{format_count(settings.budget)} FLOPs (the smallest costs "
         f"{format_count(count_flops(smallest))}).\n"
-        f"Data: {dataset.name}, {dataset.img_size} pixels, {dataset.num_classes} classes, "
-        f"{len(dataset.train_labels)} images to train on and {len(dataset.val_labels)} to validate "
-        f"on, {len(dataset.test_labels)} for the end.\n"
+        f"Data: {printable(dataset.name)}, {dataset.img_size} pixels, "
+        f"{dataset.num_classes} classes, {len(dataset.train_labels)} images to train on and "
+        f"{len(dataset.val_labels)} to validate on, {len(dataset.test_labels)} for the end.\n"
         f"{counted(settings.trials, 'trial')} of {counted(recipe.epochs, 'epoch')}, sampler "
         f"{settings.sampler}, seed {settings.seed}. Run folder: {settings.out}",
         markup=False,
@@ -40,6 +46,29 @@ def introduce(settings: SearchSettings, dataset: Dataset, recipe: Recipe, consol
         console.print(f"Left out: {printable(path)}: {reason}", markup=False, soft_wrap=True)
     if len(dataset.skipped) > 10:
         console.print(f"... and {len(dataset.skipped) - 10} more images that cannot be read.")
+    for remark in _remarks(dataset):
+        console.print(remark, markup=False, highlight=False, soft_wrap=True)
+
+
+def _remarks(dataset: Dataset) -> Iterator[str]:
+    """What one should know of the images, a sentence each."""
+    from trainers.folder import accepted
+
+    if others := dataset.other_files:
+        kinds = [f"{printable(end) or 'nothing'} ({count:,})" for end, count in others[:MOST_KINDS]]
+        more = " and others" if len(others) > MOST_KINDS else ""
+        yield f"Left out: files ending in {', '.join(kinds)}{more}; {accepted()}."
+    largest = float(np.bincount(dataset.val_labels).max()) / len(dataset.val_labels)
+    if largest > min(2 / dataset.num_classes, MUCH_OF_TWO):
+        yield (
+            f"The largest class has {percent(largest)} of the validation images: an accuracy says "
+            "little that does not exceed it."
+        )
+    if max(dataset.mean) < NEARLY_BLACK:
+        yield (
+            f"The training images are nearly black (mean {percent(max(dataset.mean))} of white): "
+            "values of 12 bits in files of 16? Scale them first."
+        )
 
 
 def printable(text: str) -> str:

@@ -92,7 +92,10 @@ def check_range(name: str, value: Any, low: int, high: int) -> None:
 
 
 def read_small_file(path: str | Path, most: int = MAX_FILE_BYTES) -> str:
-    """The text of a file of at most `most` bytes; nothing larger is read. Raises ValueError."""
+    """The text of a file of at most `most` bytes; nothing larger is read. Raises ValueError.
+
+    A byte order mark, which Windows' Notepad writes, is no part of it.
+    """
     try:
         refuse_irregular(path)
         with Path(path).open("rb") as file:
@@ -101,7 +104,7 @@ def read_small_file(path: str | Path, most: int = MAX_FILE_BYTES) -> str:
         raise ValueError(f"cannot be read: {error.strerror}.") from None
     if len(content) > most:
         raise ValueError(f"a file must be at most {most} bytes.")
-    return content.decode("utf-8")
+    return content.decode("utf-8-sig")
 
 
 def refuse_irregular(path: str | Path) -> None:

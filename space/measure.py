@@ -26,15 +26,15 @@ _FREE = frozenset(
     floor_divide full full_like gather ge gelu gelu_ glu group_norm gt hardsigmoid hardsigmoid_
     hardswish hardswish_ hardtanh hardtanh_ index index_put index_put_ index_select
     instance_norm is_grad_enabled isinf isnan item layer_norm le leaky_relu leaky_relu_
-    lift_fresh lift_fresh_copy linspace log log1p log2 log_softmax logical_and logical_not
-    logical_or logsigmoid logsumexp lt masked_fill masked_fill_ max max_pool1d
-    max_pool1d_with_indices max_pool2d max_pool2d_with_indices max_pool3d maximum mean meshgrid
-    min minimum mish movedim mul mul_ narrow native_layer_norm ne neg new_empty new_full
-    new_ones new_zeros norm normalize numel numpy_T one_hot ones ones_like pad permute
+    lift_fresh lift_fresh_copy linalg_vector_norm linspace log log1p log2 log_softmax
+    logical_and logical_not logical_or logsigmoid logsumexp lt masked_fill masked_fill_ max
+    max_pool1d max_pool1d_with_indices max_pool2d max_pool2d_with_indices max_pool3d maximum
+    mean meshgrid min minimum mish movedim mul mul_ narrow native_layer_norm ne neg new_empty
+    new_full new_ones new_zeros norm normalize numel numpy_T one_hot ones ones_like pad permute
     pixel_shuffle pixel_unshuffle pow prelu prod rand rand_like randn randn_like reciprocal
     reflection_pad2d relu relu6 relu_ remainder repeat repeat_interleave replication_pad2d
-    reshape resolve_conj rms_norm roll round rsqrt rsub scalar_tensor select selu selu_ sigmoid
-    sigmoid_ sign silu silu_ sin size slice softmax softplus softsign sort split
+    reshape reshape_as resolve_conj rms_norm roll round rsqrt rsub scalar_tensor select selu
+    selu_ sigmoid sigmoid_ sign silu silu_ sin size slice softmax softplus softsign sort split
     split_with_sizes sqrt square squeeze stack std std_mean sub sub_ sum swapaxes t tanh tanh_
     tile to topk transpose tril triu type_as unbind unflatten unfold unsqueeze
     upsample_bicubic2d upsample_bilinear2d upsample_nearest2d var var_mean view view_as where

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from test_space_architecture import architectures
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from space import SearchSpace, build_model, count_flops, count_params, measure_flops, named
 from space.choices import BUILT_IN_SPACES
@@ -61,6 +62,14 @@ def test_closed_form_equals_tracing_over_every_built_in_space(name):
 def test_measuring_counts_the_attention_of_timms_own_model():
     model = timm.create_model("deit_tiny_patch16_224")
     assert measure_flops(model, 224) == 1_253_683_200
+
+
+@pytest.mark.parametrize("name", ["levit_128s", "xcit_nano_12_p16_224"])
+def test_measuring_counts_networks_of_timm_as_torch_does(name):
+    model = timm.create_model(name).eval()
+    with FlopCounterMode(display=False) as counted, torch.no_grad():
+        model(torch.zeros(1, 3, 224, 224))
+    assert 2 * measure_flops(model, 224) == counted.get_total_flops()
 
 
 def test_measuring_keeps_the_mode_of_every_module():

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from space import Architecture, Pool, SearchSpace, build_model, count_flops, count_params, named
+from space.checks import read_toml
 from space.choices import BUILT_IN_SPACES
 
 SMALL = {
@@ -247,6 +248,12 @@ def test_a_toml_file_reads_as_its_tables(tmp_path):
     space = SearchSpace.load(file)
     assert space == SearchSpace.from_dict({**tomllib.loads(text), "name": "mine"})
     assert space.pool_after == (1,)
+
+
+def test_a_byte_order_mark_before_toml_is_passed_over(tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text("img_size=[8]\npatch_size=[2]\n", encoding="utf-8-sig")
+    assert read_toml(file) == {"img_size": [8], "patch_size": [2]}
 
 
 def test_dots_in_numbers_texts_and_comments_are_no_tables(tmp_path):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import shutil
+import subprocess
+import sys
 import threading
 import tracemalloc
 from collections.abc import Callable
@@ -18,6 +22,7 @@ from trainers.cache import DecodedImages, _OpenArray, cache_root, is_decoded, op
 from trainers.errors import DataError
 from trainers.stored import StoredImages
 
+ROOT = Path(__file__).parent.parent
 CONTENTS = {"source": "a folder", "files": [["a.png", 1, 2]]}
 
 
@@ -79,6 +84,52 @@ def test_unreadable_rows_are_named_and_tried_again(tmp_path: Path) -> None:
     assert cache.decode(rows(4), flat) == {}
 
 
+class Failing:
+    """A source of images that fails so many times first."""
+
+    def __init__(self, error: Exception, times: int) -> None:
+        self.error, self.times = error, times
+
+    def __call__(self, row: int) -> Image.Image:
+        if self.times:
+            self.times -= 1
+            raise self.error
+        return flat(row)
+
+
+STALE = OSError(errno.ESTALE, "Stale file handle", "/images/7.png")
+NO_MEMORY = OSError(errno.ENOMEM, "Cannot allocate memory", "/images/7.png")
+
+
+@pytest.mark.parametrize("error", [STALE, NO_MEMORY, MemoryError()])
+def test_an_image_is_read_again_after_an_error_that_may_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    monkeypatch.setattr("trainers.cache._PAUSES", (0, 0))
+    cache = opened(tmp_path)
+    assert cache.decode(rows(7), Failing(error, times=2)) == {}
+    assert cache.images(rows(7)).max() == 7
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            STALE,
+            r"readable, but /images/7.png: Stale file handle\. See that the disk .* is kept; or",
+        ),
+        (NO_MEMORY, r"memory .* but /images/7.png: Cannot allocate memory\. .* smaller images"),
+        (MemoryError(), r"memory .* but image 7: MemoryError\. .* smaller images"),
+    ],
+)
+def test_an_error_that_may_pass_and_does_not_ends_the_decoding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, message: str
+) -> None:
+    monkeypatch.setattr("trainers.cache._PAUSES", (0, 0))
+    with pytest.raises(DataError, match=message):
+        opened(tmp_path).decode(rows(7), Failing(error, times=3))
+
+
 def test_progress_counts_to_the_number_of_missing_rows(tmp_path: Path) -> None:
     cache, calls = opened(tmp_path, count=700), list[tuple[int, int]]()
     cache.decode(np.arange(100), flat)
@@ -87,15 +138,72 @@ def test_progress_counts_to_the_number_of_missing_rows(tmp_path: Path) -> None:
     assert [done for done, _ in calls] == sorted({done for done, _ in calls})
 
 
+OPENS = """
+import sys
+from pathlib import Path
+from trainers.cache import open_cache
+contents = {"source": "a folder", "files": [["a.png", 1, 2]]}
+print(open_cache(Path(sys.argv[1]), contents, count=10, img_size=4).directory, flush=True)
+sys.stdin.read()
+"""
+
+
+def opening(root: Path) -> subprocess.Popen[str]:
+    """Another process that opens `CONTENTS`, says where, and lives until its input ends."""
+    command, pipe = [sys.executable, "-c", OPENS, str(root)], subprocess.PIPE
+    return subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True)
+
+
 def test_other_contents_are_another_cache_and_remove_the_stale_one(tmp_path: Path) -> None:
-    old = opened(tmp_path)
-    old.decode(rows(1), flat)
+    with opening(tmp_path) as other:
+        directory = Path(other.communicate()[0].strip())
+    assert directory.is_dir()
     new = opened(tmp_path, files=[["a.png", 1, 3]])
-    assert new.directory != old.directory
-    assert not old.directory.exists()
-    other = opened(tmp_path, source="another folder")
+    assert new.directory != directory
+    assert not directory.exists()
+    elsewhere = opened(tmp_path, source="another folder")
     assert new.directory.exists()
-    assert other.directory.exists()
+    assert elsewhere.directory.exists()
+
+
+def test_a_cache_that_another_process_uses_is_not_removed_before_that_ends(tmp_path: Path) -> None:
+    with opening(tmp_path) as other:
+        used = Path(other.stdout.readline().strip())
+        changed = opened(tmp_path, files=[["a.png", 1, 3]])
+        assert changed.decode(rows(1), flat) == {}
+        assert sorted(os.listdir(used)) == ["cache.json", "images.npy", "state.npy"]
+        other.communicate()
+    opened(tmp_path, files=[["a.png", 1, 3]])
+    assert os.listdir(tmp_path) == [changed.directory.name]
+
+
+def test_a_process_goes_on_with_what_it_opened_of_a_folder_that_changes(tmp_path: Path) -> None:
+    old = opened(tmp_path)
+    new = opened(tmp_path, files=[["a.png", 1, 3]])
+    for cache in (old, new, opened(tmp_path)):
+        assert cache.decode(rows(1), flat) == {}
+        assert cache.images(rows(1)).max() == 1
+
+
+def test_a_damaged_cache_that_is_in_use_is_made_anew(tmp_path: Path) -> None:
+    with opening(tmp_path) as other:
+        used = Path(other.stdout.readline().strip())
+        os.truncate(used / "images.npy", 0)
+        cache = opened(tmp_path)
+        assert cache.directory == used
+        assert cache.decode(rows(1), flat) == {}
+        other.communicate()
+
+
+def test_a_file_system_without_locks_is_used_without(tmp_path: Path, monkeypatch) -> None:
+    def flock(file: int, how: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    old = opened(tmp_path)
+    new = opened(tmp_path, files=[["a.png", 1, 3]])
+    assert new.decode(rows(1), flat) == {}
+    assert not old.directory.exists()
 
 
 def test_directories_belong_to_the_user_alone(tmp_path: Path) -> None:
@@ -252,3 +360,62 @@ def test_full_disk_is_explained(tmp_path: Path) -> None:
     array._path = Path("/dev/full")
     with array, pytest.raises(DataError, match="No space left"):
         array.write(0, np.zeros((3, 4, 4), np.uint8))
+
+
+def test_a_disk_that_refuses_what_was_written_is_explained(tmp_path: Path, monkeypatch) -> None:
+    def full(file: int) -> None:
+        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+
+    monkeypatch.setattr(os, "fdatasync", full)
+    with pytest.raises(DataError, match=r"but .*images.npy: Disk quota exceeded.*XDG_CACHE_HOME"):
+        opened(tmp_path).decode(rows(1), flat)
+
+
+def test_a_full_cache_on_a_full_disk_with_a_broken_image_is_used(tmp_path: Path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)._replace(free=0)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    assert opened(tmp_path).decode(rows(4), lambda row: tmp_path).keys() == {4}
+
+
+READ_ONLY = """
+import ctypes, sys
+import numpy as np
+from pathlib import Path
+from PIL import Image
+from trainers.cache import open_cache
+from trainers.errors import DataError
+
+root, libc = Path(sys.argv[1]), ctypes.CDLL(None)
+own_namespace, recursive_private, bind, remount_read_only = 2**17, 2**18 + 2**14, 2**12, 2**5 + 1
+if (
+    libc.unshare(own_namespace)
+    or libc.mount(None, b"/", None, recursive_private, None)
+    or libc.mount(bytes(root), bytes(root), None, bind, None)
+    or libc.mount(None, bytes(root), None, bind + remount_read_only, None)
+):
+    sys.exit(77)
+contents = {"source": "a folder", "files": [["a.png", 1, 2]]}
+cache = open_cache(root, contents, count=10, img_size=4)
+print(cache.decode(np.arange(10), lambda row: root / "broken.png"))
+print(cache.images(np.array([3]))[0, 0, 0, 0])
+try:
+    cache.decode(np.arange(10), lambda row: Image.new("RGB", (4, 4)))
+except DataError as error:
+    print(error)
+"""
+
+
+def test_a_read_only_cache_with_a_broken_image_is_used(tmp_path: Path) -> None:
+    cache = opened(tmp_path)
+    cache.decode(np.arange(9), flat)
+    (tmp_path / "broken.png").write_text("no image")
+    command = [sys.executable, "-c", READ_ONLY, str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode == 77:
+        pytest.skip("needs the right to mount")
+    assert done.stdout.splitlines() == [
+        "{9: 'not an image, or an unknown format'}",
+        "3",
+        f"The image cache must be writable, but {cache.directory}/images.npy: Read-only file "
+        "system. Make room there, or set another directory by XDG_CACHE_HOME or `cache_dir`.",
+    ], done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import struct
 import zlib
@@ -81,6 +82,90 @@ def test_float_tiff_from_0_to_1_is_scaled(tmp_path: Path) -> None:
     assert pixels[0, 0, 0] == 0
     assert pixels[0, 0, -1] == 255
     assert pixels[0, 0, 8] == round(8 / 15 * 255)
+
+
+def tiff(values: np.ndarray, bits: int, *, white_is_zero: bool, packed: bool) -> io.BytesIO:
+    """Grey values as a TIFF, which Pillow does not write of 12 bits or with white as zero."""
+    if bits == 12:
+        ones = values.astype(">u2").view(np.uint8).reshape(-1, 2)
+        data = np.packbits(np.unpackbits(ones, axis=1)[:, 4:]).tobytes()
+    else:
+        data = values.astype(f"<u{bits // 8}").tobytes()
+    data = zlib.compress(data) if packed else data
+    height, width = values.shape
+    tags = {
+        256: width,
+        257: height,
+        258: bits,
+        259: 8 if packed else 1,
+        262: int(not white_is_zero),
+    }
+    tags |= {273: 8, 277: 1, 278: height, 279: len(data)}
+    data += b"\0" * (len(data) % 2)
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    directory = struct.pack("<H", len(tags)) + entries + bytes(4)
+    return io.BytesIO(struct.pack("<2sHI", b"II", 42, 8 + len(data)) + data + directory)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(
+    ("bits", "white_is_zero"), [(8, False), (8, True), (12, False), (16, False), (16, True)]
+)
+def test_grey_tiff_is_scaled_by_its_own_bits_and_polarity(
+    bits: int, white_is_zero: bool, packed: bool
+) -> None:
+    brightness = np.tile(np.linspace(0, 1, 16), (16, 1))
+    stored = np.rint((1 - brightness if white_is_zero else brightness) * (2**bits - 1))
+    pixels = decode_image(tiff(stored, bits, white_is_zero=white_is_zero, packed=packed), 16)
+    assert abs(pixels - brightness * 255).max() <= 1
+
+
+def test_a_turned_sixteen_bit_tiff_keeps_its_polarity(tmp_path: Path) -> None:
+    grey = Image.open(tiff(np.full((8, 8), 65535), 16, white_is_zero=True, packed=False))
+    path = saved(grey, "a.tiff", tmp_path, tiffinfo={262: 0, 274: 6})
+    assert Image.open(path).tag_v2[262] == 0
+    assert decode_image(path, 8).max() == 0
+
+
+def floats(values: np.ndarray) -> io.BytesIO:
+    file = io.BytesIO()
+    Image.fromarray(values.astype(np.float32)).save(file, "TIFF")
+    return file
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1.0001), (-1e-6, 1), (-0.04, 1.05), (0, 0.3)])
+def test_float_fractions_may_overshoot_a_little(low: float, high: float) -> None:
+    values = np.tile(np.linspace(0.1, 0.2, 16), (16, 1))
+    values[0, :2] = low, high
+    pixels = decode_image(floats(values), 16)
+    assert abs(pixels[0] - np.clip(values, 0, 1) * 255).max() <= 0.51
+
+
+@pytest.mark.parametrize(("low", "high"), [(-0.06, 1), (-0.01, 2), (-1, 200), (0, 65536)])
+def test_other_negative_or_large_values_are_refused(low: float, high: float) -> None:
+    with pytest.raises(UnreadableImageError, match="where 0 to 65535 is allowed"):
+        decode_image(floats(np.array([[low, high]] * 2)), 2)
+
+
+def test_floats_beyond_fractions_keep_their_values() -> None:
+    assert decode_image(floats(np.full((2, 2), 1.2)), 2).max() == 1
+    assert decode_image(floats(np.full((2, 2), 200)), 2).max() == 200
+    assert decode_image(floats(np.full((2, 2), 25700)), 2).max() == 100
+
+
+def test_alpha_that_a_tga_does_not_use_is_ignored() -> None:
+    file = io.BytesIO()
+    Image.new("RGBA", (8, 8), (255, 0, 0, 0)).save(file, "TGA")
+    assert decode_image(file, 8)[:, 0, 0].tolist() == [255, 0, 0]
+
+
+def test_alpha_that_a_tga_uses_lies_on_white() -> None:
+    image, file = Image.new("RGBA", (8, 8), (255, 0, 0, 0)), io.BytesIO()
+    image.putpixel((7, 7), (0, 255, 0, 255))
+    image.save(file, "TGA")
+    pixels = decode_image(file, 8)
+    assert pixels[:, 0, 0].tolist() == [255, 255, 255]
+    assert pixels[:, 7, 7].tolist() == [0, 255, 0]
 
 
 def test_float_tiff_with_nan_is_refused(tmp_path: Path) -> None:
@@ -204,6 +289,39 @@ def test_every_accepted_extension_is_read_whatever_its_name(tmp_path: Path, exte
     image.save(tmp_path / "named.jpg", format=name)
     assert decode_image(tmp_path / "named.jpg", 16).min() >= 250
     assert shorter_side(tmp_path / "named.jpg") == 16
+
+
+class Failing(io.BytesIO):
+    """A file of which no more than 100 bytes can be read."""
+
+    def __init__(self, content: bytes, error: Exception) -> None:
+        super().__init__(content)
+        self.error = error
+
+    def read(self, size: int | None = -1) -> bytes:
+        if size is None or not 0 <= size <= 100 - self.tell():
+            raise self.error
+        return super().read(size)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF"])
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.EIO, "Input/output error"),
+        MemoryError(),
+        TimeoutError(errno.ETIMEDOUT, "Late"),
+    ],
+)
+def test_what_may_pass_is_not_taken_for_a_broken_image(kind: str, error: Exception) -> None:
+    file = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(file, kind)
+    with pytest.raises(type(error)) as caught:
+        decode_image(Failing(file.getvalue(), error), 16)
+    assert caught.value is error
+    with pytest.raises(UnreadableImageError):
+        decode_image(Failing(file.getvalue(), OSError("truncated")), 16)
 
 
 @pytest.mark.filterwarnings("ignore")

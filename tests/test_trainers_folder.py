@@ -14,6 +14,8 @@ from trainers.decode import UnreadableImageError
 from trainers.errors import DataError
 from trainers.folder import read_folder
 
+KINDS = (".jpg", ".heic")
+
 
 def fill(folder: Path, names: Iterable[str]) -> Path:
     """Empty image files; nothing here is decoded."""
@@ -68,6 +70,20 @@ def test_hidden_and_other_files_are_no_images(tmp_path: Path) -> None:
     assert read_folder(fill(tmp_path, names)).paths == ("a/1.jpg", "b/1.jpg")
 
 
+def test_files_of_other_formats_are_counted_by_extension(tmp_path: Path) -> None:
+    names = ["a/1.jpg", "b/1.jpg", "a/2.HEIC", "b/deep/3.heic", "a/4.mov", "a/5", "a/.hidden.heic"]
+    folder = read_folder(fill(tmp_path, [*names, "a/notes.txt", "b/Thumbs.db", "loose.heic"]))
+    os.mkfifo(tmp_path / "a" / "pipe.heic")
+    (tmp_path / "a" / "link.heic").symlink_to("link.heic")
+    assert folder.other_files == ((".heic", 2), ("", 1), (".mov", 1))
+    assert read_folder(tmp_path).other_files == folder.other_files
+
+
+def test_files_of_other_formats_are_counted_in_all_splits(tmp_path: Path) -> None:
+    names = [f"{split}/{c}/1{end}" for split in ("train", "test") for c in "ab" for end in KINDS]
+    assert read_folder(fill(tmp_path, names)).other_files == ((".heic", 4),)
+
+
 def test_linked_files_and_folders_are_followed(tmp_path: Path) -> None:
     real = fill(tmp_path / "real", ["x/1.jpg", "y/1.jpg"])
     farm = tmp_path / "farm"
@@ -118,6 +134,11 @@ def test_sides_are_read_from_headers_and_broken_files_passed_over(tmp_path: Path
         (["a/notes.txt", "b/notes.txt"], "but .*/a has none"),
         (["train/a/1.jpg", "train/b/1.jpg", "test/c/1.jpg"], "test split .* has 'c'"),
         (["train/a/1.jpg", "train/b/1.jpg", "test/a/x.txt"], "A split must hold images"),
+        (
+            ["train/a/1.jpg", "train/b/1.jpg", "test/1.jpg", "test/2.jpg"],
+            "but .*/test has images but no class folders: move it elsewhere, and a fifth of the "
+            "training images is held out instead",
+        ),
     ],
 )
 def test_unusable_folders_are_explained(tmp_path: Path, files: list[str], message: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import tracemalloc
 from pathlib import Path
@@ -131,6 +132,15 @@ def test_changed_file_is_decoded_anew(tmp_path: Path) -> None:
     assert after.train_images.min() == 255
 
 
+def test_pixels_changed_in_place_with_size_and_time_kept_are_decoded_anew(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "images", {"a": 5, "b": 5})
+    for value in (10, 200):
+        for path in folder.glob("*/*.png"):
+            Image.new("RGB", (16, 16), (value, 7, 7)).save(path, "BMP")
+            os.utime(path, (0, 0))
+        assert load(folder).train_images.max() == value
+
+
 @pytest.mark.parametrize(("side", "expected"), [(17, 16), (5, 8), (40, 40), (100, 64)])
 def test_default_size_is_the_median_within_bounds(tmp_path: Path, side: int, expected: int) -> None:
     folder = make_folder(tmp_path / "images", {"a": 5, "b": 5}, side=side)
@@ -159,6 +169,13 @@ def test_one_percent_unreadable_is_skipped_and_named(tmp_path: Path) -> None:
     assert dict(load(folder).skipped) == dict(data.skipped)
 
 
+def test_files_of_other_formats_are_carried_along(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "images", {"a": 20, "b": 20})
+    (folder / "a" / "photo.heic").touch()
+    assert load(folder).other_files == ((".heic", 1),)
+    assert load_dataset("digits").other_files == ()
+
+
 def test_more_unreadable_is_an_error_that_lists_the_first_ten(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "images", {"a": 100, "b": 100})
     for i in range(12):
@@ -170,6 +187,45 @@ def test_more_unreadable_is_an_error_that_lists_the_first_ten(tmp_path: Path) ->
         f"a/{i:03}.png" for i in range(10)
     ]
     assert lines[11].strip() == "and 2 more"
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that answers EIO")
+def test_a_file_that_the_disk_does_not_give_ends_the_loading_and_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainers.cache._PAUSES", (0, 0))
+    folder = make_folder(tmp_path / "images", {"a": 100, "b": 100})
+    (folder / "b" / "007.png").unlink()
+    (folder / "b" / "007.png").symlink_to("/proc/self/mem")
+    with pytest.raises(DataError, match=r"but .*/b/007.png: Input/output error"):
+        load(folder, img_size=16)
+    (folder / "b" / "007.png").unlink()
+    assert not load(folder, img_size=16).skipped
+
+
+def test_a_disk_that_fails_as_files_are_listed_costs_no_decoded_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(path: object, *arguments: object, **options: object) -> os.stat_result:
+        if str(path).endswith("/b/007.png"):
+            raise TimeoutError(errno.ETIMEDOUT, "Connection timed out", path)
+        return stat(path, *arguments, **options)
+
+    folder, stat = make_folder(tmp_path / "images", {"a": 20, "b": 20}), os.stat
+    load(folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", failing)
+        with pytest.raises(DataError, match=r"but .*/b/007.png: Connection timed out\. See that"):
+            load(folder)
+    calls: list[tuple[int, int]] = []
+    load(folder, progress=lambda *call: calls.append(call))
+    assert not calls
+
+
+def test_a_folder_whose_own_name_is_not_utf8_is_loaded(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / os.fsdecode(b"caf\xe9"), {"a": 5, "b": 5})
+    assert load(folder).train_images.shape == load(folder).train_images.shape
+    assert load(folder).name == str(folder)
 
 
 def test_damaged_files_among_others_are_read_or_named(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ it stopped. Directories are readable by their user alone.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import io
 import json
@@ -16,6 +17,7 @@ import math
 import os
 import shutil
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,14 +29,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.decode import Pixels, Source, UnreadableImageError, decode_image
+from trainers.decode import Pixels, Source, UnreadableImageError, decode_image, may_pass
 from trainers.errors import DataError
 from trainers.stored import Images, StoredImages
 
 IN_MEMORY_AT_MOST = 2**28  # bytes of a split that is copied into memory
-VERSION = 1  # of the layout and of the decoding: another number is another cache
+VERSION = 2  # of the layout and of the decoding: another number is another cache
 _WINDOW = 256  # images decoded between two writes of the state, fewer where they are large
 _WINDOW_BYTES = 2**28
+_PAUSES = (0.2, 2.0)  # seconds until an image is read again after an error that may pass
 
 Progress = Callable[[int, int], None]
 Unreadable = dict[int, str]
@@ -100,8 +103,9 @@ class DecodedImages:
         """Decodes those of `rows` that are not here yet, in parallel; `progress(done, total)`.
 
         `source(row)` gives the image; an OSError or UnreadableImageError of it is a reason too.
-        Returns the rows that cannot be decoded; they are tried again the next time. Decodes 5,000
-        CIFAR images or 1,200 JPEGs of 500 x 375 a second on one core.
+        After an error that may pass the image is read again, twice, and if that fails too a
+        DataError ends the decoding. Returns the rows that cannot be decoded; they are tried again
+        the next time. Decodes 5,000 CIFAR images or 1,200 JPEGs of 500 x 375 a second on one core.
         """
 
         unreadable: Unreadable = {}
@@ -109,7 +113,9 @@ class DecodedImages:
         missing = np.unique(rows[state[rows] == 0]).tolist()
         if not missing:
             return unreadable
-        self.require_room(len(missing))
+        at_once = max(_cores(), min(_WINDOW, _WINDOW_BYTES // self.image_bytes))
+        if len(missing) > at_once:  # else they may all be broken, in a whole cache on a full disk
+            self.require_room(len(missing))
         with (
             _OpenArray(self.directory / "images.npy") as images,
             _OpenArray(self.directory / "state.npy") as states,
@@ -117,7 +123,6 @@ class DecodedImages:
             warnings.catch_warnings(),
         ):
             warnings.simplefilter("ignore")  # Pillow's, about large images and broken EXIF blocks
-            at_once = max(_cores(), min(_WINDOW, _WINDOW_BYTES // self.image_bytes))
             each = max(1, at_once // 32)
             for start in range(0, len(missing), at_once):
                 window = missing[start : start + at_once]
@@ -142,12 +147,44 @@ class DecodedImages:
         decoded: list[tuple[int, Pixels | str]] = []
         for row in rows:
             try:
-                decoded.append((row, decode_image(source(row), self.img_size)))
+                decoded.append((row, _read(source, row, self.img_size)))
             except UnreadableImageError as error:
                 decoded.append((row, str(error)))
             except OSError as error:
                 decoded.append((row, error.strerror or str(error)))
         return decoded
+
+
+def _read(source: Callable[[int], Source], row: int, img_size: int) -> Pixels:
+    pauses = iter(_PAUSES)
+    while True:
+        image: Source | None = None
+        try:
+            image = source(row)
+            return decode_image(image, img_size)
+        except (OSError, MemoryError) as error:
+            if not may_pass(error):
+                raise
+            if (pause := next(pauses, None)) is None:
+                named = isinstance(image, str | os.PathLike)
+                name = image if named else getattr(error, "filename", None) or f"image {row}"
+                raise not_read(name, error) from error
+        time.sleep(pause)
+
+
+def not_read(name: object, error: OSError | MemoryError) -> DataError:
+    """What to do about an image that may be whole, but that could not be read."""
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    if isinstance(error, MemoryError) or error.errno == errno.ENOMEM:
+        return DataError(
+            f"There must be memory to read every image, but {name}: {reason}. End what else takes "
+            "memory, take smaller images or remove this one, and run the command again: what is "
+            "decoded is kept."
+        )
+    return DataError(
+        f"Every image must be readable, but {name}: {reason}. See that the disk answers and run "
+        "the command again: what is decoded is kept; or remove the file."
+    )
 
 
 def is_decoded(splits: list[StoredImages]) -> bool:
@@ -169,18 +206,22 @@ def open_cache(root: Path, contents: dict[str, Any], *, count: int, img_size: in
 
     `contents` is plain JSON that says all that the pixels depend on; its digest names the
     directory. `contents["source"]` says where the images come from: a cache of the same source and
-    size with other contents is out of date and is removed.
+    size with other contents is out of date and is removed, unless a process that opened it lives.
     """
     described = {"version": VERSION, "count": count, "img_size": img_size, **contents}
+    origin = str(contents["source"]).encode("utf-8", "surrogateescape")  # a path need not be UTF-8
     digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:32]
-    source = hashlib.sha256(str(contents["source"]).encode()).hexdigest()[:16]
+    source = hashlib.sha256(origin).hexdigest()[:16]
     directory = root / f"images-{source}-{img_size}-{digest}"
     try:
         with _one_at_a_time(root):
-            if not _is_whole(directory, count=count, img_size=img_size):
-                for stale in root.glob(f"images-{source}-{img_size}-*"):
-                    shutil.rmtree(stale, ignore_errors=True)
+            whole = _is_whole(directory, count=count, img_size=img_size)
+            for found in root.glob(f"images-{source}-{img_size}-*"):
+                if not (whole if found == directory else _is_in_use(found)):
+                    shutil.rmtree(found, ignore_errors=True)
+            if not whole:
                 _create(directory, described, count=count, img_size=img_size)
+            _hold(directory)
     except OSError as error:
         raise _disk_error(root, error) from error
     return DecodedImages(directory=directory, count=count, img_size=img_size)
@@ -198,6 +239,41 @@ def _one_at_a_time(root: Path) -> Iterator[None]:
         yield
     finally:
         os.close(folder)
+
+
+_held: dict[Path, int] = {}
+"""Caches that this process opened -> open `cache.json`, locked for as long as the process lives:
+its workers may open the images at any time."""
+
+
+def _hold(directory: Path) -> None:
+    import fcntl
+
+    file = os.open(directory / "cache.json", os.O_RDONLY)
+    with contextlib.suppress(OSError):  # a file system without locks
+        fcntl.flock(file, fcntl.LOCK_SH)
+    earlier, _held[directory] = _held.get(directory), file
+    if earlier is not None:  # the same file, or that of a damaged cache
+        os.close(earlier)
+
+
+def _is_in_use(directory: Path) -> bool:
+    """Whether a process, maybe this one, holds that cache."""
+    import fcntl
+
+    try:
+        file = os.open(directory / "cache.json", os.O_RDWR)  # NFS locks only what may be written
+    except OSError:  # damaged
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a file system without locks
+        return False
+    finally:
+        os.close(file)
+    return False
 
 
 def _is_whole(directory: Path, *, count: int, img_size: int) -> bool:
@@ -254,18 +330,21 @@ class _OpenArray:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
         assert isinstance(array, np.memmap)
         self._path, self._offset, self._row_bytes = path, array.offset, array[0].nbytes
+        self._file: int | None = None
 
     def __enter__(self) -> _OpenArray:
-        self._file = os.open(self._path, os.O_RDWR)
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.close(self._file)
+        if self._file is not None:
+            os.close(self._file)
 
     def write(self, row: int, values: Pixels) -> None:
         data, place = values.tobytes(), self._offset + row * self._row_bytes
         assert len(data) == self._row_bytes
         try:
+            if self._file is None:  # not before: the disk may be read-only and nothing be written
+                self._file = os.open(self._path, os.O_RDWR)
             while data:
                 written = os.pwrite(self._file, data, place)
                 data, place = data[written:], place + written
@@ -273,7 +352,12 @@ class _OpenArray:
             raise _disk_error(self._path, error) from error
 
     def flush(self) -> None:
-        os.fdatasync(self._file)
+        if self._file is None:
+            return
+        try:
+            os.fdatasync(self._file)
+        except OSError as error:
+            raise _disk_error(self._path, error) from error
 
 
 def _cores() -> int:

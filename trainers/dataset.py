@@ -27,7 +27,8 @@ class Dataset:
     `mean` and `std` are those of the training images, as fractions.
 
     `train_*` and `val_*` come from the training split and steer the search; `test_*` is for one
-    evaluation after it. `skipped` names the unreadable files that were left out, with reasons.
+    evaluation after it. `skipped` names the unreadable files that were left out, with reasons;
+    `other_files` counts by extension those that do not end like images, most frequent first.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Dataset:
     std: tuple[float, ...]
     augmentation: Augmentation
     skipped: tuple[tuple[str, str], ...] = ()
+    other_files: tuple[tuple[str, int], ...] = ()
 
     def __post_init__(self) -> None:
         shape = self.train_images.shape[1:]

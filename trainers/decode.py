@@ -1,15 +1,16 @@
 """One image of any kind -> (3, S, S) uint8. Which images are refused is decided here.
 
 The formats that `EXTENSIONS` name, known by their bytes, in any colour mode. EXIF rotation is
-applied, of an animation the first frame is read, transparent pixels are laid over white, and 16-bit
-values are divided by 257.
+applied, of an animation the first frame is read, transparent pixels are laid over white, and values
+of 16 or 12 bits are divided by 257 or 16.06.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from os import PathLike
 from typing import IO, Any
 
@@ -26,6 +27,8 @@ EXTENSIONS = tuple(
 )
 MOST_PIXELS = 50_000_000  # that are unpacked for one image; of 16-bit grey they take 1 GB meanwhile
 _ALPHA_MODES = ("RGBA", "RGBa", "LA", "La", "PA")
+_ERRORS = "EIO ESTALE EMFILE ENFILE ENOMEM ETIMEDOUT ENOTCONN EREMOTEIO EAGAIN".split()
+_PASSING = {getattr(errno, name) for name in _ERRORS if hasattr(errno, name)}
 
 
 class UnreadableImageError(Exception):
@@ -35,7 +38,8 @@ class UnreadableImageError(Exception):
 def decode_image(source: Source, img_size: int) -> Pixels:
     """The image as (3, img_size, img_size): shorter side resized bicubically, centre cut.
 
-    Raises UnreadableImageError with the reason; nothing else, whatever the bytes are.
+    Raises UnreadableImageError with the reason, whatever the bytes are, but errors that `may_pass`
+    as they are.
     """
     try:
         if isinstance(source, Image.Image):
@@ -50,8 +54,17 @@ def decode_image(source: Source, img_size: int) -> Pixels:
     except UnidentifiedImageError:
         raise UnreadableImageError("not an image, or an unknown format") from None
     except Exception as error:  # Pillow's plugins raise nearly anything on broken bytes
+        if may_pass(error):
+            raise
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UnreadableImageError(reason[:200]) from None
+
+
+def may_pass(error: Exception) -> bool:
+    """Whether the image may be whole: the disk did not answer now, or there was no memory."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, OSError) and error.errno in _PASSING
+    )
 
 
 def shorter_side(source: Source) -> int:
@@ -86,10 +99,14 @@ def sample_sides(source: Callable[[int], Source], rows: NDArray[np.int64]) -> li
 
 
 def _pixels(image: Image.Image, img_size: int) -> Pixels:
-    with contextlib.suppress(Exception):  # a broken EXIF block does not spoil the image
+    tags = getattr(image, "tag_v2", {})  # of a TIFF; a turned image has none
+    try:
         if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
             image = ImageOps.exif_transpose(image)
-    rgb = fit_square(_rgb(image), img_size)
+    except Exception as error:  # a broken EXIF block does not spoil the image
+        if may_pass(error):
+            raise
+    rgb = fit_square(_rgb(image, tags), img_size)
     return np.ascontiguousarray(np.asarray(rgb, dtype=np.uint8).transpose(2, 0, 1))
 
 
@@ -104,11 +121,13 @@ def fit_square(image: Image.Image, img_size: int) -> Image.Image:
     return image.resize((img_size, img_size), Image.Resampling.BICUBIC, box, reducing_gap=3.0)
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def _rgb(image: Image.Image, tags: Mapping[int, Any]) -> Image.Image:
     """The image (its first frame) in mode RGB."""
     mode = image.mode
     if mode.startswith("I") or mode == "F":
-        return Image.fromarray(_eight_bit(np.asarray(image), mode)).convert("RGB")
+        return Image.fromarray(_eight_bit(np.asarray(image), mode, tags)).convert("RGB")
+    if image.format == "TGA" and mode in _ALPHA_MODES and not image.getchannel("A").getbbox():
+        return image.convert("RGB")  # programs that do not use alpha leave it 0
     if mode in _ALPHA_MODES or "transparency" in image.info:
         rgba = image.convert("RGBA")
         rgb = Image.new("RGB", image.size, "white")
@@ -117,21 +136,28 @@ def _rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _eight_bit(values: NDArray[Any], mode: str) -> Pixels:
-    """Grey values of more than 8 bits as 0 to 255; `values` is (H, W).
+def _eight_bit(values: NDArray[Any], mode: str, tags: Mapping[int, Any]) -> Pixels:
+    """Grey values of more than 8 bits as 0 to 255; `values` is (H, W), `tags` are those of a TIFF.
 
-    "I;16" is divided by 257. "I" and "F" do not state their range: values up to 255 stay as they
-    are (a fractional image up to 1 is multiplied by 255), up to 65,535 are divided by 257.
+    "I;16" is divided by 257, that of a 12-bit TIFF by 16.06: the largest value of its bits becomes
+    255. It is inverted where the TIFF says that white is zero. "I" and "F" do not state their
+    range: values up to 255 stay as they are, up to 65,535 are divided by 257. "F" from -0.05 to
+    1.05 is a fraction with what interpolation may add: cut to 0 to 1 and multiplied by 255.
     """
     low, high = float(values.min()), float(values.max())
-    if not 0 <= low <= high <= 65535:  # also false for NaN
+    if mode == "F" and -0.05 <= low <= high <= 1.05:
+        scaled = values.clip(0, 1) * 255.0
+    elif not 0 <= low <= high <= 65535:  # also true for NaN
         raise UnreadableImageError(
             f"grey values from {low:g} to {high:g}, where 0 to 65535 is allowed"
         )
-    if mode.startswith("I;16") or high > 255:
+    elif mode.startswith("I;16"):
+        bits = tags.get(ExifTags.Base.BitsPerSample, (16,))[0]
+        scaled = values / ((2**bits - 1) / 255)
+        if tags.get(ExifTags.Base.PhotometricInterpretation) == 0:
+            scaled = 255 - scaled
+    elif high > 255:
         scaled = values / 257.0
-    elif mode == "F" and high <= 1:
-        scaled = values * 255.0
     else:
         scaled = values
     return np.rint(scaled).astype(np.uint8)

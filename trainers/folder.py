@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +19,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.cache import DecodedImages, Progress, Unreadable, open_cache
-from trainers.decode import EXTENSIONS, UnreadableImageError, sample_sides
+from trainers.cache import DecodedImages, Progress, Unreadable, not_read, open_cache
+from trainers.decode import EXTENSIONS, UnreadableImageError, may_pass, sample_sides
 from trainers.errors import DataError
 from trainers.splits import Labels
 
@@ -28,6 +29,7 @@ SPLIT_NAMES = {
     "val": ("val", "valid", "validation"),
     "test": ("test", "testing"),
 }
+BY_PRODUCTS = tuple(".txt .csv .json .xml .md .py .db .ini".split())  # notes, Thumbs.db
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +37,7 @@ class ImageFolder:
     """The files of a folder: `paths` relative to `root` in sorted order, with `labels` beside them.
 
     `splits` maps "train" and, where the folder has them, "val" and "test" to rows of `paths`.
+    `other_files` has the extensions of the files that are no images, the most frequent first.
     """
 
     root: Path
@@ -42,6 +45,7 @@ class ImageFolder:
     labels: Labels
     class_names: tuple[str, ...]
     splits: dict[str, NDArray[np.int64]]
+    other_files: tuple[tuple[str, int], ...] = ()
     augmentation: Literal["crop_flip"] = "crop_flip"
 
     @property
@@ -62,9 +66,10 @@ class ImageFolder:
     def open_cache(
         self, root: Path, *, img_size: int, progress: Progress | None = None
     ) -> tuple[DecodedImages, Unreadable]:
-        """The decoded images, one row per file; keyed by names, sizes and times of change."""
+        """The decoded images, one row per file; keyed by names, sizes and both times of change: an
+        unpacked archive may set that of the pixels, the system's own (ctime) nobody sets."""
         above = os.path.join(self.root, "")  # a Path for each of a million files takes seconds
-        files = [[path, *_size_and_time(above + path)] for path in self.paths]
+        files = [[path, *_size_and_times(above + path)] for path in self.paths]
         contents = {"source": str(self.root), "files": files}
         return open_cache(root, contents, count=len(files), img_size=img_size), {}
 
@@ -85,27 +90,35 @@ def read_folder(root: str | os.PathLike[str]) -> ImageFolder:
     paths: list[str] = []
     labels: list[int] = []
     splits: dict[str, NDArray[np.int64]] = {}
+    others = Counter[str]()
     for split, folder in folders.items():
         first, present = len(paths), {path.name for path in _subfolders(folder)}
         for label, name in enumerate(class_names):
-            found = _image_files(folder / name, above=folder) if name in present else ()
+            found = _image_files(folder / name, others, above=folder) if name in present else ()
             files = sorted(found)
             if not files and split == "train":
                 raise DataError(
                     f"Every class folder must hold images, but {folder / name} has none "
-                    f"({_accepted()}): remove the folder or add images."
+                    f"({accepted()}): remove the folder or add images."
                 )
             paths += [file[len(str(root)) + 1 :] for file in files]
             labels += [label] * len(files)
         splits[split] = np.arange(first, len(paths))
         if first == len(paths):
-            raise DataError(f"A split must hold images, but {folder} has none ({_accepted()}).")
+            if _has_images(folder):
+                raise DataError(
+                    f"A split must hold images by class, but {folder} has images but no class "
+                    "folders: move it elsewhere, and a fifth of the training images is held out "
+                    "instead."
+                )
+            raise DataError(f"A split must hold images, but {folder} has none ({accepted()}).")
     return ImageFolder(
         root=root,
         paths=tuple(paths),
         labels=np.array(labels, np.int64),
         class_names=class_names,
         splits=splits,
+        other_files=tuple(sorted((+others).items(), key=lambda item: (-item[1], item[0]))),
     )
 
 
@@ -165,8 +178,18 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _image_files(folder: Path, *, above: Path) -> Iterator[str]:
-    """Images below `folder`, links followed, each real directory once and none that holds it."""
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file() and not entry.name.startswith(".")
+    except OSError:
+        return False
+
+
+def _image_files(folder: Path, others: Counter[str], *, above: Path) -> Iterator[str]:
+    """Images below `folder`, links followed, each real directory once and none that holds it.
+
+    Files that are neither images nor by-products are added to `others` by extension.
+    """
     above = above.resolve()
     seen = {_identity(parent) for parent in (above, *above.parents)}
     waiting = [str(folder)]
@@ -185,6 +208,9 @@ def _image_files(folder: Path, *, above: Path) -> Iterator[str]:
                 waiting.append(entry.path)
             elif _is_image_name(entry.name):
                 yield entry.path
+            elif _is_file(entry):
+                extension = os.path.splitext(entry.name)[1].lower()
+                others[extension] += extension not in BY_PRODUCTS
 
 
 def _identity(path: str | Path) -> tuple[int, int]:
@@ -200,13 +226,15 @@ def _is_image_name(name: str) -> bool:
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in EXTENSIONS
 
 
-def _accepted() -> str:
+def accepted() -> str:
     return "images end in " + ", ".join(sorted(EXTENSIONS))
 
 
-def _size_and_time(path: str) -> tuple[int, int]:
+def _size_and_times(path: str) -> tuple[int, int, int]:
     try:
         status = os.stat(path)
-    except OSError:  # a broken link: unreadable, and the cache changes once it can be read
-        return -1, -1
-    return status.st_size, status.st_mtime_ns
+    except OSError as error:
+        if may_pass(error):  # else the cache of all images would be out of date
+            raise not_read(path, error) from error
+        return -1, -1, -1  # a broken link: unreadable, and the cache changes once it can be read
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns

@@ -42,6 +42,8 @@ class ImageSource(Protocol):
     def splits(self) -> Mapping[str, Indices]: ...
     @property
     def augmentation(self) -> Augmentation: ...
+    @property
+    def other_files(self) -> tuple[tuple[str, int], ...]: ...
     def source(self, row: int) -> Source: ...
     def sample_sides(self) -> list[int]: ...
     def open_cache(
@@ -184,6 +186,7 @@ def load_source(
         class_names=source.class_names,
         augmentation=source.augmentation,
         skipped=tuple((source.paths[row], unreadable[row]) for row in sorted(unreadable)),
+        other_files=source.other_files,
     )
 
 
@@ -195,6 +198,7 @@ def _dataset(
     class_names: tuple[str, ...],
     augmentation: Augmentation,
     skipped: tuple[tuple[str, str], ...] = (),
+    other_files: tuple[tuple[str, int], ...] = (),
 ) -> Dataset:
     mean, std = channel_statistics(images[0])
     return Dataset(
@@ -210,6 +214,7 @@ def _dataset(
         std=std,
         augmentation=augmentation,
         skipped=skipped,
+        other_files=other_files,
     )
 
 

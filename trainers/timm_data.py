@@ -54,6 +54,7 @@ class TimmImages:
     splits: dict[str, NDArray[np.int64]]
     augmentation: Literal["none", "crop_flip"]
     root: str | None = None
+    other_files: tuple[tuple[str, int], ...] = ()
 
     @property
     def paths(self) -> Sequence[str]:
@@ -232,10 +233,10 @@ def _files(part: Any) -> set[str]:
 
 
 def _fingerprint(part: Any) -> list[Any]:
-    """What changes with the pixels: files with size and time, a Hugging Face digest, or a name."""
+    """What changes with the pixels: files with size and times, a Hugging Face digest, or a name."""
     reader, files = getattr(part, "reader", part), sorted(_files(part))
     if files:
         stats = ((path, os.stat(path)) for path in files)
-        return [[path, status.st_size, status.st_mtime_ns] for path, status in stats]
+        return [[path, s.st_size, s.st_mtime_ns, s.st_ctime_ns] for path, s in stats]
     digest = getattr(getattr(reader, "dataset", None), "_fingerprint", None)
     return [type(reader).__name__, str(digest or getattr(part, "root", ""))]
