@@ -87,6 +87,53 @@ def test_status_and_report_read_the_run_folder(finished, monkeypatch, capsys):
     assert (out / "report.html").exists()
 
 
+def test_a_member_carried_away_has_its_test_accuracy_with_timms_own_preprocessing(finished):
+    import timm
+    import torch
+    from PIL import Image
+    from timm.data import create_transform, resolve_model_data_config
+
+    import space.model  # noqa: F401  registers vit_frontier
+    from trainers import load_dataset
+
+    out, _ = finished
+    point = json.loads((out / "frontier.json").read_text())["points"][-1]
+    done = call("export", out, point["trial"])
+    assert done.returncode == 0, done.stderr
+    folder = done.stdout.splitlines()[0]
+    model = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
+    transform = create_transform(**resolve_model_data_config(model))
+    data = load_dataset("digits")
+    images = torch.stack([transform(Image.fromarray(image[0])) for image in data.test_images])
+    with torch.inference_mode():
+        right = model(images).argmax(1).numpy() == data.test_labels
+    assert right.mean() == pytest.approx(point["test_accuracy"], abs=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("why", ["time", "space"])
+def test_a_search_that_ends_short_says_why(why, tmp_path):
+    out = tmp_path / "run"
+    (tmp_path / "two.toml").write_text(
+        "img_size=[8]\npatch_size=[2]\nembed_dim=[16, 32]\ndepth=[1]\nhead_dim=[8]\n"
+    )
+    if why == "time":
+        done = call("search", *small_search(out, "--trials", 500, "--time-limit", "15s"))
+        expected = "of 500 trials when the time limit was reached"
+    else:
+        space = ("--space", tmp_path / "two.toml", "--no-baselines")
+        done = call("search", *small_search(out, "--trials", 9, *space))
+        expected = "2 of 9 trials, since the space has no other network that fits"
+    assert (done.returncode, expected in done.stdout) == (0, True), done
+    assert expected in call("status", out).stdout
+    assert expected in (out / "report.html").read_text()
+    assert load_run(out).front
+    if why == "time":
+        trained = len(load_run(out).records)
+        more = call("resume", out, "--trials", trained + 1)
+        assert (more.returncode, load_run(out).ended_short) == (0, None), more
+
+
 @pytest.mark.slow
 def test_the_same_seed_and_one_worker_give_the_same_records(finished, tmp_path):
     def records(out):
