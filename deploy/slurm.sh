@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# SLURM: one search over the nodes of an allocation, Ray started and stopped by `ray symmetric-run`.
+# SLURM: one search over the nodes of an allocation, Ray started and stopped by `ray symmetric-run`
+# (Ray 2.49 or newer).
 #   sbatch deploy/slurm.sh --budget 1.3G --data FOLDER --trials 200
 # A second `sbatch` of the same lines with `resume RUN` goes on after the time limit.
 #SBATCH --job-name=vit-frontier
@@ -8,7 +9,7 @@
 #SBATCH --cpus-per-task=16
 #SBATCH --gpus-per-task=4
 #SBATCH --time=08:00:00
-#SBATCH --signal=B:TERM@120
+#SBATCH --signal=TERM@120
 set -euo pipefail
 
 nodes=$(scontrol show hostnames "$SLURM_JOB_NODELIST")

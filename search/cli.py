@@ -84,14 +84,14 @@ def search(
     ] = None,
     proxy: Annotated[
         str,
-        typer.Option(help="fast, balanced or faithful: 10, 23 or 100 % of the epochs."),
+        typer.Option(help="fast, balanced or faithful: a tenth, a fifth or all of the epochs."),
     ] = "faithful",
     epochs: Annotated[
         int | None, typer.Option(help="Epochs of a training. [as --proxy says]")
     ] = None,
     sampler: Annotated[str, typer.Option(help="frontier, tpe, nsga2, gp or random.")] = "frontier",
     early_stopping: Annotated[
-        bool, typer.Option(help="Stop trials that are far from the frontier.")
+        bool, typer.Option(help="Stop trials expected to add next to nothing to the frontier.")
     ] = True,
     baselines: Annotated[
         bool, typer.Option(help="Train plain ViTs first, to compare with.")
@@ -122,6 +122,7 @@ def search(
 ) -> None:
     """Search for the networks on the accuracy/FLOPs frontier."""
     from search.settings import (
+        NO_BUDGET,
         SearchSettings,
         new_run_folder,
         parse_budget,
@@ -168,7 +169,7 @@ def search(
     }
     # Checked with a stand-in for the space first: a typing mistake must not wait for the images.
     named_space = _load_space(space)
-    SearchSettings(**{**choices, "budget": 10**21}, space=named_space)
+    SearchSettings(**{**choices, "budget": NO_BUDGET}, space=named_space)
     if storage is not None:
         from search.storage import absolute_url, refuse_existing_study
 
@@ -309,8 +310,9 @@ def _resume(run: Path, changes: dict[str, Any], *, as_json: bool) -> None:
     settings = SearchSettings.from_dict(values)
     dataset = _load_dataset(settings.to_dict(), console)
     check_same_data(run, description["data"], dataset)
-    introduce(settings, dataset, Recipe.from_dict(description["recipe"]), console)
-    _run(run, settings, dataset, Recipe.from_dict(description["recipe"]), console, as_json)
+    recipe = Recipe.from_dict(description["recipe"])
+    introduce(settings, dataset, recipe, console)
+    _run(run, settings, dataset, recipe, console, as_json)
 
 
 @app.command()
@@ -356,7 +358,7 @@ def status(run: RunFolder, as_json: Json = False) -> None:
         soft_wrap=True,
     )
     if loaded.stop_reason:
-        console.print(f"Stopped: {loaded.stop_reason}", markup=False)
+        console.print(f"Stopped: {loaded.stop_reason}", markup=False, soft_wrap=True)
     if loaded.ended_short:
         console.print(f"Ended after {loaded.ended_short}.", markup=False, soft_wrap=True)
     if loaded.front:

@@ -152,7 +152,7 @@ def early_stopping_rule(ledger: Ledger, recipe: Recipe) -> FreezeThaw[Network]:
     rule = FreezeThaw(
         ledger.problem,
         ledger.network,
-        reference_accuracy=1.0 / ledger.settings.space.num_classes,
+        reference_accuracy=ledger.settings.reference_accuracy,
         seed=ledger.settings.seed,
         max_epochs=recipe.epochs,
         warmup_epochs=recipe.warmup_epochs,

@@ -16,7 +16,7 @@ from search.acquisition import Staircase, expected_gain, staircase
 from search.candidates import Candidate, Candidates
 from search.halving import HalvingRule
 from search.problem import Item, Problem
-from search.surrogate import FIT_POINTS, POINTS, Surrogate, most_telling
+from search.surrogate import Surrogate, fitted
 
 Array = NDArray[np.float64]
 
@@ -142,11 +142,7 @@ class FreezeThaw(HalvingRule, Generic[Item]):
     ) -> Surrogate:
         described = [self._described[trial] for trial in trials.tolist()]
         costs = np.array([candidate.log_cost for candidate in described])
-        rows = most_telling(costs, accuracies, POINTS)
-        costs, accuracies = costs[rows], accuracies[rows]
-        inputs = self._inputs([described[row] for row in rows], epochs[rows].tolist())
-        subset = most_telling(costs, accuracies, FIT_POINTS) if len(rows) > FIT_POINTS else None
-        return Surrogate(inputs, accuracies, subset=subset)
+        return fitted(self._inputs(described, epochs.tolist()), accuracies, costs)
 
     def _inputs(self, candidates: list[Candidate[Item]], epochs: list[int]) -> Array:
         """(N, D + 1): features, and what is missing of the epochs: 0 nothing, 1 all but one."""

@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from search.acquisition import Staircase, expected_gain, staircase
 from search.candidates import Candidate, Candidates
 from search.problem import Item, Params, Problem
-from search.surrogate import FIT_POINTS, POINTS, Surrogate, most_telling
+from search.surrogate import Surrogate, fitted
 
 Array = NDArray[np.float64]
 
@@ -261,14 +261,10 @@ def _inputs(
 
 
 def _fit(history: History[Any]) -> Surrogate:
-    accuracies = np.array([accuracy for _, accuracy, _ in history.observations])
     candidates = [candidate for candidate, _, _ in history.observations]
     inputs = _inputs(candidates, history, [epochs for _, _, epochs in history.observations])
-    costs = _costs(candidates)
-    rows = most_telling(costs, accuracies, POINTS)
-    inputs, accuracies, costs = inputs[rows], accuracies[rows], costs[rows]
-    subset = most_telling(costs, accuracies, FIT_POINTS) if len(rows) > FIT_POINTS else None
-    return Surrogate(inputs, accuracies, subset=subset)
+    accuracies = np.array([accuracy for _, accuracy, _ in history.observations])
+    return fitted(inputs, accuracies, _costs(candidates))
 
 
 def _corners(known: list[Candidate[Any]], believed: Array) -> Iterator[int]:

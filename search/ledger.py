@@ -77,7 +77,7 @@ class Ledger:
             FrontierSampler(
                 self.problem,
                 seed=self.settings.seed,
-                reference_accuracy=1.0 / self.space.num_classes,
+                reference_accuracy=self.settings.reference_accuracy,
             )
             if self.settings.sampler == "frontier"
             else make_sampler(self.settings.sampler, seed=seed)

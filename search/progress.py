@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from results import TrialRecord, hypervolume
-from results.units import index_ranges
+from results.units import duration, index_ranges
 from search.ledger import Ledger
 from search.settings import format_count
 
@@ -105,9 +105,10 @@ class Display:
 
     def hypervolume(self) -> float:
         settings = self.ledger.settings
-        chance = 1.0 / settings.space.num_classes
         return hypervolume(
-            self.ledger.front, budget_flops=settings.budget, reference_accuracy=chance
+            self.ledger.front,
+            budget_flops=settings.budget,
+            reference_accuracy=settings.reference_accuracy,
         )
 
     def _eta(self) -> str:
@@ -117,7 +118,7 @@ class Display:
             return ""
         running = len(self.ledger.live) / 2  # the running ones are half done on average
         pace = (time.monotonic() - self._started) / (done + running)
-        return f"about {format_seconds(pace * max(left - running, 0))} left"
+        return f"about {duration(pace * max(left - running, 0))} left"
 
     def _panel(self) -> Group:
         self._bar.update(
@@ -173,13 +174,3 @@ def front_table(front: list[TrialRecord], rows: int = FRONT_ROWS) -> Table:
             index_ranges(pool.after for pool in a.pools),
         )
     return table
-
-
-def format_seconds(seconds: float) -> str:
-    """95 as '1 min 35 s'."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"

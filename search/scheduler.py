@@ -1,4 +1,4 @@
-"""`FrontierHalving`: early stopping on accuracy and FLOPs, as a scheduler of Ray Tune."""
+"""The order of trials (`InTurn`) and early stopping by a rule (`FrontierHalving`), for Ray Tune."""
 
 from __future__ import annotations
 

@@ -115,6 +115,11 @@ class SearchSettings:
             )
 
     @property
+    def reference_accuracy(self) -> float:
+        """The accuracy of guessing, from which the hypervolume is measured."""
+        return 1.0 / self.space.num_classes
+
+    @property
     def on_this_machine(self) -> bool:
         """Whether Ray is started here for this search, and no cluster is joined."""
         return (self.address or os.environ.get("RAY_ADDRESS") or "local") == "local"

@@ -90,6 +90,14 @@ class Surrogate:
         return expected, np.sqrt((accuracies - expected[:, None]) ** 2 @ _WEIGHTS)
 
 
+def fitted(features: Array, accuracies: Array, costs: Array) -> Surrogate:
+    """A surrogate of at most `POINTS` of N observations, its hyperparameters of `FIT_POINTS`: the
+    most telling ones. `features` (N, D), `accuracies` (N,), `costs` (N,) log10 FLOPs."""
+    rows = most_telling(costs, accuracies, POINTS)
+    features, accuracies, costs = features[rows], accuracies[rows], costs[rows]
+    return Surrogate(features, accuracies, subset=most_telling(costs, accuracies, FIT_POINTS))
+
+
 def most_telling(costs: Array, accuracies: Array, count: int) -> NDArray[np.intp]:
     """At most `count` rows: half nearest below the frontier, the others spread over cost."""
     if len(costs) <= count:

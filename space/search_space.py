@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -215,7 +215,7 @@ class SearchSpace(Choices):
             and a.head in self.head
             and a.residual_scale in self.residual_scale
             and (a.reattention == () or a.reattention_scale in self.reattention_scale)
-            and a.reattention in self._reattention_sets(a.depth, lazily=True)
+            and ("free" in self.reattention or a.reattention in self._reattention_sets(a.depth))
             and len(a.pools) in self.pool_stages
             and all(pool.after in self._pool_positions[a.depth] for pool in a.pools)
             and pool_shape_key(a.grid_tokens, a.pools)
@@ -334,12 +334,10 @@ class SearchSpace(Choices):
             mixing = depth if "suffix" in self.reattention else int("all" in self.reattention)
         return empty + mixing * len(self.reattention_scale)
 
-    def _reattention_sets(self, depth: int, *, lazily: bool = False) -> Any:
-        """The distinct sets of mixing blocks at that depth; `lazily`: only to test with `in`."""
+    def _reattention_sets(self, depth: int) -> Iterable[tuple[int, ...]]:
+        """The distinct sets of mixing blocks at that depth."""
         blocks = range(depth)
         if "free" in self.reattention:
-            if lazily:
-                return _Anything()
             sizes = range(depth + 1)
             return itertools.chain.from_iterable(itertools.combinations(blocks, k) for k in sizes)
         sets: list[tuple[int, ...]] = [()] if "none" in self.reattention else []
@@ -374,10 +372,3 @@ class SearchSpace(Choices):
                     yield tuple(
                         Pool(after=b, kernel_size=kernel, stride=stride, op=op) for b in places
                     )
-
-
-class _Anything:
-    """Contains whatever is looked for."""
-
-    def __contains__(self, item: object) -> bool:
-        return True

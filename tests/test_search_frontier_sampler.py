@@ -12,6 +12,7 @@ from benchmarks.tabular import TableProblem, nas_bench_macro, synthetic
 from search import frontier_sampler as module
 from search.frontier_sampler import FrontierSampler, SpaceExhaustedError
 from search.problem import SpaceProblem
+from search.surrogate import most_telling
 from space import SearchSpace, count_flops
 
 BUDGET = 2_000_000
@@ -281,7 +282,7 @@ def test_cap_keeps_the_frontier_and_the_spread():
     rng = np.random.default_rng(0)
     costs = rng.random(2000)
     accuracies = costs * 0.5 + 0.3 * rng.random(2000)
-    rows = module.most_telling(costs, accuracies, 300)
+    rows = most_telling(costs, accuracies, 300)
     assert len(np.unique(rows)) == 300
     order = np.argsort(costs)
     best = np.maximum.accumulate(accuracies[order])

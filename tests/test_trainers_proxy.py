@@ -362,6 +362,20 @@ def test_steps_are_those_of_a_plain_loop(digits: Dataset) -> None:
     assert steps == 52
 
 
+def test_statistics_are_averaged_anew_without_dropping_paths(digits: Dataset) -> None:
+    """The maps of the second block are then what they are in eval mode: nothing is left out."""
+    training = proxy_epochs(
+        architecture(reattention=(1,)), digits, Recipe(epochs=1, drop_path_rate=0.9), seed=0
+    )
+    next(training)
+    model, variances = training.model, []
+    for _ in range(2):
+        training._recalibrate()
+        variances.append(model.blocks[1].attn.var_norm.running_var.clone())
+    assert not model.blocks[1].drop_path.training
+    torch.testing.assert_close(variances[0], variances[1], rtol=0.2, atol=0)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("changes", [{}, {"reattention": (0, 1)}, {"stem": "conv"}])
 @pytest.mark.parametrize("amp", ["auto", "off"])

@@ -67,6 +67,13 @@ def test_broken_file_is_named_and_not_replaced_by_its_neighbour(tmp_path: Path) 
     assert data.skipped == (("train/0", "not an image, or an unknown format"),)
 
 
+def test_a_link_to_nothing_is_named_as_any_broken_file(tmp_path: Path) -> None:
+    root = make_folder(tmp_path / "images", ("train", "test"), each=60)
+    (root / "train" / "cat" / "z.png").symlink_to("nowhere")
+    data = load_dataset("torch/image_folder", data_root=root, cache_dir=tmp_path / "cache")
+    assert ["No such file" in reason for _, reason in data.skipped] == [True]
+
+
 def test_cifar10_is_read_through_torchvision(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

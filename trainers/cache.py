@@ -105,7 +105,8 @@ class DecodedImages:
         `source(row)` gives the image; an OSError or UnreadableImageError of it is a reason too.
         After an error that may pass the image is read again, twice, and if that fails too a
         DataError ends the decoding. Returns the rows that cannot be decoded; they are tried again
-        the next time. Decodes 5,000 CIFAR images or 1,200 JPEGs of 500 x 375 a second on one core.
+        the next time. Decodes 1,400 JPEGs of 32 x 32 or 550 of 500 x 375 a second on one core, all
+        included.
         """
 
         unreadable: Unreadable = {}
@@ -185,6 +186,18 @@ def not_read(name: object, error: OSError | MemoryError) -> DataError:
         f"Every image must be readable, but {name}: {reason}. See that the disk answers and run "
         "the command again: what is decoded is kept; or remove the file."
     )
+
+
+def size_and_times(path: str) -> tuple[int, int, int]:
+    """Bytes and both times of change (ns) of an image, by which a cache knows its pixels; -1 where
+    nothing can be read. Raises DataError if the disk does not answer."""
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        if may_pass(error):  # else the cache of all images would be out of date
+            raise not_read(path, error) from error
+        return -1, -1, -1  # a broken link: unreadable, and the cache changes once it can be read
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def is_decoded(splits: list[StoredImages]) -> bool:

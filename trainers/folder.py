@@ -19,8 +19,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.cache import DecodedImages, Progress, Unreadable, not_read, open_cache
-from trainers.decode import EXTENSIONS, UnreadableImageError, may_pass, sample_sides
+from trainers.cache import DecodedImages, Progress, Unreadable, open_cache, size_and_times
+from trainers.decode import EXTENSIONS, UnreadableImageError, sample_sides
 from trainers.errors import DataError
 from trainers.splits import Labels
 
@@ -69,7 +69,7 @@ class ImageFolder:
         """The decoded images, one row per file; keyed by names, sizes and both times of change: an
         unpacked archive may set that of the pixels, the system's own (ctime) nobody sets."""
         above = os.path.join(self.root, "")  # a Path for each of a million files takes seconds
-        files = [[path, *_size_and_times(above + path)] for path in self.paths]
+        files = [[path, *size_and_times(above + path)] for path in self.paths]
         contents = {"source": str(self.root), "files": files}
         return open_cache(root, contents, count=len(files), img_size=img_size), {}
 
@@ -228,13 +228,3 @@ def _is_image_name(name: str) -> bool:
 
 def accepted() -> str:
     return "images end in " + ", ".join(sorted(EXTENSIONS))
-
-
-def _size_and_times(path: str) -> tuple[int, int, int]:
-    try:
-        status = os.stat(path)
-    except OSError as error:
-        if may_pass(error):  # else the cache of all images would be out of date
-            raise not_read(path, error) from error
-        return -1, -1, -1  # a broken link: unreadable, and the cache changes once it can be read
-    return status.st_size, status.st_mtime_ns, status.st_ctime_ns

@@ -177,7 +177,7 @@ def load_source(
     rest = wanted[~np.isin(wanted, list(unreadable))]
     unreadable |= cache.decode(rest, source.source, progress)
     _check_unreadable(source, unreadable, len(wanted))
-    bad = np.array(sorted(unreadable), np.int64)
+    bad, paths = np.array(sorted(unreadable), np.int64), source.paths if unreadable else ()
     rows = [part[~np.isin(part, bad)] for part in (train, val, test)]
     return _dataset(
         source.name,
@@ -185,7 +185,7 @@ def load_source(
         [labels[part] for part in rows],
         class_names=source.class_names,
         augmentation=source.augmentation,
-        skipped=tuple((source.paths[row], unreadable[row]) for row in sorted(unreadable)),
+        skipped=tuple((paths[row], unreadable[row]) for row in sorted(unreadable)),
         other_files=source.other_files,
     )
 
@@ -240,7 +240,8 @@ def _check_class_sizes(source: ImageSource) -> None:
 def _check_unreadable(source: ImageSource, unreadable: Unreadable, wanted: int) -> None:
     if len(unreadable) <= UNREADABLE_SHARE * wanted:
         return
-    first = [f"  {source.paths[row]}: {unreadable[row]}" for row in sorted(unreadable)[:10]]
+    paths = source.paths
+    first = [f"  {paths[row]}: {unreadable[row]}" for row in sorted(unreadable)[:10]]
     more = [f"  and {len(unreadable) - 10} more"] if len(unreadable) > 10 else []
     raise DataError(
         f"At most {UNREADABLE_SHARE:.0%} of the images may be unreadable, but {len(unreadable)} of "

@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from timm.layers import DropPath
 from torch import Tensor, nn
 
 from space import Architecture, VisionTransformer, build_model
@@ -210,8 +209,8 @@ class ProxyTraining(Iterator[EpochReport]):
         rows = self._batches()[: len(self._calibration)].reshape(1, -1)
         self._calibration.copy_(self._train.places(rows).view_as(self._calibration))
         self.model.train()
-        for module in self.model.modules():
-            if isinstance(module, (DropPath, nn.Dropout)):
+        for name, module in self.model.named_modules():
+            if name.endswith("drop_path"):
                 module.eval()
         momenta = [norm.momentum for norm in self._norms]
         for _ in self._train.bring(rows, self._images):

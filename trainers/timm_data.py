@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,8 @@ from timm.data import create_dataset
 from torch.utils.data import IterableDataset
 
 from space.architecture import did_you_mean
-from trainers.cache import DecodedImages, Progress, Unreadable, open_cache
+from trainers.cache import DecodedImages, Progress, Unreadable, open_cache, size_and_times
+from trainers.dataset import Augmentation
 from trainers.decode import Source, sample_sides
 from trainers.errors import DataError
 from trainers.splits import Labels
@@ -52,7 +53,7 @@ class TimmImages:
     labels: Labels
     class_names: tuple[str, ...]
     splits: dict[str, NDArray[np.int64]]
-    augmentation: Literal["none", "crop_flip"]
+    augmentation: Augmentation
     root: str | None = None
     other_files: tuple[tuple[str, int], ...] = ()
 
@@ -236,7 +237,6 @@ def _fingerprint(part: Any) -> list[Any]:
     """What changes with the pixels: files with size and times, a Hugging Face digest, or a name."""
     reader, files = getattr(part, "reader", part), sorted(_files(part))
     if files:
-        stats = ((path, os.stat(path)) for path in files)
-        return [[path, s.st_size, s.st_mtime_ns, s.st_ctime_ns] for path, s in stats]
+        return [[path, *size_and_times(path)] for path in files]
     digest = getattr(getattr(reader, "dataset", None), "_fingerprint", None)
     return [type(reader).__name__, str(digest or getattr(part, "root", ""))]
