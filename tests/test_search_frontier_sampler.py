@@ -78,6 +78,7 @@ def test_first_picks_span_log_flops(digits):
     assert sorted(bands) == list(range(module.STRATA))
 
 
+@pytest.mark.slow
 def test_same_seed_gives_the_same_after_a_restart_and_another_seed_others(digits, tmp_path):
     url = f"sqlite:///{tmp_path / 'study.db'}"
     whole = run(new_study(FrontierSampler(digits, seed=5)), digits, 14)

@@ -56,6 +56,11 @@ def test_batch_of_photographs_grows_with_their_number(images: int, batch_size: i
     assert Recipe.for_dataset(photographs(images)).batch_size == batch_size
 
 
+def test_larger_batches_of_photographs_take_a_higher_rate() -> None:
+    rates = [Recipe.for_dataset(photographs(n)).learning_rate for n in (2_000, 40_000, 10**6)]
+    assert rates == pytest.approx([1e-3, 4e-3, 1e-3 * 16 ** (2 / 3)])
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

@@ -18,6 +18,9 @@ Amp = Literal["auto", "off"]
 PROXIES = {"fast": 0.1, "balanced": 7 / 30, "faithful": 1.0}
 """Share of the epochs of the tuned defaults; what each is worth is in `benchmarks/README.md`."""
 
+RATE_BY_BATCH = 2 / 3
+"""With which power of the batch size the learning rate of photographs grows."""
+
 RATE_FACTORS = 0.45, 4.0
 """How far from `learning_rate` that of a network may be: as far as it was measured."""
 
@@ -82,7 +85,8 @@ class Recipe:
         cls, dataset: Dataset, epochs: int | None = None, proxy: str = "faithful"
     ) -> Recipe:
         """The tuned defaults: 30 epochs for signs such as digits, 10 for photographs, where the
-        batch grows with the number of images from 32 (up to 6,000) to 512 (46,000 and more).
+        batch grows with the number of images from 32 (up to 6,000) to 512 (46,000 and more), and
+        the learning rate with it.
 
         `proxy` (fast, balanced or faithful) takes a share of those epochs, with a schedule of its
         own; `epochs` overrides it. Raises ValueError on another one.
@@ -93,10 +97,11 @@ class Recipe:
             recipe = cls(learning_rate_size=256.0)
         else:
             batch_size = 2 ** round(math.log2(max(len(dataset.train_labels), 1) / 128))
+            batch_size = min(max(batch_size, 32), 512)
             recipe = cls(
                 epochs=10,
-                batch_size=min(max(batch_size, 32), 512),
-                learning_rate=1e-3,
+                batch_size=batch_size,
+                learning_rate=1e-3 * (batch_size / 32) ** RATE_BY_BATCH,
                 learning_rate_size=256.0,
                 reattention_rate=0.5,
                 warmup_epochs=1.0,
