@@ -27,6 +27,7 @@ def workers_of(out):
     return {record.worker for record in load_run(out).records if record.state == "complete"}
 
 
+@pytest.mark.slow
 def test_a_search_is_spread_over_nodes_and_survives_the_loss_of_one(cluster, start, tmp_path):
     cluster, nodes = cluster
     out, log = tmp_path / "run", tmp_path / "log"

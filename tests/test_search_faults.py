@@ -326,6 +326,7 @@ def search_that_breaks(out, faults, *words):
     return done.returncode, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_trainings_that_break_are_records_with_their_reason_and_the_search_goes_on(tmp_path):
     faults = {0: "exception", 1: "nan later", 2: "memory once", 3: "memory"}
     code, said = search_that_breaks(tmp_path / "run", faults, "--trials", 5, "--early-stopping")

@@ -98,6 +98,7 @@ def test_what_a_study_holds_is_learned_without_deciding_anew(problem, networks):
         assert train(told, problem, networks, trial, deficit=deficit) == expected
 
 
+@pytest.mark.slow
 def test_hundreds_of_trials_are_fitted_to_a_few_times_and_decided_on_alike_in_any_order(
     problem, monkeypatch
 ):

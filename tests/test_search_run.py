@@ -87,7 +87,9 @@ def test_status_and_report_read_the_run_folder(finished, monkeypatch, capsys):
     assert (out / "report.html").exists()
 
 
-def test_a_member_carried_away_has_its_test_accuracy_with_timms_own_preprocessing(finished):
+def test_a_member_carried_away_has_its_test_accuracy_with_timms_own_preprocessing(
+    finished, monkeypatch, capsys
+):
     import timm
     import torch
     from PIL import Image
@@ -98,9 +100,8 @@ def test_a_member_carried_away_has_its_test_accuracy_with_timms_own_preprocessin
 
     out, _ = finished
     point = json.loads((out / "frontier.json").read_text())["points"][-1]
-    done = call("export", out, point["trial"])
-    assert done.returncode == 0, done.stderr
-    folder = done.stdout.splitlines()[0]
+    assert call_here(monkeypatch, capsys, "export", out, point["trial"])[0] == 0
+    folder = out / "models" / str(point["trial"])
     model = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
     transform = create_transform(**resolve_model_data_config(model))
     data = load_dataset("digits")

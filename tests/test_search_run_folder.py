@@ -230,7 +230,7 @@ def test_names_that_cannot_be_are_wrong_use(words, text, monkeypatch, capsys, tm
     assert (code, text in said) == (2, True), said
 
 
-@pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
+@pytest.mark.parametrize("encoding", ["ascii", pytest.param("latin-1", marks=pytest.mark.slow)])
 def test_a_terminal_without_utf8_shows_what_it_can(encoding, run):
     environment = {**ENVIRONMENT, "PYTHONIOENCODING": encoding}
     shown = subprocess.run(
@@ -239,7 +239,7 @@ def test_a_terminal_without_utf8_shows_what_it_can(encoding, run):
     assert (shown.returncode, b" complete" in shown.stdout) == (0, True), shown
 
 
-@pytest.mark.parametrize("closed", ["stdout", "stderr"])
+@pytest.mark.parametrize("closed", ["stdout", pytest.param("stderr", marks=pytest.mark.slow)])
 def test_nobody_need_listen(closed, run):
     words = " ".join(map(shlex.quote, command("search", "--budget", "2M", "--dry-run", "--json")))
     number = {"stdout": 1, "stderr": 2}[closed]

@@ -265,6 +265,7 @@ def test_digits_too_large_for_memory_are_refused_before_one_is_resized(img_size:
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 def test_the_largest_digits_are_loaded() -> None:
     assert load_dataset("digits", img_size=256).test_images.shape[1:] == (1, 256, 256)
 

@@ -82,6 +82,7 @@ def test_statistics_of_stored_images_come_from_an_even_sample(tmp_path: Path) ->
     assert std == pytest.approx(exact_std, abs=2e-4)
 
 
+@pytest.mark.slow
 def test_statistics_of_large_images_take_the_memory_of_a_few(tmp_path: Path) -> None:
     cache = open_cache(tmp_path, {"source": "made up"}, count=200, img_size=1024)
     stored = StoredImages(cache.directory / "images.npy", np.arange(200))
