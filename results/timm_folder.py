@@ -16,15 +16,16 @@ def write_timm_folder(run: Run, trial: int, folder: Path) -> list[Path]:
     `timm.create_model("local-dir:FOLDER", pretrained=True)` after `import space.model`; the paths.
 
     Raises ValueError if the trial is no member of the frontier, its weights are gone or broken, or
-    run.json does not tell the mean and std of the images, OSError if `folder` cannot be written.
-    Takes seconds, mostly torch's import.
+    run.json does not tell the mean and std of the images, or `folder` is another program's; OSError
+    if it cannot be written. Takes seconds, mostly torch's import.
     """
     record = next((r for r in run.front if r.trial == trial), None)
     if record is None:
-        members = ", ".join(str(r.trial) for r in run.front) or "none yet"
+        members = ", ".join(str(r.trial) for r in run.front)
+        fix = f"choose one of {members}" if members else "there is none yet"
         raise ValueError(
             f"`TRIAL` must be a member of the frontier, which alone keep their weights, but got "
-            f"{trial}: choose one of {members}."
+            f"{trial}: {fix}."
         )
     weights, how = _weights(run, record), preprocessing(run)
     if how is None:
@@ -32,12 +33,22 @@ def write_timm_folder(run: Run, trial: int, folder: Path) -> list[Path]:
             f"In {str(run.path / 'run.json')!r} `data.mean` and `data.std` must be lists of a "
             "fraction for each channel: write in those of the training images."
         )
+    _refuse_foreign(folder / "config.json")
     config = json.dumps(_config(run, record, how), indent=2, allow_nan=False, ensure_ascii=False)
     folder.mkdir(parents=True, exist_ok=True)
     return [
         replace_file(folder / "model.safetensors", weights),
         replace_file(folder / "config.json", config + "\n"),
     ]
+
+
+def _refuse_foreign(config: Path) -> None:
+    """Raises ValueError if that is a file of another program's."""
+    if config.exists() and '"vit_frontier"' not in config.read_text("utf-8", "replace"):
+        raise ValueError(
+            f"`--out` (={str(config.parent)!r}) must be new or an earlier export, but holds a "
+            "config.json of another program: give another folder."
+        )
 
 
 def _weights(run: Run, record: TrialRecord) -> bytes:

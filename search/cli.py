@@ -73,7 +73,10 @@ def search(
     data_root: Annotated[
         str | None, typer.Option(help="Where a timm dataset lies or is downloaded to.")
     ] = None,
-    img_size: Annotated[int | None, typer.Option(help="Pixels the images are resized to.")] = None,
+    img_size: Annotated[
+        int | None,
+        typer.Option(help="Pixels the images are resized to. [of --space FILE, or up to 64]"),
+    ] = None,
     train_samples: Annotated[
         int | None, typer.Option(help="Most images to train on. [all]")
     ] = None,
@@ -129,6 +132,7 @@ def search(
         parse_max_params,
         parse_seconds,
         refuse_existing_run,
+        refuse_shadows,
     )
 
     console = _console(as_json)
@@ -169,7 +173,10 @@ def search(
     }
     # Checked with a stand-in for the space first: a typing mistake must not wait for the images.
     named_space = _load_space(space)
+    if space is not None and space.endswith(".toml") and len(named_space.img_size) == 1:
+        choices["img_size"] = img_size or named_space.img_size[0]
     SearchSettings(**{**choices, "budget": NO_BUDGET}, space=named_space)
+    refuse_shadows()
     if storage is not None:
         from search.storage import absolute_url, refuse_existing_study
 
@@ -301,10 +308,11 @@ def resume(
 def _resume(run: Path, changes: dict[str, Any], *, as_json: bool) -> None:
     from search.messages import introduce
     from search.run_folder import check_same_data, read_search
-    from search.settings import SearchSettings
+    from search.settings import SearchSettings, refuse_shadows
     from trainers import Recipe
 
     console = _console(as_json)
+    refuse_shadows()
     description = read_search(run)
     values = {**description["settings"], "time_limit": None, **changes, "out": str(run)}
     settings = SearchSettings.from_dict(values)
@@ -438,6 +446,8 @@ def _read_architecture(name_or_file: str) -> Any:
         values = json.loads(read_small_file(path))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{name_or_file} must be an architecture as JSON: {error}") from None
+    if isinstance(values, dict) and isinstance(values.get("model_args"), dict):
+        values = values["model_args"]  # of a folder that `export` wrote
     if isinstance(values, dict) and isinstance(values.get("architecture"), dict):
         values = values["architecture"]
     try:

@@ -88,6 +88,9 @@ def run_search(
                 for label, network in ladder.items():
                     ledger.enqueue(network, label)
         with Display(ledger, console) as display:
+            if not ledger.remaining:
+                done = f"{len(ledger.finished)} of {counted(settings.trials, 'trial')}"
+                display.say(f"Nothing is left to train, {done} are done: ask for more by --trials.")
             display.note("Starting Ray ...")
             wanted = math.ceil((settings.workers or 0) * settings.cpus_per_trial)
             with (
@@ -102,7 +105,7 @@ def run_search(
                 interrupted, reader = _tune(
                     folder, settings, ledger, dataset, recipe, display, patience
                 )
-                if not interrupted:
+                if ledger.front and not interrupted:
                     display.note("Reading the test split for the frontier ...")
                     measure_test_accuracy(folder, settings, ledger, dataset, reader, display.say)
                 display.note("")
@@ -121,7 +124,7 @@ def _why_short(ledger: Ledger) -> str:
     trained = f"{len(ledger.finished)} of {counted(ledger.settings.trials, 'trial')}"
     if ledger.exhausted:
         return f"{trained}, since the space has no other network that fits"
-    return f"{trained} when the time limit was reached; `vit-frontier resume` goes on"
+    return f"{trained} when the time limit was reached"
 
 
 def _end_without_head(
@@ -266,6 +269,8 @@ def _signals(stop: Any) -> Iterator[None]:
         if stop.interrupted and number == signal.SIGINT:
             sys.exit(130)
         stop.interrupted = True
+        with contextlib.suppress(OSError, ValueError):  # print may be what was interrupted
+            os.write(sys.stderr.fileno(), b"\nStopping ...\n")
 
     kinds = [signal.SIGINT, signal.SIGTERM]
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup

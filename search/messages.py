@@ -52,12 +52,10 @@ def introduce(settings: SearchSettings, dataset: Dataset, recipe: Recipe, consol
 
 def _remarks(dataset: Dataset) -> Iterator[str]:
     """What one should know of the images, a sentence each."""
-    from trainers.folder import accepted
-
     if others := dataset.other_files:
         kinds = [f"{printable(end) or 'nothing'} ({count:,})" for end, count in others[:MOST_KINDS]]
         more = " and others" if len(others) > MOST_KINDS else ""
-        yield f"Left out: files ending in {', '.join(kinds)}{more}; {accepted()}."
+        yield f"Left out: files ending in {', '.join(kinds)}{more}, which are not read."
     largest = float(np.bincount(dataset.val_labels).max()) / len(dataset.val_labels)
     if largest > min(2 / dataset.num_classes, MUCH_OF_TWO):
         yield (
@@ -88,7 +86,12 @@ def conclude(run: Run, console: Console, *, interrupted: bool, as_json: bool) ->
     if run.stop_reason:
         console.print(f"Stopped: {run.stop_reason}", markup=False, soft_wrap=True)
     if run.ended_short:
-        console.print(f"Ended after {run.ended_short}.", markup=False, soft_wrap=True)
+        console.print(
+            f"Ended after {run.ended_short}; more by: vit-frontier resume {run.path}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
     if run.front:
         best = run.front[-1]
         test = "" if best.test_accuracy is None else f", test accuracy {best.test_accuracy:.4f}"
@@ -102,7 +105,13 @@ def conclude(run: Run, console: Console, *, interrupted: bool, as_json: bool) ->
             soft_wrap=True,
         )
     elif not interrupted:
-        console.print("No trial was trained to the end, so there is no frontier.")
+        console.print(
+            "No trial was trained to the end, so there is no frontier.\n"
+            f"Report: {run.path / 'report.html'}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
     if as_json:
         print(json.dumps(summary(run)))
 
@@ -120,7 +129,13 @@ def summary(run: Run) -> dict[str, Any]:
         "over_budget": run.over_budget,
         "hypervolume": run.hypervolume,
         "frontier": [
-            {"trial": r.trial, "flops": r.flops, "params": r.params, "accuracy": r.accuracy}
+            {
+                "trial": r.trial,
+                "flops": r.flops,
+                "params": r.params,
+                "accuracy": r.accuracy,
+                "test_accuracy": r.test_accuracy,
+            }
             for r in run.front
         ],
     }

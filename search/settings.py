@@ -218,6 +218,17 @@ def new_run_folder(data: str, budget: int, runs: Path = Path("runs")) -> Path:
     return next(runs / n for n in candidates if not (runs / n).exists())
 
 
+def refuse_shadows() -> None:
+    """Raises ValueError if Ray's workers, which look into the current folder first, would import a
+    file of the user's there for one of these packages."""
+    for name in ("search", "space", "trainers"):
+        if Path(f"{name}.py").is_file():
+            raise ValueError(
+                f"The current folder must not hold {name}.py: Ray's workers would take it for the "
+                f"package {name!r} of vit-frontier. Rename it, or search from another folder."
+            )
+
+
 def refuse_ray_client(address: str | None) -> None:
     """Raises ValueError for ray://, which reaches a cluster through a proxy: Tune then has no node
     of Ray on this machine to run on."""

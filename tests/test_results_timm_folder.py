@@ -152,6 +152,9 @@ def test_the_command_writes_the_folder_and_says_how_to_load_it(run, monkeypatch,
     assert code == 0, said
     assert f"timm.create_model('local-dir:{folder}', pretrained=True)" in said
     assert sorted(file.name for file in folder.iterdir()) == ["config.json", "model.safetensors"]
+    assert call_here(monkeypatch, capsys, "export", run.path, member)[0] == 0  # again
+    code, said = call_here(monkeypatch, capsys, "flops", folder / "config.json")
+    assert (code, f"{run.front[0].flops:,} FLOPs" in said) == (0, True), said
 
 
 def test_what_cannot_be_exported_is_told(run, tmp_path, monkeypatch, capsys):
@@ -165,6 +168,11 @@ def test_what_cannot_be_exported_is_told(run, tmp_path, monkeypatch, capsys):
     members = ", ".join(map(str, front))
     assert f"but got {other}: choose one of {members}." in refused(run.path, other)
     (tmp_path / "file").write_text("")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "config.json").write_text('{"precious": 1}')
+    assert "holds a config.json of another program" in refused(
+        run.path, front[0], "--out", tmp_path / "mine"
+    )
     assert "must be a folder that can be written" in refused(
         run.path, front[0], "--out", tmp_path / "file"
     )

@@ -129,6 +129,7 @@ def test_a_search_that_ends_short_says_why(why, tmp_path):
     assert expected in call("status", out).stdout
     assert expected in (out / "report.html").read_text()
     assert load_run(out).front
+    assert "Nothing is left to train" not in done.stdout
     if why == "time":
         trained = len(load_run(out).records)
         more = call("resume", out, "--trials", trained + 1)

@@ -248,3 +248,22 @@ def test_nobody_need_listen(closed, run):
         check=False,
     )  # fmt: skip
     assert shown.returncode == 0, shown
+
+
+def test_the_images_are_resized_to_what_a_space_of_ones_own_says(monkeypatch, capsys, tmp_path):
+    space = tmp_path / "mine.toml"
+    space.write_text(
+        "img_size = [16]\npatch_size = [4]\nembed_dim = [16]\ndepth = [1]\nhead_dim = [8]\n"
+    )
+    words = ("search", "--budget", "2M", "--space", space, "--dry-run")
+    assert "16 pixels" in call_here(monkeypatch, capsys, *words)[1]
+    assert "8 pixels" in call_here(monkeypatch, capsys, *words, "--img-size", 8)[1]
+
+
+def test_a_file_that_workers_would_take_for_the_package_is_named(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "space.py").write_text("x = 1")
+    code, said = call_here(monkeypatch, capsys, "search", "--budget", "2M", "--trials", 1)
+    assert code == 2
+    assert "The current folder must not hold space.py" in said
+    assert not (tmp_path / "runs" / "digits-2M").exists()
