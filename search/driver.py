@@ -124,7 +124,7 @@ def _why_short(ledger: Ledger) -> str:
     trained = f"{len(ledger.finished)} of {counted(ledger.settings.trials, 'trial')}"
     if ledger.exhausted:
         return f"{trained}, since the space has no other network that fits"
-    return f"{trained} when the time limit was reached"
+    return f"{trained} when the time limit was reached; a resume goes on"
 
 
 def _end_without_head(

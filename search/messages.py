@@ -86,12 +86,7 @@ def conclude(run: Run, console: Console, *, interrupted: bool, as_json: bool) ->
     if run.stop_reason:
         console.print(f"Stopped: {run.stop_reason}", markup=False, soft_wrap=True)
     if run.ended_short:
-        console.print(
-            f"Ended after {run.ended_short}; more by: vit-frontier resume {run.path}",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
+        console.print(f"Ended after {run.ended_short}.", markup=False, soft_wrap=True)
     if run.front:
         best = run.front[-1]
         test = "" if best.test_accuracy is None else f", test accuracy {best.test_accuracy:.4f}"
