@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-import search.trainable
-from search.trainable import ProxyTrainable
+import search.cluster.worker
+from search.cluster.worker import ProxyTrainable
 
 
 class Clocked(ProxyTrainable):
@@ -30,7 +30,7 @@ class Clocked(ProxyTrainable):
 if __name__ == "__main__":
     import clocked  # not as __main__, which workers cannot import
 
-    from search.cli import main
+    from search.commands.app import main
 
-    search.trainable.ProxyTrainable = clocked.Clocked  # type: ignore[misc]
+    search.cluster.worker.ProxyTrainable = clocked.Clocked  # type: ignore[misc]
     main()

@@ -31,7 +31,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from search.cluster import RAY_ENVIRONMENT
+from search.cluster.connect import RAY_ENVIRONMENT
 
 # Ray reads it when it is imported. Dozens of workers start at once on the few cores of one machine.
 os.environ.update(RAY_ENVIRONMENT | {"RAY_worker_register_timeout_seconds": "1200"})
@@ -41,11 +41,11 @@ from sleeper import BUDGET, EPOCHS, Sleeper, epoch_result
 
 from results import TrialRecord
 from search.driver import early_stopping_rule
-from search.ledger import Ledger
-from search.mirror import Mirror, together
-from search.progress import Display
 from search.settings import SearchSettings
-from search.storage import Patience, open_study
+from search.study.ledger import Ledger
+from search.study.mirror import Mirror, together
+from search.study.storage import Patience, open_study
+from search.terminal.display import Display
 from space import SearchSpace
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -163,11 +163,11 @@ def through_tune(
     import ray
     from ray.cluster_utils import Cluster
 
-    import search.trainable
+    import search.cluster.worker
     from search import driver
-    from search.cluster import connected
+    from search.cluster.connect import connected
 
-    search.trainable.ProxyTrainable = Sleeper
+    search.cluster.worker.ProxyTrainable = Sleeper
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": workers // nodes})
     for _ in range(nodes - 1):
         cluster.add_node(num_cpus=workers // nodes)

@@ -30,10 +30,10 @@ import optuna  # noqa: E402
 
 from benchmarks.tabular import Table, TableProblem, vision_transformers  # noqa: E402
 from results import hypervolume, load_run, pareto_front  # noqa: E402
-from search.freeze_thaw import FreezeThaw  # noqa: E402
-from search.frontier_sampler import FrontierSampler  # noqa: E402
-from search.halving import HalvingRule, non_dominated_rank  # noqa: E402
-from search.problem import Network, SpaceProblem  # noqa: E402
+from search.decide.early_stopping import FreezeThaw  # noqa: E402
+from search.decide.frontier_sampler import FrontierSampler  # noqa: E402
+from search.decide.halving import HalvingRule, non_dominated_rank  # noqa: E402
+from search.decide.problem import Network, SpaceProblem  # noqa: E402
 from space import SearchSpace  # noqa: E402
 
 SHARES = (0.05, 0.1, 0.2, 0.5, 1.0)  # of the compute

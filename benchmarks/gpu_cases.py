@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from space import Architecture, build_model, count_flops, named
 from space.model import Block
 from trainers import Dataset, Recipe, proxy_epochs
-from trainers.cuda_graph import Replayed
+from trainers.device.cuda_graph import Replayed
 from trainers.proxy import ProxyTraining
 
 # Dense bf16 of a whole GPU in TFLOP/s, two for a multiply-accumulate, by what torch calls it.

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from proxy_rank import TABLES, controls, load, taus
 from torch import Tensor
 
-from search.problem import architecture_features
+from search.decide.problem import architecture_features
 from space import Architecture
 from trainers import Recipe, load_dataset, proxy_epochs
 

@@ -31,10 +31,10 @@ from PIL import Image
 
 from space import Architecture
 from trainers import Dataset, Recipe, proxy_epochs
-from trainers.augment import device_images
-from trainers.cache import DecodedImages, open_cache
-from trainers.stored import StoredImages
-from trainers.streaming import open_split
+from trainers.device.split import device_images
+from trainers.device.streaming import open_split
+from trainers.images.cache import DecodedImages, open_cache
+from trainers.images.stored import StoredImages
 
 BATCH, SIDE, JPEGS, REPEATS = 512, 64, 1024, 3
 SHAPE = {"mean": (0.5,) * 3, "std": (0.25,) * 3, "img_size": SIDE, "device": torch.device("cpu")}
@@ -43,7 +43,7 @@ OPEN = """
 import resource, sys, time
 import numpy as np
 from pathlib import Path
-from trainers.cache import DecodedImages
+from trainers.images.cache import DecodedImages
 cache = DecodedImages(directory=Path(sys.argv[1]), count=int(sys.argv[2]), img_size=64)
 rows = np.random.default_rng(0).permutation(cache.count)
 def resident():
@@ -57,7 +57,7 @@ DECODE = """
 import os, sys
 import numpy as np
 from pathlib import Path
-from trainers.cache import open_cache
+from trainers.images.cache import open_cache
 folder, files = Path(sys.argv[1]), sorted(Path(sys.argv[2]).iterdir())
 log = os.open(sys.argv[3], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 def source(row):

@@ -22,8 +22,8 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from search.frontier_sampler import FrontierSampler
-from search.problem import Network, SpaceProblem
+from search.decide.frontier_sampler import FrontierSampler
+from search.decide.problem import Network, SpaceProblem
 from space import SearchSpace
 
 EPOCHS, RUNG = 9, 3

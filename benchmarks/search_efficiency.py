@@ -37,8 +37,8 @@ from benchmarks.tabular import (  # noqa: E402
     pit,
     synthetic,
 )
-from search.frontier_sampler import FrontierSampler  # noqa: E402
-from search.halving import priority  # noqa: E402
+from search.decide.frontier_sampler import FrontierSampler  # noqa: E402
+from search.decide.halving import priority  # noqa: E402
 
 EVALUATIONS = (10, 20, 30, 50, 75, 100)
 SHARE = 0.95

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from search.trainable import WEIGHTS, ProxyTrainable
+from search.cluster.worker import WEIGHTS, ProxyTrainable
 
 EPOCHS, BUDGET = 9, 30_000_000
 WEIGHTS_BYTES = 100_000

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
-from search.problem import SpaceProblem, architecture_features
+from search.decide.problem import SpaceProblem, architecture_features
 from space import Architecture, SearchSpace
 
 Array = NDArray[np.float64]
@@ -58,7 +58,7 @@ class Table:
 
 
 class TableProblem:
-    """A table as `search.problem.Problem`; an item is a row number.
+    """A table as `search.decide.problem.Problem`; an item is a row number.
 
     Genes of consecutive integers are told to Optuna as integers if `ordered`, else as categories.
     """

@@ -10,10 +10,10 @@ from results.frontier import hypervolume, pareto_front
 from results.record import Epoch, TrialRecord, record_from_trial
 
 if TYPE_CHECKING:
-    from results.export import write_results
+    from results.export import write_timm_folder
     from results.report import render_report
     from results.run import Run, load_run
-    from results.timm_folder import write_timm_folder
+    from results.write import write_results
 
 __all__ = [
     "Epoch",
@@ -32,8 +32,8 @@ _LAZY = {
     "Run": "results.run",
     "load_run": "results.run",
     "render_report": "results.report",
-    "write_results": "results.export",
-    "write_timm_folder": "results.timm_folder",
+    "write_results": "results.write",
+    "write_timm_folder": "results.export",
 }
 
 

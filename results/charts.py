@@ -12,7 +12,7 @@ from typing import Any, cast
 import altair as alt
 import vl_convert
 
-from results.rows import (
+from results.chart_data import (
     SERIES,
     accuracy_domain,
     curve_rows,
@@ -26,7 +26,7 @@ from results.rows import (
     thinned,
 )
 from results.run import Run
-from results.units import scaled
+from results.words import scaled
 
 # Colour and shape of each series: told apart by both.
 _MARKS = {

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from results.units import blocks_text, index_ranges, pools_text
+from results.words import blocks_text, index_ranges, pools_text
 from space import Architecture
 
 _TOP, _TALL, _BOTTOM = 20.0, 56.0, 22.0  # row of token counts, tallest bar, row of the R marks

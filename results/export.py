@@ -1,147 +1,98 @@
-"""Writes what a run found: frontier.json, frontier.csv, trials.csv, frontier.svg, frontier.png and
-report.html, each replaced as a whole, so that a reader never sees half a file."""
+"""A member of the frontier as a folder that timm loads with its weights and preprocessing."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import math
-import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from results.charts import frontier_png, frontier_svg
-from results.frontier import HYPERVOLUME_AXIS
 from results.record import TrialRecord, finite
-from results.report import render_report
 from results.run import Run
-
-FLOPS_CONVENTION = "1 FLOP = 1 multiply-accumulate, forward pass of one image"
-
-
-def write_results(run: Run) -> list[Path]:
-    """The paths of the files written into the run's folder. Takes some seconds."""
-    svg = frontier_svg(run)
-    front = run.front
-    contents: dict[str, str | bytes] = {
-        "frontier.json": frontier_json(run),
-        "frontier.csv": trials_csv(front, front),
-        "trials.csv": trials_csv(run.records, front),
-        "frontier.svg": svg,
-        "frontier.png": frontier_png(run),
-        "report.html": render_report(run, fallback_svg=svg),
-    }
-    return [replace_file(run.path / name, content) for name, content in contents.items()]
+from results.write import preprocessing, replace_file
 
 
-def frontier_json(run: Run) -> str:
-    """The frontier for machines; accuracies are fractions, points are sorted by FLOPs."""
-    budget, accuracy = run.reference_point
-    frontier = {
-        "schema": 1,
-        "run": run.name,
-        "dataset": run.settings["data"].get("name"),
-        "budget_flops": budget,
-        "flops_convention": FLOPS_CONVENTION,
-        "hypervolume": run.hypervolume,
-        "hypervolume_axis": HYPERVOLUME_AXIS,
-        "reference_point": {"flops": budget, "accuracy": accuracy},
-        "finished": run.finished,
-        "preprocessing": preprocessing(run),
-        "points": [_point(record) for record in run.front],
-    }
-    return json.dumps(frontier, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+def write_timm_folder(run: Run, trial: int, folder: Path) -> list[Path]:
+    """Writes config.json and model.safetensors of that trial's proxy training into `folder`, for
+    `timm.create_model("local-dir:FOLDER", pretrained=True)` after `import space.model`; the paths.
+
+    Raises ValueError if the trial is no member of the frontier, its weights are gone or broken, or
+    run.json does not tell the mean and std of the images, or `folder` is another program's; OSError
+    if it cannot be written. Takes seconds, mostly torch's import.
+    """
+    record = next((r for r in run.front if r.trial == trial), None)
+    if record is None:
+        members = ", ".join(str(r.trial) for r in run.front)
+        fix = f"choose one of {members}" if members else "there is none yet"
+        raise ValueError(
+            f"`TRIAL` must be a member of the frontier, which alone keep their weights, but got "
+            f"{trial}: {fix}."
+        )
+    weights, how = _weights(run, record), preprocessing(run)
+    if how is None:
+        raise ValueError(
+            f"In {str(run.path / 'run.json')!r} `data.mean` and `data.std` must be lists of a "
+            "fraction for each channel: write in those of the training images."
+        )
+    _refuse_foreign(folder / "config.json")
+    config = json.dumps(_config(run, record, how), indent=2, allow_nan=False, ensure_ascii=False)
+    folder.mkdir(parents=True, exist_ok=True)
+    return [
+        replace_file(folder / "model.safetensors", weights),
+        replace_file(folder / "config.json", config + "\n"),
+    ]
 
 
-def preprocessing(run: Run) -> dict[str, Any] | None:
-    """What was done with an image before a network saw it, in timm's words: the shorter side
-    resized to `img_size`, the centre cut, values as fractions less `mean`, by `std`. None where
-    run.json does not tell `mean` and `std`."""
-    data = run.settings["data"]
-    mean, std = data.get("mean"), data.get("std")
-    for values in (mean, std):
-        numbers = isinstance(values, list) and len(values) == data.get("in_chans")
-        if not numbers or not all(type(v) is float and math.isfinite(v) for v in values):
-            return None
-    return {
-        "mean": mean,
-        "std": std,
-        "interpolation": "bicubic",
-        "crop_pct": 1.0,
-        "crop_mode": "center",
-    }
+def _refuse_foreign(config: Path) -> None:
+    """Raises ValueError if that is a file of another program's."""
+    if config.exists() and '"vit_frontier"' not in config.read_text("utf-8", "replace"):
+        raise ValueError(
+            f"`--out` (={str(config.parent)!r}) must be new or an earlier export, but holds a "
+            "config.json of another program: give another folder."
+        )
 
 
-def trials_csv(records: Iterable[TrialRecord], front: Iterable[TrialRecord]) -> str:
-    """One line a record, UTF-8; texts that a spreadsheet would run as a formula are quoted by '."""
-    members = {record.trial for record in front}
-    text = io.StringIO(newline="")
-    rows = [_row(record, on_front=record.trial in members) for record in records]
-    writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
-    return text.getvalue()
+def _weights(run: Run, record: TrialRecord) -> bytes:
+    """The bytes of the weights file, known to fit the network."""
+    from safetensors.torch import load
 
+    from space import build_model
 
-_COLUMNS = (
-    "trial state on_front flops params accuracy test_accuracy epochs seconds seed baseline "
-    "img_size patch_size in_chans num_classes embed_dim depth num_heads mlp_ratio reattention "
-    "pools head stem reattention_scale residual_scale tokens accuracy_per_epoch started worker "
-    "error_kind error architecture"
-).split()
-
-
-def _point(record: TrialRecord) -> dict[str, Any]:
-    return {
-        "trial": record.trial,
-        "flops": record.flops,
-        "params": record.params,
-        "accuracy": record.accuracy,
-        "test_accuracy": finite(record.test_accuracy),
-        "epochs": record.epochs,
-        "seed": record.seed,
-        "baseline": record.baseline,
-        "seconds": finite(record.seconds),
-        "architecture": record.architecture.to_dict(),
-    }
-
-
-def _row(record: TrialRecord, *, on_front: bool) -> dict[str, Any]:
-    a = record.architecture
-    own = {name: getattr(record, name) for name in _COLUMNS if hasattr(record, name)}
-    shape = {name: getattr(a, name) for name in _COLUMNS if hasattr(a, name)}
-    pools = " ".join(f"{p.after}:{p.op}:{p.kernel_size}/{p.stride}" for p in a.pools)
-    return {
-        **shape,
-        **own,
-        "on_front": str(on_front).lower(),
-        "reattention": " ".join(map(str, a.reattention)),
-        "pools": pools,
-        "reattention_scale": str(a.reattention_scale).lower(),
-        "tokens": " ".join(map(str, a.token_counts)),
-        "accuracy_per_epoch": " ".join(f"{epoch.accuracy:.6g}" for epoch in record.curve),
-        "architecture": json.dumps(a.to_dict(), separators=(",", ":")),
-    }
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else ""
-    if not isinstance(value, str):
-        return value
-    value = value.replace("\r\n", "\n").replace("\r", "\n")  # a bare \r would end the line
-    return f"'{value}" if value.startswith(("=", "+", "-", "@", "\t", "\n")) else value
-
-
-def replace_file(path: Path, content: str | bytes) -> Path:
-    """Writes the file as a whole or not at all; its path."""
-    data = content.encode("utf-8", "replace") if isinstance(content, str) else content
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    file = run.path / "weights" / f"{record.trial}.safetensors"
     try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
+        weights = file.read_bytes()
+        build_model(record.architecture).load_state_dict(load(weights))
+    except Exception as error:  # safetensors and torch raise several kinds on a broken file
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise ValueError(
+            f"{str(file)!r} must hold the weights of trial {record.trial}, but: {reason}. Restore "
+            "the file, or choose another member."
+        ) from None
+    return weights
+
+
+def _config(run: Run, record: TrialRecord, how: dict[str, Any]) -> dict[str, Any]:
+    """config.json, in the form that timm writes to the Hugging Face hub."""
+    from space.model import timm_config
+
+    data = run.settings["data"]
+    return {
+        "architecture": "vit_frontier",
+        "num_classes": record.architecture.num_classes,
+        "num_features": record.architecture.embed_dim,
+        "model_args": {"architecture": record.architecture.to_dict()},
+        "pretrained_cfg": {
+            **timm_config(record.architecture),
+            **how,
+            "label_names": data.get("class_names"),
+        },
+        "vit_frontier": {
+            "run": run.name,
+            "dataset": data.get("name"),
+            "trial": record.trial,
+            "flops": record.flops,
+            "params": record.params,
+            "accuracy": record.accuracy,
+            "test_accuracy": finite(record.test_accuracy),
+            "epochs": record.epochs,
+        },
+    }

@@ -14,7 +14,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from results import charts, rows, units
+from results import chart_data, charts, words
 from results.drawing import block_drawing
 from results.frontier import HYPERVOLUME_AXIS, hypervolume
 from results.record import TrialRecord
@@ -34,12 +34,12 @@ def render_report(run: Run, *, fallback_svg: str | None = None) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        scaled=units.scaled,
-        percent=units.percent,
-        duration=units.duration,
-        ranges=units.index_ranges,
-        pools=units.pools_text,
-        shape=units.shape_text,
+        scaled=words.scaled,
+        percent=words.percent,
+        duration=words.duration,
+        ranges=words.index_ranges,
+        pools=words.pools_text,
+        shape=words.shape_text,
         drawing=block_drawing,
     )
     return environment.get_template("report.html").render(
@@ -58,8 +58,8 @@ def render_report(run: Run, *, fallback_svg: str | None = None) -> str:
         weights=(run.path / "weights").is_dir(),
         failures=failures(run.records),
         failures_total=run.count("failed"),
-        below_axis=rows.below_axis(run),
-        undrawn=len(run.records) - len(rows.frontier_rows(run)),
+        below_axis=chart_data.below_axis(run),
+        undrawn=len(run.records) - len(chart_data.frontier_rows(run)),
         seconds=sum(record.seconds or 0.0 for record in run.records),
         error=lambda accuracy: _error(run, accuracy),
         charts=_charts(run),
@@ -136,7 +136,7 @@ def _charts(run: Run) -> dict[str, dict[str, Any]]:
     specs = {"frontier": charts.frontier_spec(run)}
     if any(record.epochs > 1 for record in run.front):
         specs["curves"] = charts.curves_spec(run)
-    if len(rows.progress_rows(run)) > 1:
+    if len(chart_data.progress_rows(run)) > 1:
         specs["hypervolume"] = charts.progress_spec(run, "hypervolume", "Hypervolume")
         specs["best"] = charts.progress_spec(run, "best_accuracy", "Best accuracy")
     return specs
@@ -146,13 +146,13 @@ def _error(run: Run, accuracy: float | None) -> str:
     images = run.settings["data"].get("validation")
     if not images or accuracy is None or not math.isfinite(accuracy):
         return ""
-    return f"± {100 * units.standard_error(accuracy, images):.1f}"
+    return f"± {100 * words.standard_error(accuracy, images):.1f}"
 
 
 def _entries(values: Mapping[str, Any], *, nested: bool) -> list[tuple[str, str]]:
     """Names and texts; what the settings repeat from other sections is left to those."""
     return [
-        (key.removesuffix("_bytes"), units.scaled(value, "B"))
+        (key.removesuffix("_bytes"), words.scaled(value, "B"))
         if key.endswith("_bytes") and isinstance(value, int)
         else (key, _text(value))
         for key, value in values.items()
@@ -162,11 +162,11 @@ def _entries(values: Mapping[str, Any], *, nested: bool) -> list[tuple[str, str]
 
 def _text(value: Any) -> str:
     if value is None:
-        return units.MISSING
+        return words.MISSING
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_text(part)}" for key, part in value.items()) or units.MISSING
+        return ", ".join(f"{key} {_text(part)}" for key, part in value.items()) or words.MISSING
     if isinstance(value, (list, tuple)):
         more = len(value) - _MOST_NAMED
         shown = ", ".join(_text(part) for part in value[:_MOST_NAMED]) or "none"
@@ -180,4 +180,4 @@ class _Defaults(dict[str, Any]):
     """A mapping whose missing keys read as a dash, for descriptions by other versions."""
 
     def __missing__(self, key: str) -> str:
-        return units.MISSING
+        return words.MISSING

@@ -19,8 +19,8 @@ from urllib.parse import quote
 
 from results.frontier import hypervolume, pareto_front
 from results.record import TrialRecord, record_from_trial
-from space.architecture import LIMITS, show
-from space.checks import refuse_irregular
+from space.files import refuse_irregular
+from space.rules import LIMITS, show
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage

@@ -2,7 +2,7 @@
 
 import sys
 
-from search.cli import COMMANDS, main
+from search.commands.app import COMMANDS, main
 
 if __name__ == "__main__":
     if not (len(sys.argv) > 1 and sys.argv[1] in COMMANDS):

@@ -19,9 +19,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from results import Run, load_run, write_results
-from results.units import counted
-from search.baselines import baselines
-from search.cluster import (
+from results.words import counted
+from search.cluster.connect import (
     connected,
     describe_room,
     few_bytes_for_ray,
@@ -29,19 +28,20 @@ from search.cluster import (
     trial_resources,
     workers,
 )
-from search.finalists import measure_test_accuracy, start_reader
-from search.ledger import Ledger
-from search.messages import interrupted_text
-from search.mirror import together
-from search.progress import Display
-from search.run_folder import keep_trials, only_driver, read_search
+from search.cluster.finalists import measure_test_accuracy, start_reader
+from search.cluster.sharing import for_workers
+from search.decide.baselines import baselines
 from search.settings import SearchSettings
-from search.sharing import for_workers
-from search.storage import Patience, StorageError, open_study, writing
+from search.study.ledger import Ledger
+from search.study.mirror import together
+from search.study.run_folder import keep_trials, only_driver, read_search
+from search.study.storage import Patience, StorageError, open_study, writing
+from search.terminal.display import Display
+from search.terminal.messages import interrupted_text
 
 if TYPE_CHECKING:
-    from search.freeze_thaw import FreezeThaw
-    from search.problem import Network
+    from search.decide.early_stopping import FreezeThaw
+    from search.decide.problem import Network
     from trainers import Dataset, Recipe
 
 BASELINE_SHARE = 4  # at most one trial in four is a baseline
@@ -150,7 +150,7 @@ def _end_without_head(
 
 def early_stopping_rule(ledger: Ledger, recipe: Recipe) -> FreezeThaw[Network]:
     """The rule of a search, which knows what the study holds."""
-    from search.freeze_thaw import FreezeThaw
+    from search.decide.early_stopping import FreezeThaw
 
     rule = FreezeThaw(
         ledger.problem,
@@ -176,14 +176,14 @@ def _tune(
     """Trains; whether it was interrupted, and the reader of the test split if it was started."""
     from ray import tune
 
-    from search.scheduler import FrontierHalving, InTurn
-    from search.searcher import (
+    from search.cluster.scheduler import FrontierHalving, InTurn
+    from search.cluster.searcher import (
         Recorder,
         Stop,
         StudySearcher,
         take_all_losses_for_lost_workers,
     )
-    from search.trainable import ProxyTrainable
+    from search.cluster.worker import ProxyTrainable
 
     resources = trial_resources(settings)
     reader: Any = None

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from space import NAMED, Architecture, SearchSpace, count_flops, count_params
-from space.architecture import LIMITS, check_keys, did_you_mean, show
+from space.rules import LIMITS, check_keys, did_you_mean, show
 from trainers.recipe import PROXIES
 
 SAMPLERS = ("frontier", "tpe", "nsga2", "gp", "random")

@@ -6,29 +6,18 @@ No torch here: an architecture is plain data that travels as a JSON dict.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
-import reprlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
+
+from space.rules import LIMITS, MAX_TOKENS, check_keys, nearest_multiple, show
 
 Head = Literal["avg", "token"]
 Stem = Literal["patch", "conv"]
 PoolOp = Literal["max", "avg"]
 
 STEM_CHANS = 64  # width of DeepViT's convolutional stem
-# Far above any network that trains on one image, far below what exhausts memory when it is built.
-LIMITS = {
-    "img_size": 4096,
-    "patch_size": 4096,
-    "in_chans": 1024,
-    "num_classes": 1_000_000,
-    "embed_dim": 16384,
-    "depth": 512,
-    "num_heads": 1024,
-}
-MAX_TOKENS = 65536
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,13 +92,13 @@ class Architecture:
             raise ValueError(
                 f"`embed_dim` (={self.embed_dim}) must be divisible by `num_heads` "
                 f"(={self.num_heads}): choose embed_dim "
-                f"{_nearest_multiple(self.embed_dim, self.num_heads)} or another number of heads."
+                f"{nearest_multiple(self.embed_dim, self.num_heads)} or another number of heads."
             )
         if self.img_size % self.patch_size:
             raise ValueError(
                 f"`img_size` (={self.img_size}) must be divisible by `patch_size` "
                 f"(={self.patch_size}): choose img_size "
-                f"{_nearest_multiple(self.img_size, self.patch_size)} or another patch size."
+                f"{nearest_multiple(self.img_size, self.patch_size)} or another patch size."
             )
         if self.stem == "conv" and self.patch_size % 2:
             raise ValueError(
@@ -249,39 +238,6 @@ def _pool_from_dict(values: Any) -> Pool:
     return Pool(**values)
 
 
-def check_keys(what: str, values: Any, known: Iterable[str], required: Iterable[str] = ()) -> None:
-    """Raises ValueError unless `values` is a mapping with only `known` and all `required` keys."""
-    known = list(known)
-    if not isinstance(values, Mapping):
-        raise ValueError(f"A {what} must be a table of {', '.join(known)}, but got {show(values)}.")
-    for key in values:
-        if key not in known:
-            raise ValueError(f"Unknown {what} key {show(key)}{did_you_mean(key, known)}")
-    missing = [key for key in required if key not in values]
-    if missing:
-        raise ValueError(f"A {what} needs {', '.join(f'`{key}`' for key in missing)}.")
-
-
-def show(value: object) -> str:
-    """A value for an error sentence: one short line, however large or deep the value is."""
-    try:
-        return _SHORT.repr(value)[:80]
-    except ValueError:  # Python writes no integer of more than 4,300 digits
-        return "a number of thousands of digits"
-
-
-_SHORT = reprlib.Repr()
-_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxlong, _SHORT.maxother = 2, 60, 60, 60
-
-
-def did_you_mean(name: object, known: Iterable[str]) -> str:
-    """The end of an error sentence: the nearest known name, else all of them."""
-    known = list(known)
-    text = name[:80] if isinstance(name, str) else ""
-    near = difflib.get_close_matches(text, known, n=1, cutoff=0.5)
-    return f": did you mean {near[0]!r}?" if near else f": choose from {', '.join(known)}."
-
-
 def _check_int(name: str, value: Any, low: int, high: int) -> None:
     if type(value) is not int or not low <= value <= high:
         raise ValueError(
@@ -301,7 +257,3 @@ def _check_number(name: str, value: Any, above: float, high: float) -> None:
 def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise ValueError(f"`{name}` must be one of {list(choices)}, but got {show(value)}.")
-
-
-def _nearest_multiple(value: int, factor: int) -> int:
-    return max(factor, round(value / factor) * factor)

@@ -11,26 +11,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-from space.architecture import (
-    LIMITS,
-    Architecture,
-    Head,
-    Pool,
-    PoolOp,
-    Stem,
-    check_keys,
-    did_you_mean,
-    show,
-)
-from space.checks import (
-    PLAIN_FIELDS,
-    REQUIRED,
-    TABLES,
-    check_range,
-    checked_choices,
-    read_toml,
-)
+from space.architecture import Architecture, Head, Pool, PoolOp, Stem
+from space.checks import PLAIN_FIELDS, REQUIRED, TABLES, check_range, checked_choices
+from space.files import read_toml
 from space.identity import possible_stages
+from space.rules import LIMITS, check_keys, did_you_mean, show
 
 _BUILT_IN = Path(__file__).parent / "spaces"
 MAX_NAME = 200

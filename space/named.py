@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from space.architecture import Architecture, Pool, did_you_mean, show
+from space.architecture import Architecture, Pool
+from space.rules import did_you_mean, show
 
 
 def _deit(embed_dim: int, num_heads: int) -> Architecture:

@@ -1,11 +1,10 @@
 """A PostgreSQL server on another host that falls silent. Run by `make cluster-test`."""
 
 import sys
-from pathlib import Path
 
 import hosts
 import pytest
-from test_search_server import binaries
+from test_server import binaries
 
 pytestmark = [
     pytest.mark.cluster,
@@ -22,9 +21,9 @@ exec {bin}/postgres -D data -k /tmp/pg -c listen_addresses=* -c fsync=off'
 WRITER = """
 import sys, time
 from pathlib import Path
-from test_search_storage import assert_whole, epoch, settings
-from search.ledger import Ledger
-from search.storage import Patience, open_study
+from test_storage import assert_whole, epoch, settings
+from search.study.ledger import Ledger
+from search.study.storage import Patience, open_study
 say = Patience(say=lambda text: print(text, flush=True))
 few = settings(trials=60)
 ledger = Ledger(open_study(Path("/tmp"), "silent", sys.argv[1], say), few)
@@ -49,7 +48,12 @@ def test_a_server_whose_host_falls_silent_is_waited_for(tmp_path):
         hosts.wait_until(lambda: "is ready to accept" in log.read_text(), 60, log.read_text, server)
         url = f"postgresql+psycopg://searcher@{home.address}/postgres"
         writer = driver.start(
-            sys.executable, "-c", WRITER, url, log=said, PYTHONPATH=str(Path(__file__).parent)
+            sys.executable,
+            "-c",
+            WRITER,
+            url,
+            log=said,
+            PYTHONPATH=hosts.SUPPORT,
         )
         hosts.wait_until(lambda: "[10]" in said.read_text(), 60, said.read_text, writer)
         home.unplug()

@@ -23,7 +23,7 @@ def options_of(text):
 def known_options():
     import typer
 
-    from search.cli import app
+    from search.commands.app import app
 
     return {o for p in typer.main.get_command(app).commands["search"].params for o in p.opts}
 

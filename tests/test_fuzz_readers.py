@@ -22,9 +22,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from search.cli import _read_architecture
+from search.commands.app import _read_architecture
 from space import NAMED, Architecture, SearchSpace, count_flops, count_params
-from space.checks import MAX_TOML_BYTES
+from space.files import MAX_TOML_BYTES
 from space.choices import BUILT_IN_SPACES
 
 SPACES = Path(__file__).parent.parent / "space" / "spaces"

@@ -15,9 +15,9 @@ from make_run import make_run
 from test_fuzz_readers import hostile, impatient, mutants, one_paragraph, scrambled
 
 from results import load_run
-from search.messages import summary
-from search.run_folder import read_search
 from search.settings import SearchSettings
+from search.study.run_folder import read_search
+from search.terminal.messages import summary
 from space import SearchSpace
 from trainers import Recipe
 

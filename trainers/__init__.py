@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from trainers.errors import DataError, NonFiniteLossError, error_kind
 
 if TYPE_CHECKING:
-    from trainers.dataset import Dataset
-    from trainers.loading import load_dataset
+    from trainers.images.dataset import Dataset
+    from trainers.images.load import load_dataset
     from trainers.proxy import ProxyTraining, TrialOutcome, proxy_epochs, train_proxy
     from trainers.recipe import Recipe
     from trainers.scoring import evaluate
@@ -30,8 +30,8 @@ __all__ = [
 ]
 
 _LAZY = {
-    "Dataset": "trainers.dataset",
-    "load_dataset": "trainers.loading",
+    "Dataset": "trainers.images.dataset",
+    "load_dataset": "trainers.images.load",
     "Recipe": "trainers.recipe",
     "ProxyTraining": "trainers.proxy",
     "TrialOutcome": "trainers.proxy",

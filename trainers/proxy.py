@@ -16,13 +16,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from space import Architecture, VisionTransformer, build_model
-from trainers.augment import DeviceImages
-from trainers.cuda_graph import Replayed
-from trainers.dataset import Dataset
+from trainers.device.cuda_graph import Replayed
+from trainers.device.split import DeviceImages
+from trainers.device.streaming import kept_images, with_index
 from trainers.errors import NonFiniteLossError, error_kind
+from trainers.images.dataset import Dataset
 from trainers.recipe import Recipe
 from trainers.scoring import totals
-from trainers.streaming import kept_images, with_index
 
 LONGEST_GRAPHED_VALIDATION = 30_000  # images; every batch adds its kernels to the graph
 State = Literal["complete", "stopped", "failed"]

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from space.architecture import check_keys, show
+from space.rules import check_keys, show
 
 if TYPE_CHECKING:
     from space import Architecture
-    from trainers.dataset import Dataset
+    from trainers.images.dataset import Dataset
 
 Amp = Literal["auto", "off"]
 PROXIES = {"fast": 0.1, "balanced": 7 / 30, "faithful": 1.0}

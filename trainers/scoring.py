@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from trainers.augment import DeviceImages
-from trainers.stored import Images
-from trainers.streaming import StreamedImages, open_split
+from trainers.device.split import DeviceImages
+from trainers.device.streaming import StreamedImages, open_split
+from trainers.images.stored import Images
 
 _BATCH = 512
 

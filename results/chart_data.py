@@ -1,0 +1,160 @@
+"""What the charts of a run show: plain rows, and the range and ticks of their axes. No plotting."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, cast
+
+from results.frontier import progress
+from results.record import TrialRecord, finite
+from results.run import Run
+from results.words import blocks_text, shape_text, standard_error
+
+# What a point may be, the most notable first.
+SERIES = ("on the frontier", "baseline", "complete", "stopped early", "running", "failed")
+_STATES = {"complete": "complete", "stopped": "stopped early"}
+
+
+def frontier_rows(run: Run) -> list[dict[str, Any]]:
+    """One row for each trial that has an accuracy; members of the frontier last, drawn on top."""
+    members = {record.trial for record in run.front}
+    rows = []
+    for record in run.records:
+        if record.accuracy is None or not math.isfinite(record.accuracy):
+            continue
+        series = _series(record, on_front=record.trial in members)
+        row = {
+            "trial": record.trial,
+            "series": series,
+            "state": _state(record, series),
+            "flops": record.flops,
+            "accuracy": record.accuracy,
+            "member": record.trial in members,
+            "params": record.params,
+            "epochs": record.epochs,
+            "shape": shape_text(record.architecture),
+            "blocks": blocks_text(record.architecture),
+        }
+        rows.append(row | ({"baseline": record.baseline} if record.baseline else {}))
+    return sorted(rows, key=lambda row: (-SERIES.index(row["series"]), row["trial"]))
+
+
+def step_rows(run: Run) -> list[dict[str, Any]]:
+    """The corners of the staircase: each member, then the last accuracy up to the budget."""
+    images = run.settings["data"].get("validation")
+    rows: list[dict[str, Any]] = []
+    for record in run.front:
+        accuracy = cast(float, record.accuracy)
+        error = standard_error(accuracy, images) if images else 0.0
+        low, high = max(0.0, accuracy - error), min(1.0, accuracy + error)
+        step = {"flops": record.flops, "accuracy": accuracy, "low": low, "high": high}
+        rows.append(step | {"trial": record.trial})
+    if rows and rows[-1]["flops"] < run.budget_flops:
+        rows.append({"flops": run.budget_flops, "accuracy": rows[-1]["accuracy"]})
+    return rows
+
+
+def label_rows(run: Run, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The members whose numbers can be written without touching the one before."""
+    (left, right), (low, high) = flops_domain(run, rows), accuracy_domain(run, rows)
+    shown: list[dict[str, Any]] = []
+    before = (-math.inf, -math.inf)
+    for row in reversed([row for row in step_rows(run) if "trial" in row]):
+        across = 700 * math.log(row["flops"] / left) / math.log(right / left)
+        up = 380 * (row["accuracy"] - low) / (high - low)
+        if not shown or before[0] - across > 34 or before[1] - up > 18:
+            shown.append(row)
+            before = (across, up)
+    return shown
+
+
+def curve_rows(run: Run) -> list[dict[str, Any]]:
+    """One row for each epoch of each member of the frontier; NaN as None, which JSON can hold."""
+    return [
+        {
+            "trial": record.trial,
+            "flops": record.flops,
+            "epoch": epoch.epoch,
+            "accuracy": finite(epoch.accuracy),
+            "train_loss": finite(epoch.train_loss),
+            "val_loss": finite(epoch.val_loss),
+        }
+        for record in run.front
+        for epoch in record.curve
+    ]
+
+
+def progress_rows(run: Run) -> list[dict[str, Any]]:
+    """Hypervolume and best accuracy after each improvement, and after the last trial."""
+    budget, reference = run.reference_point
+    steps = progress(run.records, budget_flops=budget, reference_accuracy=reference)
+    rows = [
+        {"trial": s.trial, "hypervolume": s.hypervolume, "best_accuracy": s.best_accuracy}
+        for s in steps
+    ]
+    last = max((record.trial for record in run.records), default=0)
+    if rows and rows[-1]["trial"] < last:
+        rows.append({**rows[-1], "trial": last})
+    return rows
+
+
+def below_axis(run: Run) -> int:
+    """How many trials are too low for the accuracy axis and drawn at its foot."""
+    rows = frontier_rows(run)
+    low = accuracy_domain(run, rows)[0]
+    return sum(row["accuracy"] < low for row in rows)
+
+
+def flops_domain(run: Run, rows: Sequence[dict[str, Any]]) -> tuple[float, float]:
+    """From below the cheapest of `rows` to above the budget and the costliest."""
+    flops = [run.budget_flops, *(row["flops"] for row in rows)]
+    high = max(flops)
+    low = min(*flops, high / 3) if rows else high / 10
+    margin = (high / low) ** 0.06
+    return low / margin, high * margin
+
+
+def accuracy_domain(run: Run, rows: Sequence[dict[str, Any]]) -> tuple[float, float]:
+    """The range of the error bars and of `rows`; their lowest tenth does not stretch it, so that
+    networks that never learned do not flatten the frontier."""
+    bars = [row[key] for row in step_rows(run) for key in ("low", "high") if key in row]
+    rest = sorted(row["accuracy"] for row in rows if row["series"] != "failed")
+    return span([*bars, *rest[len(rest) // 10 :]])
+
+
+def span(accuracies: Sequence[float | None]) -> tuple[float, float]:
+    """Lowest and highest accuracy with a margin, inside [0, 1]."""
+    known = [accuracy for accuracy in accuracies if accuracy is not None]
+    if not known:
+        return 0.0, 1.0
+    margin = max(0.01, 0.08 * (max(known) - min(known)))
+    return max(0.0, min(known) - margin), min(1.0, max(known) + margin)
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Round numbers between `low` and `high`, at least three where the axis allows."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for steps in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7)):
+        ticks = [step * 10.0**decade for decade in decades for step in steps]
+        ticks = [tick for tick in ticks if low <= tick <= high]
+        if len(ticks) >= (3 if len(steps) == 3 else 4):
+            break
+    return ticks
+
+
+def thinned(values: Sequence[float], most: int = 5) -> Sequence[float]:
+    """Every k-th value, so that at most `most` are left."""
+    return values[:: -(-len(values) // most)] if values else values
+
+
+def _series(record: TrialRecord, *, on_front: bool) -> str:
+    if record.baseline is not None and record.state == "complete":
+        return "baseline"
+    return "on the frontier" if on_front else _STATES.get(record.state, record.state)
+
+
+def _state(record: TrialRecord, series: str) -> str:
+    if record.baseline is None:
+        return series
+    return f"{_STATES.get(record.state, record.state)}, baseline {record.baseline}"

@@ -1,0 +1,76 @@
+"""The members of the frontier, at the end of a search: the test split is read for them, once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from search.cluster.connect import trial_resources
+from search.settings import SearchSettings
+from search.study.ledger import Ledger
+
+if TYPE_CHECKING:
+    from trainers import Dataset
+
+READER_SECONDS = 60.0  # until the test split is read in this process, since no worker starts
+READER_STARTS = 3  # anew, where its machine or its process dies
+
+
+def start_reader(settings: SearchSettings) -> Any:
+    """Starts the worker that will read it."""
+    import ray
+
+    from search.cluster.worker import TestSplitReader
+
+    # No CPUs are asked for: it starts while the last trials still hold theirs. Where its machine
+    # dies, it starts on another one and reads again.
+    gpus = trial_resources(settings)["gpu"]
+    again = {"max_restarts": READER_STARTS, "max_task_retries": READER_STARTS}
+    return ray.remote(TestSplitReader).options(num_cpus=0, num_gpus=gpus, **again).remote(gpus)
+
+
+def measure_test_accuracy(
+    folder: Path,
+    settings: SearchSettings,
+    ledger: Ledger,
+    dataset: Dataset,
+    reader: Any,
+    say: Callable[[str], None],
+) -> None:
+    """Reads the test split once for every frontier member that has no test accuracy; tells `say` of
+    those whose weights are gone or broken."""
+    import ray
+
+    from results.charts import javascript
+
+    members = []
+    for record in ledger.front:
+        file = folder / "weights" / f"{record.trial}.safetensors"
+        if f"test_accuracy:{record.trial}" in ledger.study.user_attrs:
+            continue
+        try:
+            members.append((record.trial, record.architecture.to_dict(), file.read_bytes()))
+        except OSError as error:
+            say(f"{file} cannot be read ({error.strerror}): trial {record.trial} is not tested.")
+    if not members:
+        return
+    reader = reader or start_reader(settings)
+    started = reader.is_there.remote()
+    split = (dataset.test_images, dataset.test_labels)
+    shape = {"mean": dataset.mean, "std": dataset.std}
+    javascript()  # of the report: takes two seconds, in which the worker starts
+    try:
+        ray.get(started, timeout=READER_SECONDS)
+        found = ray.get(reader.accuracies.remote(members, *map(ray.put, split), **shape))
+    except ray.exceptions.RayError:  # no room for one more worker, or it cannot start or live
+        from search.cluster.worker import TestSplitReader
+
+        ray.kill(reader)
+        found = TestSplitReader(gpus=0.0).accuracies(members, *split, **shape)
+    for number, accuracy in found.items():
+        if isinstance(accuracy, str):
+            file = folder / "weights" / f"{number}.safetensors"
+            say(f"{file} does not hold the weights of trial {number} ({accuracy}): not tested.")
+        else:
+            ledger.study.set_user_attr(f"test_accuracy:{number}", accuracy)

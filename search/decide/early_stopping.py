@@ -1,0 +1,160 @@
+"""Early stopping by what the rest of a training is expected to add to the frontier. No Ray here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from typing import Any, Generic
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.decide.acquisition import Staircase, expected_gain, staircase
+from search.decide.candidates import Candidate, Candidates
+from search.decide.halving import HalvingRule
+from search.decide.problem import Item, Problem
+from search.decide.surrogate import Surrogate, fitted
+
+Array = NDArray[np.float64]
+
+# See `FreezeThaw`: of the gain of the best untried candidate; and by how much a cheaper trial must
+# have the smaller error at a rung, for the dearer one not to count as leading.
+SHARE, TOLERANCE = 0.01, 0.1
+# Up to so many trials a decision is made from all, beyond from all but the last up to 10 %.
+ALL, GROWTH = 100, 1.1
+
+
+@dataclass(frozen=True, slots=True)
+class Belief:
+    """What is believed after some trials, and what it was made from."""
+
+    points: bytes
+    surrogate: Surrogate
+    gains: Array  # (M,), expected of each candidate, trained to the end
+
+
+class FreezeThaw(HalvingRule, Generic[Item]):
+    """Stops a trial that is expected to add next to nothing to the accuracy/cost frontier.
+
+    The rungs are those of `HalvingRule`. At a rung a Gaussian process over features and log epochs
+    predicts the accuracy at the last epoch, of the trial from its result there and of untried
+    candidates without one (freeze-thaw, arXiv 1406.3896). The trial goes on while the expected gain
+    in hypervolume over log cost is at least `share` of what the best untried candidate promises,
+    and as long as nothing cheaper was clearly more accurate at the rung. With fewer than
+    `reduction_factor` trials complete nothing is stopped; a NaN is at once.
+
+    `item(trial)` is the item of a trial's number. Same results, same decisions: the process is
+    fitted to the trials of the lowest numbers, whenever these are a tenth more or changed.
+    """
+
+    def __init__(
+        self,
+        problem: Problem[Item],
+        item: Callable[[int], Item],
+        *,
+        reference_accuracy: float = 0.0,
+        seed: int = 0,
+        share: float = SHARE,
+        **rungs: Any,
+    ) -> None:
+        """`rungs`: the arguments of `HalvingRule`."""
+        super().__init__(**{"tolerance": TOLERANCE, "neighbourhood": math.inf} | rungs)
+        if not 0.0 <= share <= 1.0:
+            raise ValueError(f"`0 <= share <= 1` must hold, but got {share}.")
+        self._last = rungs["max_epochs"]
+        self._item, self._share, self._reference = item, share, reference_accuracy
+        self._end = math.log10(problem.budget)
+        self._problem, self._seed = problem, seed
+        self._described: dict[int, Candidate[Item]] = {}
+        self._complete: dict[int, tuple[float, float]] = {}  # trial -> accuracy, FLOPs
+        self._tried: dict[int, int] = {}  # trial -> its row of the pool
+        self._beliefs: dict[int, Belief] = {}  # by rung
+
+    @cached_property
+    def _candidates(self) -> Candidates[Item]:
+        return Candidates(self._problem, seed=self._seed)
+
+    @cached_property
+    def _pool(self) -> list[Candidate[Item]]:
+        return self._candidates.at_random(0)
+
+    @cached_property
+    def _rows(self) -> dict[Any, int]:
+        return {candidate.key: row for row, candidate in enumerate(self._pool)}
+
+    def observe(self, trial: int, *, flops: float, epoch: int, accuracy: float) -> None:
+        super().observe(trial, flops=flops, epoch=epoch, accuracy=accuracy)
+        if epoch == self._last:
+            self._complete[trial] = (accuracy, flops)
+        if (epoch in self.rungs or epoch == self._last) and trial not in self._described:
+            described = self._candidates.describe(self._item(trial))
+            self._described[trial] = described
+            if described.key in self._rows:
+                self._tried[trial] = self._rows[described.key]
+
+    def is_kept(self, trial: int, rung: int) -> bool:
+        if len(self._complete) < self.reduction_factor or self.leads_neighbourhood(trial, rung):
+            return True
+        belief, me = self._belief(trial, rung), self._described[trial]
+        accuracy, _ = self._results[rung][trial]
+        surrogate = belief.surrogate.given(self._inputs([me], [rung]), np.array([accuracy]))
+        mean, sd = surrogate.predict(self._inputs([me], [self._last]))
+        mine = expected_gain(np.array([me.log_cost]), mean, sd, self._front(self._complete))
+        untried = belief.gains.copy()
+        untried[list(self._tried.values())] = 0.0
+        return bool(mine[0] >= self._share * untried.max(initial=0.0))
+
+    def _belief(self, trial: int, rung: int) -> Belief:
+        """From the results of others at this rung and later."""
+        trials, epochs, accuracies = self._points(rung)
+        others = np.unique(trials[trials != trial])
+        count = ALL
+        while count * GROWTH < len(others):
+            count = int(count * GROWTH)
+        among = np.isin(trials, others[:count])
+        trials, epochs, accuracies = trials[among], epochs[among], accuracies[among]
+        points = trials.tobytes() + epochs.tobytes() + accuracies.tobytes()
+        if rung not in self._beliefs or self._beliefs[rung].points != points:
+            surrogate = self._fit(trials, epochs, accuracies)
+            inputs = self._inputs(self._pool, [self._last] * len(self._pool))
+            costs = np.array([candidate.log_cost for candidate in self._pool])
+            known = set(trials.tolist())
+            front = self._front({t: seen for t, seen in self._complete.items() if t in known})
+            gains = expected_gain(costs, *surrogate.predict(inputs), front)
+            self._beliefs[rung] = Belief(points, surrogate, gains)
+        return self._beliefs[rung]
+
+    def _points(self, rung: int) -> tuple[NDArray[np.intp], NDArray[np.intp], Array]:
+        """Trial, epoch and accuracy of all results from `rung` on, by epoch and trial."""
+        results = {epoch: self._results[epoch] for epoch in self.rungs if epoch >= rung}
+        results[self._last] = self._complete
+        trials = np.fromiter(chain.from_iterable(results.values()), np.intp)
+        epochs = np.repeat(list(results), [len(seen) for seen in results.values()])
+        accuracies = np.array([a for seen in results.values() for a, _ in seen.values()])
+        order = np.lexsort((trials, epochs))
+        return trials[order], epochs[order], accuracies[order]
+
+    def _fit(
+        self, trials: NDArray[np.intp], epochs: NDArray[np.intp], accuracies: Array
+    ) -> Surrogate:
+        described = [self._described[trial] for trial in trials.tolist()]
+        costs = np.array([candidate.log_cost for candidate in described])
+        return fitted(self._inputs(described, epochs.tolist()), accuracies, costs)
+
+    def _inputs(self, candidates: list[Candidate[Item]], epochs: list[int]) -> Array:
+        """(N, D + 1): features, and what is missing of the epochs: 0 nothing, 1 all but one."""
+        missing = 1.0 - np.log(epochs) / math.log(self._last)
+        return np.column_stack([np.array([c.features for c in candidates]), missing])
+
+    def _front(self, complete: dict[int, tuple[float, float]]) -> Staircase:
+        accuracies, flops = np.array(list(complete.values())).reshape(-1, 2).T
+        return staircase(np.log10(flops), accuracies, reference=self._reference, end=self._end)
+
+    def forget(self, trial: int) -> None:
+        super().forget(trial)
+        self._complete.pop(trial, None)
+        self._described.pop(trial, None)
+        self._tried.pop(trial, None)

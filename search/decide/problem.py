@@ -1,0 +1,190 @@
+"""What the frontier sampler must know of a search space: `Problem`, and that of `SearchSpace`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+from optuna.distributions import BaseDistribution
+
+from search.decide.samplers import gene_distributions
+from space import Architecture, SearchSpace, count_flops, count_params
+
+Params = dict[str, Any]
+Item = TypeVar("Item")
+
+
+class Problem(Protocol[Item]):
+    """Items that have an exact cost, known before one is tried, and an accuracy that is not.
+
+    An item is encoded by the same parameters as all others; `key` is equal for two spellings of one
+    item. Features are numbers an accuracy may depend on, of any scale, always as many.
+    """
+
+    @property
+    def distributions(self) -> Mapping[str, BaseDistribution]:
+        """Optuna's distribution of every parameter."""
+
+    @property
+    def budget(self) -> float:
+        """The largest cost that fits."""
+
+    def decode(self, params: Mapping[str, Any]) -> Item:
+        """The item that parameters stand for."""
+
+    def encode(self, item: Item) -> Params:
+        """The canonical parameters of an item."""
+
+    def key(self, item: Item) -> Hashable:
+        """The identity of an item."""
+
+    def cost(self, item: Item) -> float:
+        """The exact cost, above 0."""
+
+    def fits(self, item: Item) -> bool:
+        """Whether it may be tried: its cost is within the budget, and whatever else is asked."""
+
+    def features(self, item: Item) -> Sequence[float]:
+        """What the surrogate sees of it."""
+
+    def smallest(self) -> Item:
+        """An item of least cost."""
+
+    def sample(self, rng: np.random.Generator) -> Item:
+        """A random item, which need not fit."""
+
+    def mutate(self, item: Item, rng: np.random.Generator) -> Item:
+        """An item one step away, which need not fit or differ."""
+
+    def crossover(self, first: Item, second: Item, rng: np.random.Generator) -> Item:
+        """An item between two others."""
+
+    def size(self) -> int:
+        """How many different items there are, fitting or not."""
+
+    def enumerate(self) -> Iterator[Item]:
+        """Every item once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """An architecture and the genes it was made from, which need not be canonical."""
+
+    genes: Params
+    architecture: Architecture
+
+
+class SpaceProblem:
+    """The networks of a search space under a budget of FLOPs and, if given, of parameters."""
+
+    def __init__(self, space: SearchSpace, *, budget: int, max_params: int | None = None) -> None:
+        self.space, self._max_params = space, max_params
+        self.budget = float(budget)
+        self._names = list(space.genes)
+
+    @cached_property
+    def distributions(self) -> dict[str, BaseDistribution]:
+        return gene_distributions(self.space)
+
+    def decode(self, params: Mapping[str, Any]) -> Network:
+        return Network(dict(params), self.space.decode(params))
+
+    def encode(self, item: Network) -> Params:
+        return self.space.encode(item.architecture)
+
+    def key(self, item: Network) -> Hashable:
+        return self.space.key(item.architecture)
+
+    def cost(self, item: Network) -> float:
+        return float(count_flops(item.architecture))
+
+    def fits(self, item: Network) -> bool:
+        return count_flops(item.architecture) <= self.budget and (
+            self._max_params is None or count_params(item.architecture) <= self._max_params
+        )
+
+    def features(self, item: Network) -> list[float]:
+        return architecture_features(item.architecture)
+
+    def smallest(self) -> Network:
+        architecture = self.space.smallest()
+        if self._max_params is not None and count_params(architecture) > self._max_params:
+            architecture = self.space.leanest(int(self.budget)) or architecture
+        return Network(self.space.encode(architecture), architecture)
+
+    def sample(self, rng: np.random.Generator) -> Network:
+        draws = rng.random(len(self._names)).tolist()
+        return self.decode(
+            {
+                name: choices[int(draw * len(choices))]
+                for (name, choices), draw in zip(self.space.genes.items(), draws, strict=True)
+            }
+        )
+
+    def mutate(self, item: Network, rng: np.random.Generator) -> Network:
+        if not self._names:
+            return item
+        name = self._names[int(rng.integers(len(self._names)))]
+        choices = self.space.genes[name]
+        here = choices.index(item.genes.get(name, choices[0]))
+        if rng.random() < 0.5:  # the next choice, for numbers have an order
+            there = min(max(here + (1 if rng.random() < 0.5 else -1), 0), len(choices) - 1)
+        else:
+            there = int(rng.integers(len(choices)))
+        return self.decode({**item.genes, name: choices[there]})
+
+    def crossover(self, first: Network, second: Network, rng: np.random.Generator) -> Network:
+        takes = rng.random(len(self._names)).tolist()
+        parents = (first.genes, second.genes)
+        return self.decode(
+            {
+                name: parents[take < 0.5].get(name, self.space.genes[name][0])
+                for name, take in zip(self._names, takes, strict=True)
+            }
+        )
+
+    def size(self) -> int:
+        return self.space.size()
+
+    def enumerate(self) -> Iterator[Network]:
+        for architecture in self.space.enumerate():
+            yield Network(self.space.encode(architecture), architecture)
+
+
+def architecture_features(architecture: Architecture) -> list[float]:
+    """What an accuracy may depend on: size, shape, where attention is mixed and tokens are pooled.
+
+    Places are relative to the depth, tokens are means over each third of the depth.
+    """
+    a = architecture
+    blocks, tokens = a.depth, a.token_counts
+    mixed, pooled = len(a.reattention), len(a.pools)
+    thirds = (tokens[0], tokens[blocks // 3], tokens[2 * blocks // 3], a.tokens_out)
+    first = a.pools[0] if a.pools else None
+    return [
+        float(blocks),
+        math.log(a.embed_dim),
+        math.log(a.num_heads),
+        math.log(a.mlp_ratio),
+        math.log(a.patch_size),
+        math.log(a.img_size),
+        mixed / blocks,
+        sum(a.reattention) / mixed / blocks if mixed else 0.5,
+        float(pooled),
+        (a.pools[0].after + 1) / blocks if a.pools else 1.0,
+        (a.pools[-1].after + 1) / blocks if a.pools else 1.0,
+        float(first.kernel_size if first else 2),
+        float(first.stride if first else 2),
+        float(first is not None and first.op == "avg"),
+        *(math.log(count) for count in thirds),
+        float(a.head == "token"),
+        float(a.stem == "conv"),
+        float(a.reattention_scale),
+        math.log(a.residual_scale),
+        math.log(count_flops(a)),
+        math.log(count_params(a)),
+    ]

@@ -1,0 +1,1 @@
+"""What is remembered: the study, its database and the run folder. No Ray."""

@@ -1,0 +1,320 @@
+"""The study of a run: what was proposed, what is running, what came out. The only writer of it.
+
+`Ledger.ask` proposes, and what is over budget or was tried before never leaves it. No Ray here.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from results import TrialRecord, pareto_front, record_from_trial
+from results.record import NEVER_TRAINED
+from search.decide.candidates import Candidates
+from search.decide.frontier_sampler import FrontierSampler, SpaceExhaustedError
+from search.decide.problem import Network, SpaceProblem
+from search.decide.samplers import make_sampler
+from search.settings import SearchSettings
+from search.study.mirror import ASKED_FOR, together
+from space import Architecture, count_flops, count_params
+
+REJECTS_BEFORE_RANDOM = 30  # proposals in a row, over budget or known, until one is drawn at random
+REPEATED_FAILURES = 5  # the same failure that often in a row stops the run
+
+
+@dataclass(slots=True)
+class LiveTrial:
+    """A trial that is being trained, and its curve so far."""
+
+    trial: optuna.Trial
+    architecture: Architecture
+    flops: int
+    params: int
+    seed: int
+    started: float  # seconds since 1970
+    baseline: str | None = None
+    parts: int = 1  # in which a batch is trained on, for memory's sake
+    worker: str | None = None
+    began: float = field(default_factory=time.monotonic)
+    curve: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Ledger:
+    """Asks the sampler, keeps to the budget, and writes every trial to the study.
+
+    `finished` are the records of trained trials, complete, stopped early or failed, without what
+    only the report asks for (see `_recall`); `front` those on the frontier.
+    """
+
+    def __init__(self, study: optuna.Study, settings: SearchSettings) -> None:
+        self.study, self.settings, self.space = study, settings, settings.space
+        self.problem = SpaceProblem(
+            self.space, budget=settings.budget, max_params=settings.max_params
+        )
+        self._candidates: Candidates[Network] | None = None
+        self.live: dict[int, LiveTrial] = {}
+        self.finished: list[TrialRecord] = []
+        self.front: list[TrialRecord] = []
+        self.over_budget = self.duplicates = 0
+        self.exhausted = False
+        self.stop_reason: str | None = None
+        self._known: dict[Hashable, int] = {}  # network -> trial number
+        self._take_in_study()
+
+    def _take_in_study(self) -> None:
+        """Learns what the study holds; trials that a dead driver left running are asked again."""
+        trials = self.study.get_trials(deepcopy=False)
+        seed = _seed(self.settings.seed, len(trials), 1)
+        self.study.sampler = (
+            FrontierSampler(
+                self.problem,
+                seed=self.settings.seed,
+                reference_accuracy=self.settings.reference_accuracy,
+            )
+            if self.settings.sampler == "frontier"
+            else make_sampler(self.settings.sampler, seed=seed)
+        )
+        for trial in trials:
+            if trial.state == TrialState.RUNNING:
+                self._requeue(trial.number, trial.params, trial.user_attrs)
+                continue
+            state = trial.user_attrs.get("state")
+            self.over_budget += state == "over_budget"
+            self.duplicates += state == "duplicate"
+            record = self._recall(trial)
+            if record is not None:
+                self._known[self.space.key(record.architecture)] = record.trial
+                self.finished.append(record)
+        self.front = pareto_front(self.finished)
+
+    @property
+    def remaining(self) -> int:
+        """Trainings still to be started."""
+        if self.exhausted or self.stop_reason:
+            return 0
+        return max(0, self.settings.trials - len(self.finished) - len(self.live))
+
+    def enqueue(self, architecture: Architecture, baseline: str | None = None) -> None:
+        """Has `architecture`, of this space, asked before the sampler is."""
+        attrs = {"baseline": baseline} if baseline else {}
+        self.study.enqueue_trial(self.space.encode(architecture), user_attrs=attrs)
+
+    def ask(self) -> LiveTrial | None:
+        """The next network to train: within the budget and never tried. `None` if there is none."""
+        with together(self.study):
+            return self._ask()
+
+    def _ask(self) -> LiveTrial | None:
+        rejected = 0
+        while self.remaining:
+            if rejected and rejected % REJECTS_BEFORE_RANDOM == 0:
+                drawn = self._draw_untried()
+                if drawn is None:
+                    self.exhausted = True
+                    return None
+                self.enqueue(drawn)
+            try:
+                trial = self.study.ask(self.problem.distributions)
+            except SpaceExhaustedError:
+                self.exhausted = True
+                return None
+            live = self._describe(trial)
+            twin = self._known.get(self.space.key(live.architecture))
+            if not self.problem.fits(Network({}, live.architecture)):
+                self._tell_over_budget(live)
+            elif twin is not None:
+                self._tell_duplicate(live, twin)
+            else:
+                self._known[self.space.key(live.architecture)] = trial.number
+                self.live[trial.number] = live
+                return live
+            rejected += 1
+        return None
+
+    def _describe(self, trial: optuna.Trial) -> LiveTrial:
+        architecture = self.space.decode(trial.params)
+        live = LiveTrial(
+            trial=trial,
+            architecture=architecture,
+            flops=count_flops(architecture),
+            params=count_params(architecture),
+            seed=_seed(self.settings.seed, trial.number, 0),
+            started=time.time(),
+            baseline=trial.user_attrs.get("baseline"),
+            parts=trial.user_attrs.get("parts", 1),
+        )
+        trial.set_user_attr("architecture", architecture.to_dict())
+        trial.set_user_attr("flops", live.flops)
+        trial.set_user_attr("params", live.params)
+        trial.set_user_attr("seed", live.seed)
+        over = [live.flops - self.settings.budget]
+        if self.settings.max_params is not None:
+            over.append(live.params - self.settings.max_params)
+        # Not `trial.set_constraint`: Optuna reads this form as well, optuna-dashboard only this.
+        self.study._storage.set_trial_system_attr(trial._trial_id, "constraints", over)
+        return live
+
+    def _tell_over_budget(self, live: LiveTrial) -> None:
+        """A violated constraint, which samplers learn from; FAIL would have TPE ask it again."""
+        live.trial.set_user_attr("state", "over_budget")
+        self.study.tell(live.trial, (0.0, float(live.flops)))
+        self.over_budget += 1
+
+    def _tell_duplicate(self, live: LiveTrial, twin: int) -> None:
+        live.trial.set_user_attr("state", "duplicate")
+        live.trial.set_user_attr("duplicate_of", twin)
+        told = self.study.get_trials(deepcopy=False)[twin]
+        if told.state == TrialState.COMPLETE:
+            self.study.tell(live.trial, told.values)
+        else:
+            self.study.tell(live.trial, state=TrialState.FAIL)
+        self.duplicates += 1
+
+    def _draw_untried(self) -> Architecture | None:
+        """A random untried network within the budget; `None` if the space has no more."""
+        if self._candidates is None:
+            self._candidates = Candidates(self.problem, seed=self.settings.seed)
+        number = len(self._known)
+        drawn = [c for c in self._candidates.at_random(number) if c.key not in self._known]
+        drawn = drawn or self._candidates.left(self._known.keys())
+        rng = np.random.default_rng(_seed(self.settings.seed, number, 2))
+        return drawn[int(rng.integers(len(drawn)))].item.architecture if drawn else None
+
+    # ---- what comes back -----------------------------------------------------------------------
+
+    def report(self, number: int, epoch: dict[str, Any]) -> None:
+        """One epoch of a running trial."""
+        self.live[number].curve.append(epoch)
+
+    def complete(self, number: int) -> TrialRecord:
+        """The trial was trained to the last epoch."""
+        live = self.live[number]
+        accuracy = float(live.curve[-1]["accuracy"])
+        return self._finish(number, "complete", values=(accuracy, float(live.flops)))
+
+    def stop(self, number: int) -> TrialRecord:
+        """The trial was stopped early; it keeps its curve and has no value."""
+        return self._finish(number, "stopped")
+
+    def fail(self, number: int, *, kind: str, error: str, traceback: str = "") -> TrialRecord:
+        """The trial failed for a reason; five of the same kind and text in a row stop the run."""
+        trial = self.live[number].trial
+        with together(self.study):
+            trial.set_user_attr("error_kind", kind)
+            trial.set_user_attr("error", error[:2000])
+            if traceback:
+                trial.set_user_attr("traceback", traceback[-8000:])
+            record = self._finish(number, "failed")
+        last = [(r.error_kind, r.error) for r in self.finished[-REPEATED_FAILURES:]]
+        if len(last) == REPEATED_FAILURES and len(set(last)) == 1 and last[0][0] is not None:
+            self.stop_reason = f"{REPEATED_FAILURES} trials in a row failed alike: {error}"
+        return record
+
+    def release(self, number: int, *, parts: int = 1) -> None:
+        """Gives up a running trial without blame: the run was interrupted, its machine died, or
+        had too little memory. Its network is asked again, with batches in so many `parts`."""
+        live = self.live.pop(number)
+        self.exhausted = False
+        self._known.pop(self.space.key(live.architecture), None)
+        fewer = {"parts": parts} if parts > 1 else {}
+        self._requeue(number, live.trial.params, live.trial.user_attrs | fewer)
+
+    def release_all(self) -> None:
+        """Gives up every running trial."""
+        with together(self.study):
+            for number in list(self.live):
+                self.release(number)
+
+    def forget_failures(self) -> int:
+        """Takes failed trials out of the records and has their networks asked again."""
+        failed = [record for record in self.finished if record.state == "failed"]
+        trials = self.study.get_trials(deepcopy=False)
+        for record in failed:
+            trial = trials[record.trial]
+            self._enqueue_again(trial.params, trial.user_attrs)
+            # A finished trial cannot be changed, so the study says that it no longer counts.
+            self.study.set_user_attr(f"retried:{record.trial}", True)
+            self._known.pop(self.space.key(record.architecture), None)
+        self.finished = [record for record in self.finished if record.state != "failed"]
+        return len(failed)
+
+    def _requeue(self, number: int, params: dict[str, Any], attrs: dict[str, Any]) -> None:
+        with together(self.study):
+            self._enqueue_again(params, attrs)  # first: asked twice is found out, never is not
+            trial = self.study.get_trials(deepcopy=False)[number]
+            self.study._storage.set_trial_user_attr(trial._trial_id, "state", "interrupted")
+            self.study.tell(number, state=TrialState.FAIL)
+
+    def _enqueue_again(self, params: dict[str, Any], attrs: dict[str, Any]) -> None:
+        kept = {name: attrs[name] for name in ("baseline", "parts") if attrs.get(name)}
+        self.study.enqueue_trial(params, user_attrs=kept)
+
+    def _finish(
+        self, number: int, state: str, values: tuple[float, float] | None = None
+    ) -> TrialRecord:
+        live = self.live.pop(number)
+        states = {"stopped": TrialState.PRUNED, "failed": TrialState.FAIL}
+        with together(self.study):
+            live.trial.set_user_attr("curve", live.curve)
+            live.trial.set_user_attr("seconds", round(time.monotonic() - live.began, 3))
+            live.trial.set_user_attr("started", live.started)
+            if live.worker:
+                live.trial.set_user_attr("worker", live.worker)
+            live.trial.set_user_attr("state", state)
+            told = (
+                self.study.tell(live.trial, values)
+                if values is not None
+                else self.study.tell(live.trial, state=states[state])
+            )
+        record = record_from_trial(told, self.study.user_attrs)
+        assert record is not None
+        recalled = self._recall(told)
+        assert recalled is not None
+        self.finished.append(recalled)
+        self.front = pareto_front([*self.front, recalled])
+        return record
+
+    def _recall(self, trial: FrozenTrial) -> TrialRecord | None:
+        """The record of a trial as it stays in memory, from all of the trial or from what `Mirror`
+        holds: of its curve the last point, and not what it was trained by."""
+        attrs = trial.user_attrs
+        if not trial.state.is_finished() or attrs.get("state") in NEVER_TRAINED:
+            return None
+        short = copy.copy(trial)
+        short.user_attrs = {name: attrs[name] for name in ASKED_FOR if name in attrs} | {
+            "architecture": attrs.get("architecture") or self.space.decode(trial.params).to_dict(),
+            "curve": attrs.get("curve", [])[-1:],
+        }
+        return record_from_trial(short, self.study.user_attrs)
+
+    def curves(self) -> list[tuple[int, int, Sequence[dict[str, Any]]]]:
+        """(trial, FLOPs, curve) of every record: what a restarted early stopping learns from."""
+        trials = self.study.get_trials(deepcopy=False)
+        return [
+            (r.trial, r.flops, trials[r.trial].user_attrs.get("curve", []))
+            for r in self.finished
+            if r.state != "failed"
+        ]
+
+    def network(self, number: int) -> Network:
+        """The network of a trial."""
+        if number in self.live:
+            return Network({}, self.live[number].architecture)
+        return self.problem.decode(self.study.get_trials(deepcopy=False)[number].params)
+
+    def counts(self) -> Counter[str]:
+        """How many finished trials there are of each state."""
+        return Counter(record.state for record in self.finished)
+
+
+def _seed(*words: int) -> int:
+    """A 32-bit seed that is a function of `words` alone."""
+    return int(np.random.SeedSequence(words).generate_state(1)[0])

@@ -1,0 +1,211 @@
+"""The run folder of a search: its run.json, and the lock that gives it one driver at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from results import load_run
+from results.run import hide_password, read_settings
+from search.settings import SearchSettings, new_run_folder, refuse_existing_run
+from search.study.storage import StorageError, cannot_write, writing
+from space.rules import show
+
+if TYPE_CHECKING:
+    from trainers import Dataset, Recipe
+
+
+SAME = 0.01  # of white, what two decoders may differ by
+
+
+def claim_run_folder(data: str, budget: int) -> Path:
+    """A new folder of a name of its own below runs/, made where that is possible."""
+    while True:
+        folder = new_run_folder(data, budget)
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            if folder.exists():
+                continue  # another search took the name
+        except OSError:
+            pass  # `new_run` says why
+        return folder
+
+
+def new_run(settings: SearchSettings, dataset: Dataset, recipe: Recipe, command: list[str]) -> Path:
+    """Creates the run folder and its run.json. Raises ValueError if it holds a run."""
+    folder = Path(settings.out)
+    description = _describe_run(settings, dataset, recipe, command)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with only_driver(folder):  # of two that begin at once, one begins
+            refuse_existing_run(folder)
+            _write(folder, description)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            (folder / "run.json.tmp").unlink()
+        cause = error.__context__ if isinstance(error, StorageError) else error
+        reason = getattr(cause, "strerror", None) or error
+        raise ValueError(
+            f"`--out` (={str(folder)!r}) must be a folder that can be written: {reason}."
+        ) from None
+    return folder
+
+
+def keep_trials(folder: Path, trials: int) -> str:
+    """Writes down how many trials are asked for now, so that going on after a crash asks for as
+    many; the run's name."""
+    description = read_search(folder)
+    if description["settings"].get("trials") != trials:
+        description["settings"]["trials"] = trials
+        with writing(folder):
+            _write(folder, description)
+    return str(description["name"])
+
+
+def _write(folder: Path, description: dict[str, Any]) -> None:
+    """run.json, whole or not at all; for its user alone if it holds a password."""
+    temporary, storage = folder / "run.json.tmp", description.get("storage")
+    secret = storage is not None and hide_password(storage) != storage
+    temporary.touch(mode=0o600 if secret else 0o666)
+    temporary.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(folder / "run.json")
+
+
+def discard_unbegun(folder: Path) -> None:
+    """Removes the files of a run in its own folder that ended before anything was trained, so that
+    the same command can be given again; not those of another search that runs there."""
+    with contextlib.suppress(OSError, ValueError), only_driver(folder):
+        if read_settings(folder).get("storage") is None and not load_run(folder).records:
+            for name in ("study.db", "run.json", ".lock"):
+                (folder / name).unlink(missing_ok=True)
+            folder.rmdir()
+
+
+@contextlib.contextmanager
+def only_driver(folder: Path) -> Iterator[None]:
+    """Holds the run folder's lock, which the system drops when the process dies."""
+    import fcntl
+
+    try:  # not through a link, out of the folder
+        file = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    except OSError as error:
+        raise cannot_write(folder, error) from None
+    with os.fdopen(file, "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(
+                f"{str(folder)!r} must have one search at a time, but another one is running it: "
+                f"look at it by `vit-frontier status {folder}`."
+            ) from None
+        except OSError as error:
+            raise cannot_write(folder, error) from None
+        yield
+
+
+def read_search(folder: Path) -> dict[str, Any]:
+    """run.json with all that going on with a search takes. Raises ValueError."""
+    description = read_settings(folder)
+    for name in ("settings", "recipe", "data"):
+        if not isinstance(description.get(name), dict):
+            raise ValueError(
+                f"In {str(folder / 'run.json')!r} `{name}` must be a table, but got "
+                f"{show(description.get(name))}: restore the file."
+            )
+    return description
+
+
+def check_same_data(run: Path, before: dict[str, Any], dataset: Dataset) -> None:
+    """Raises ValueError unless `dataset` is what run.json (`before`) says of its data."""
+    now = {
+        "img_size": dataset.img_size,
+        "class_names": list(dataset.class_names),
+        "train": len(dataset.train_labels),
+        "validation": len(dataset.val_labels),
+        "fingerprint": dataset.fingerprint(),
+    }
+    seen, brightness = before.get("brightness", ()), dataset.brightness()
+    if len(seen) == len(brightness) and not np.allclose(seen, brightness, rtol=0, atol=SAME):
+        raise ValueError(
+            "A run must be resumed on the data it began with, but as many other images are there: "
+            f"restore the data of {run}, or start another run."
+        )
+    for name, value in now.items():
+        if value != before.get(name) and (name in before or name != "fingerprint"):
+            raise ValueError(
+                f"A run must be resumed on the data it began with, but `{name}` was "
+                f"{before.get(name)!r:.200} and is {value!r:.200}: restore the data of {run}, or "
+                "start another run."
+            )
+
+
+def _describe_run(
+    settings: SearchSettings, dataset: Dataset, recipe: Recipe, command: list[str]
+) -> dict[str, Any]:
+    """The contents of run.json."""
+    return {
+        "schema": 1,
+        "name": Path(settings.out).resolve().name,
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "command": [hide_password(word) for word in command],
+        "settings": settings.to_dict(),
+        "budget_flops": settings.budget,
+        "max_params": settings.max_params,
+        "space": settings.space.to_dict(),
+        "data": {
+            "name": dataset.name,
+            "img_size": dataset.img_size,
+            "in_chans": dataset.in_chans,
+            "num_classes": dataset.num_classes,
+            "class_names": list(dataset.class_names),
+            "train": len(dataset.train_labels),
+            "validation": len(dataset.val_labels),
+            "test": len(dataset.test_labels),
+            "skipped": len(dataset.skipped),
+            "fingerprint": dataset.fingerprint(),
+            "mean": list(dataset.mean),
+            "std": list(dataset.std),
+            "brightness": dataset.brightness(),
+        },
+        "recipe": recipe.to_dict(),
+        "storage": settings.storage,
+        "versions": versions(),
+        "hardware": hardware(),
+        "seed": settings.seed,
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that numbers depend on."""
+    found = {"python": platform.python_version()}
+    for name in ("vit-frontier", "torch", "timm", "optuna", "ray", "numpy", "fvcore"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "from a checkout" if name == "vit-frontier" else "not installed"
+    return found
+
+
+def hardware() -> dict[str, Any]:
+    """This machine: cores, processor, memory and GPUs."""
+    cpu = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        cpu = next((ln.split(":", 1)[1].strip() for ln in lines if "model name" in ln), cpu)
+    gpus: list[str] = []
+    if "torch" in sys.modules:
+        torch = sys.modules["torch"]
+        gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {"cpus": os.cpu_count(), "cpu": cpu, "gpus": gpus, "memory_bytes": memory}

@@ -1,0 +1,1 @@
+"""What a terminal shows: the live display, messages, the progress of reading."""

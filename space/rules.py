@@ -1,0 +1,184 @@
+"""How a wrong value is told, once: rules for the fields of a dataclass, and the words of an error.
+
+A field says its rule in its annotation: `depth: Annotated[int, integer(1, 512)]`. A dataclass calls
+`check_fields(self)` in `__post_init__`; what exists is then valid.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import reprlib
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from typing import Any, TypeVar, get_args, get_type_hints
+
+# Far above any network that trains on one image, far below what exhausts memory when it is built.
+LIMITS = {
+    "img_size": 4096,
+    "patch_size": 4096,
+    "in_chans": 1024,
+    "num_classes": 1_000_000,
+    "embed_dim": 16384,
+    "depth": 512,
+    "num_heads": 1024,
+}
+MAX_TOKENS = 65536
+
+Kind = TypeVar("Kind")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Rule:
+    """What a value must be: `words` for people ("an integer from 1 to 9"), `holds` for the rest."""
+
+    words: str
+    holds: Callable[[Any], bool]
+
+    def check(self, name: str, value: Any, *, fix: str = "") -> None:
+        """Raises ValueError naming `name`, the rule and the value, unless the rule holds."""
+        if not self.holds(value):
+            end = f": {fix}" if fix else ""
+            raise ValueError(f"`{name}` must be {self.words}, but got {show(value)}{end}.")
+
+
+def integer(low: int, high: int) -> Rule:
+    """An int, not a bool, from `low` to `high`."""
+    return Rule(f"an integer from {low} to {high}", lambda x: type(x) is int and low <= x <= high)
+
+
+def number(
+    *,
+    above: float | None = None,
+    low: float | None = None,
+    high: float | None = None,
+    below: float | None = None,
+) -> Rule:
+    """An int or float, not a bool and not NaN, between an open (`above`, `below`) or closed (`low`,
+    `high`) bound on each side."""
+    least = above if above is not None else low
+    most = below if below is not None else high
+    start = f"above {least:g}" if above is not None else f"from {least:g}"
+    end = f"below {most:g}" if below is not None else f"at most {most:g}"
+    closed = low is not None and high is not None
+    words = f"a number {start} to {most:g}" if closed else f"a number {start} and {end}"
+    if low is not None and below is not None:
+        words = f"a number {start} to below {most:g}"
+
+    def holds(x: Any) -> bool:
+        if type(x) not in (int, float):
+            return False
+        return bool(
+            (x > least if above is not None else x >= least)
+            and (x < most if below is not None else x <= most)
+            and x != math.inf
+        )
+
+    return Rule(words, holds)
+
+
+def one_of(*names: str) -> Rule:
+    """One of these texts."""
+    return Rule(f"one of {list(names)}", lambda x: isinstance(x, str) and x in names)
+
+
+def flag() -> Rule:
+    """A bool."""
+    return Rule("true or false", lambda x: type(x) is bool)
+
+
+def text() -> Rule:
+    """A str."""
+    return Rule("a text", lambda x: isinstance(x, str))
+
+
+def optional(rule: Rule) -> Rule:
+    """None, or what `rule` asks for."""
+    return Rule(rule.words, lambda x: x is None or rule.holds(x))
+
+
+def check_fields(value: Any, *, option: bool = False, fix: str = "") -> None:
+    """Raises ValueError on the first field of a dataclass that breaks the rule of its annotation.
+
+    `option`: fields are named as options of the command line, `--max-params`.
+    """
+    kind: Any = type(value)
+    for name, rule in field_rules(kind):
+        field = getattr(value, name)
+        if not rule.holds(field):
+            shown = "--" + name.replace("_", "-") if option else name
+            rule.check(shown, field, fix=fix)
+
+
+@cache
+def field_rules(kind: type) -> tuple[tuple[str, Rule], ...]:
+    """The fields of a dataclass that have a rule, with it."""
+    hints = get_type_hints(kind, include_extras=True)
+    found = []
+    for field in dataclasses.fields(kind):
+        rules = [part for part in get_args(hints[field.name]) if isinstance(part, Rule)]
+        found += [(field.name, rule) for rule in rules]
+    return tuple(found)
+
+
+def field_names(kind: type) -> tuple[str, ...]:
+    """The names of a dataclass's fields, in order."""
+    return tuple(field.name for field in dataclasses.fields(kind))
+
+
+def from_dict(kind: type[Kind], what: str, values: Any) -> Kind:
+    """The dataclass `kind` of a plain dict. Raises ValueError on an unknown, missing or wrong value
+    of a `what`; nothing is converted: "12" is not 12."""
+    fields = dataclasses.fields(kind)  # type: ignore[arg-type]
+    needed = [
+        field.name
+        for field in fields
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    ]
+    check_keys(what, values, [field.name for field in fields], needed)
+    return kind(**values)
+
+
+def to_dict(value: Any) -> dict[str, Any]:
+    """The fields of a flat dataclass as plain JSON; tuples are lists."""
+    fields = ((name, getattr(value, name)) for name in field_names(type(value)))
+    return {name: list(field) if isinstance(field, tuple) else field for name, field in fields}
+
+
+def check_keys(what: str, values: Any, known: Iterable[str], required: Iterable[str] = ()) -> None:
+    """Raises ValueError unless `values` is a mapping with only `known` and all `required` keys."""
+    known = list(known)
+    if not isinstance(values, Mapping):
+        raise ValueError(f"A {what} must be a table of {', '.join(known)}, but got {show(values)}.")
+    for key in values:
+        if key not in known:
+            raise ValueError(f"Unknown {what} key {show(key)}{did_you_mean(key, known)}")
+    missing = [key for key in required if key not in values]
+    if missing:
+        raise ValueError(f"A {what} needs {', '.join(f'`{key}`' for key in missing)}.")
+
+
+def show(value: object) -> str:
+    """A value for an error sentence: one short line, however large or deep the value is."""
+    try:
+        return _SHORT.repr(value)[:80]
+    except ValueError:  # Python writes no integer of more than 4,300 digits
+        return "a number of thousands of digits"
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxlong, _SHORT.maxother = 2, 60, 60, 60
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """The end of an error sentence: the nearest known name, else all of them."""
+    known = list(known)
+    text = name[:80] if isinstance(name, str) else ""
+    near = difflib.get_close_matches(text, known, n=1, cutoff=0.5)
+    return f": did you mean {near[0]!r}?" if near else f": choose from {', '.join(known)}."
+
+
+def nearest_multiple(value: int, factor: int) -> int:
+    """The multiple of `factor`, at least one, that is nearest to `value`."""
+    return max(factor, round(value / factor) * factor)

@@ -1,0 +1,34 @@
+"""What is looked at before a search: its data, and whether another one runs in its folder."""
+
+import contextlib
+import errno
+
+import pytest
+
+from search.cluster import doctor
+from search.study.run_folder import only_driver
+from search.study.storage import StorageError
+
+
+@pytest.mark.parametrize(
+    ("data", "fix"),
+    [("digits", None), ("torch/cifar10", None), ("no_such_folder", "give a folder that exists")],
+)
+def test_the_doctor_takes_what_a_search_takes_as_data(monkeypatch, data, fix):
+    monkeypatch.setattr(doctor, "connected", lambda address: contextlib.nullcontext())
+    monkeypatch.setattr(doctor, "_ask_every_node", list)
+    fixes = [finding.fix for finding in doctor.examine(address=None, data=data) if finding.fix]
+    assert [text[: len(fix or "")] for text in fixes] == ([fix] if fix else [])
+
+
+def test_only_a_held_lock_is_taken_for_another_search(tmp_path, monkeypatch):
+    running = pytest.raises(ValueError, match="another one is running it")
+    with only_driver(tmp_path), running, only_driver(tmp_path):
+        pass
+
+    def no_locks(file, how):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    with pytest.raises(StorageError, match="No locks available"), only_driver(tmp_path):
+        pass

@@ -1,0 +1,1 @@
+"""Arrays to batches: splits on the device, streaming, augmentation, CUDA graphs."""
