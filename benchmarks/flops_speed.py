@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import numpy as np
 
 from space import SearchSpace, build_model, count_flops, measure_flops
-from space.choices import BUILT_IN_SPACES
+from space.search_space import BUILT_IN_SPACES
 
 NETWORKS, ROUNDS = 2000, 7
 

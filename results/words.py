@@ -55,42 +55,49 @@ def index_ranges(indices: Iterable[int]) -> str:
 
 
 def pools_text(architecture: Architecture) -> str:
-    """After which blocks tokens are pooled, and how: "2, 5 max 3/2"; a dash for nowhere."""
-    by_kind: dict[str, list[int]] = {}
-    for pool in architecture.pools:
-        kind = f"{pool.op} {pool.kernel_size}/{pool.stride}"
-        by_kind.setdefault(kind, []).append(pool.after)
-    parts = (f"{index_ranges(after)} {kind}" for kind, after in by_kind.items())
+    """After which blocks something is done to the tokens, and what: "2, 5 max 3/2"; a dash for
+    nowhere."""
+    by_words: dict[str, list[int]] = {}
+    for after, part, _ in architecture.after_blocks():
+        by_words.setdefault(part.words(), []).append(after)
+    parts = (f"{index_ranges(after)} {words}" for words, after in by_words.items())
     return "; ".join(parts) or MISSING
 
 
 def shape_text(architecture: Architecture) -> str:
     """All but the blocks: "6 blocks, 64 wide, 4 heads, MLP ×4, patch 2", and what is unusual."""
-    a = architecture
-    text = (
-        f"{counted(a.depth, 'block')}, {a.embed_dim} wide, {counted(a.num_heads, 'head')}, "
-        f"MLP ×{a.mlp_ratio:g}, patch {a.patch_size}"
-    )
-    extras = ["conv stem"] if a.stem == "conv" else []
-    extras += ["scaled Re-attention"] if a.reattention_scale else []
-    extras += [f"residual scale {a.residual_scale:g}"] if a.residual_scale != 1.0 else []
-    return ", ".join([text, *extras])
+    a, first = architecture, architecture.stages[0]
+    is_conv = a.stem.kind == "conv"
+    widths = "-".join(str(dim) for dim in dict.fromkeys(place.shape.dim for place in a.walk()))
+    heads = dict.fromkeys(getattr(place.stage.attention, "num_heads", 0) for place in a.walk())
+    counts = "-".join(map(str, heads)) if len(heads) > 1 else str(next(iter(heads)))
+    text = [counted(a.depth, "block"), f"{widths} wide"]
+    if any(heads):
+        text.append(f"{counts} head" + ("s" if counts != "1" else ""))
+    text += dict.fromkeys(place.stage.mlp.words() for place in a.walk())
+    text += dict.fromkeys(place.stage.local.words() for place in a.walk() if place.stage.local)
+    text.append(f"patch {getattr(a.stem, 'patch_size', 0)}" if is_conv else a.stem.words())
+    extras = ["conv stem"] if is_conv else []
+    scaled = any(getattr(place.stage.attention, "scale", False) for place in a.walk())
+    extras += ["scaled Re-attention"] if scaled else []
+    if first.residual_scale != 1.0:
+        extras.append(f"residual scale {first.residual_scale:g}")
+    return ", ".join([*text, *extras])
 
 
 def blocks_text(architecture: Architecture) -> str:
     """The blocks in order: "3 plain on 64 tokens, pool, 3 Re-attention on 31 tokens, avg head"."""
-    mixed, pooled = set(architecture.reattention), {pool.after for pool in architecture.pools}
     parts: list[str] = []
-    length = 0
-    for block, tokens in enumerate(architecture.token_counts):
-        length += 1
-        last = block == architecture.depth - 1
-        if last or block in pooled or (block in mixed) != (block + 1 in mixed):
-            kind = "Re-attention" if block in mixed else "plain"
-            parts.append(f"{length} {kind} on {counted(tokens, 'token')}")
-            length = 0
-        if block in pooled:
-            parts.append("pool")
+    length, places = 0, list(architecture.walk())
+    for place, following in zip(places, [*places[1:], None], strict=True):
+        length += place.stage.depth
+        kind, stage = place.stage.attention.words(), place.stage
+        goes_on = following is not None and following.stage.attention.words() == kind
+        if not stage.then and goes_on:
+            continue
+        parts.append(f"{length} {kind} on {counted(place.shape.length, 'token')}")
+        parts += [part.kind.rpartition(":")[2] for part in stage.then]
+        length = 0
     return ", ".join([*parts, f"{architecture.head} head"])
 
 

@@ -17,6 +17,8 @@ from results.frontier import HYPERVOLUME_AXIS
 from results.record import TrialRecord, finite
 from results.report import render_report
 from results.run import Run
+from space import Architecture
+from space.flat import flat_dict
 
 FLOPS_CONVENTION = "1 FLOP = 1 multiply-accumulate, forward pass of one image"
 
@@ -104,26 +106,34 @@ def _point(record: TrialRecord) -> dict[str, Any]:
         "seed": record.seed,
         "baseline": record.baseline,
         "seconds": finite(record.seconds),
-        "architecture": record.architecture.to_dict(),
+        "architecture": flat_dict(record.architecture) or record.architecture.to_dict(),
     }
 
 
 def _row(record: TrialRecord, *, on_front: bool) -> dict[str, Any]:
     a = record.architecture
     own = {name: getattr(record, name) for name in _COLUMNS if hasattr(record, name)}
-    shape = {name: getattr(a, name) for name in _COLUMNS if hasattr(a, name)}
-    pools = " ".join(f"{p.after}:{p.op}:{p.kernel_size}/{p.stride}" for p in a.pools)
+    flat = flat_dict(a)
+    shape = {name: value for name, value in (flat or _sizes(a)).items() if name in _COLUMNS}
+    after = ((block, part.words().replace(" ", ":")) for block, part, _ in a.after_blocks())
     return {
         **shape,
         **own,
         "on_front": str(on_front).lower(),
-        "reattention": " ".join(map(str, a.reattention)),
-        "pools": pools,
-        "reattention_scale": str(a.reattention_scale).lower(),
+        "depth": a.depth,
+        "reattention": " ".join(map(str, a.blocks_of("reattention"))),
+        "pools": " ".join(f"{block}:{words}" for block, words in after),
+        "reattention_scale": str(bool(flat and flat["reattention_scale"])).lower(),
         "tokens": " ".join(map(str, a.token_counts)),
         "accuracy_per_epoch": " ".join(f"{epoch.accuracy:.6g}" for epoch in record.curve),
-        "architecture": json.dumps(a.to_dict(), separators=(",", ":")),
+        "architecture": json.dumps(flat or a.to_dict(), separators=(",", ":")),
     }
+
+
+def _sizes(a: Architecture) -> dict[str, Any]:
+    """What the columns say of a network that is no column of equal blocks."""
+    sizes = {name: getattr(a, name) for name in ("img_size", "in_chans", "num_classes", "head")}
+    return sizes | {"embed_dim": a.embed_dim, "stem": a.stem.kind}
 
 
 def _cell(value: Any) -> Any:

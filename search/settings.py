@@ -274,9 +274,12 @@ def format_count(value: int) -> str:
 
 
 def _sizes(architecture: Architecture) -> str:
-    names = ("img_size", "patch_size", "embed_dim", "depth", "num_heads")
-    shape = ", ".join(f"{name}={getattr(architecture, name)}" for name in names)
-    return f"{shape}, mlp_ratio={architecture.mlp_ratio:g}, {len(architecture.pools)} pools"
+    a = architecture
+    names = ("patch_size", "embed_dim", "depth", "num_heads")
+    shape = ", ".join(f"{name}={getattr(a, name)}" for name in names if hasattr(a, name))
+    ratio = getattr(a.stages[0].mlp, "ratio", 0)
+    after = len(list(a.after_blocks()))
+    return f"img_size={a.img_size}, {shape}, mlp_ratio={ratio:g}, {after} pools"
 
 
 def _option(name: str) -> str:

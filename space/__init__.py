@@ -6,23 +6,31 @@ Importing this package loads neither torch nor timm; the names that need them lo
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from space.architecture import Architecture, Pool
+from space.architecture import Architecture, Stage
+from space.features import architecture_features
+from space.flat import Pool
 from space.flops import count_flops, count_params
 from space.named import NAMED, named
+from space.parts import KINDS, Part, Shape
 from space.search_space import SearchSpace
 
 if TYPE_CHECKING:
-    from space.attention import attention_maps
     from space.measure import measure_flops
     from space.model import VisionTransformer, build_model
-    from space.released import load_released_state_dict
+    from space.modules.attention import attention_maps
+    from space.modules.released import load_released_state_dict
 
 __all__ = [
+    "KINDS",
     "NAMED",
     "Architecture",
+    "Part",
     "Pool",
     "SearchSpace",
+    "Shape",
+    "Stage",
     "VisionTransformer",
+    "architecture_features",
     "attention_maps",
     "build_model",
     "count_flops",
@@ -33,11 +41,11 @@ __all__ = [
 ]
 
 _LAZY = {
-    "attention_maps": "space.attention",
+    "attention_maps": "space.modules.attention",
     "build_model": "space.model",
     "VisionTransformer": "space.model",
     "measure_flops": "space.measure",
-    "load_released_state_dict": "space.released",
+    "load_released_state_dict": "space.modules.released",
 }
 
 
@@ -45,3 +53,7 @@ def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return getattr(import_module(_LAZY[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

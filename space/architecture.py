@@ -1,259 +1,352 @@
-"""What one network is: `Architecture` and `Pool`, frozen and valid by construction.
+"""What one network is: an `Architecture` of stem, `Stage`s and head, valid by construction.
 
-No torch here: an architecture is plain data that travels as a JSON dict.
+No torch here: an architecture is plain data that travels as a JSON dict. `walk` is the only loop
+over its blocks; FLOPs, parameters, keys, texts and drawings are folds over it.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, NamedTuple
 
-from space.rules import LIMITS, MAX_TOKENS, check_keys, nearest_multiple, show
+from space.flat import COLUMN_FIELDS, Column
+from space.parts import read_part, write_part
+from space.parts.part import Part, Shape
+from space.rules import (
+    LIMITS,
+    check_fields,
+    check_keys,
+    field_names,
+    integer,
+    number,
+    one_of,
+    show,
+)
 
 Head = Literal["avg", "token"]
-Stem = Literal["patch", "conv"]
-PoolOp = Literal["max", "avg"]
-
-STEM_CHANS = 64  # width of DeepViT's convolutional stem
+Met = tuple[Part, int, Shape]
+HEADS = ("avg", "token")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pool:
-    """HVT's token pooling after block `after`: `kernel_size`/`stride` over the tokens in raster
-    order, no padding, then a new positional embedding (arXiv 2103.10619, section 3.2)."""
+class Stage:
+    """`depth` equal blocks, and what is then done to their tokens.
 
-    after: int
-    kernel_size: int = 3
-    stride: int = 2
-    op: PoolOp = "max"
+    A block is `x + f(LN(r x)) / r` for its attention, then for its MLP, with r the
+    `residual_scale` (DeepViT's scale_adjustment); `local` adds a branch beside them. A part that
+    changes the shape inside a block makes a stage of one block.
+    """
+
+    depth: Annotated[int, integer(1, LIMITS["depth"])]
+    attention: Part
+    mlp: Part
+    local: Part | None = None
+    residual_scale: Annotated[float, number(above=0.0, high=1e6)] = 1.0
+    then: tuple[Part, ...] = ()
 
     def __post_init__(self) -> None:
-        _check_int("pool.after", self.after, 0, LIMITS["depth"] - 1)
-        _check_int("pool.kernel_size", self.kernel_size, 1, MAX_TOKENS)
-        _check_int("pool.stride", self.stride, 1, MAX_TOKENS)
-        _check_choice("pool.op", self.op, get_args(PoolOp))
+        if type(self.depth) is not int or self.depth < 1 or self.residual_scale != 1.0:
+            check_fields(self)
+        if type(self.then) is not tuple:
+            object.__setattr__(self, "then", tuple(self.then))
 
-    def tokens_after(self, tokens: int) -> int:
-        """Number of tokens that leave the pool when `tokens` enter it; below 1 if none do."""
-        return (tokens - self.kernel_size) // self.stride + 1
+    def at(self, shape: Shape, first: int) -> Place:
+        """The stage where tokens of that shape enter its block of index `first`. Raises ValueError
+        if a part cannot stand there."""
+        met: list[Met] = []
+        inside, depth = shape, self.depth
+        if self.local is not None:
+            _meet(met, self.local, depth, shape)
+            self.local.after(shape)
+        for part in (self.attention, self.mlp):
+            _meet(met, part, depth, inside)
+            inside = part.after(inside)
+        if depth > 1 and inside != shape:
+            raise ValueError(
+                f"`depth` of a stage must be 1 where its blocks change the tokens ({shape} to "
+                f"{inside}), but got {depth}: write one stage for each block."
+            )
+        for part in self.then:
+            met.append((part, 1, inside))
+            inside = part.after(inside)
+        return Place(self, first, shape, inside, tuple(met))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON; `from_dict` gives the same stage back."""
+        local = {} if self.local is None else {"local": write_part(self.local)}
+        return {
+            "depth": self.depth,
+            "attention": write_part(self.attention),
+            "mlp": write_part(self.mlp),
+            **local,
+            "residual_scale": self.residual_scale,
+            "then": [write_part(part) for part in self.then],
+        }
+
+    @classmethod
+    def from_dict(cls, values: Any) -> Stage:
+        """The stage of plain JSON. Raises ValueError."""
+        check_keys("stage", values, field_names(cls), ("depth", "attention", "mlp"))
+        then = values.get("then", ())
+        if not isinstance(then, (list, tuple)):
+            raise ValueError(f"`then` must be a list of parts, but got {show(then)}.")
+        parts: dict[str, Any] = {
+            role: read_part(role, values[role])
+            for role in ("attention", "mlp", "local")
+            if values.get(role) is not None
+        }
+        then = tuple(read_part("part after a stage", part) for part in then)
+        return cls(**{**values, **parts, "then": then})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+class Place(NamedTuple):
+    """A stage where it stands: the index of its first block, the shape that enters its blocks, the
+    one that leaves what is done after them, and its parts in the order in which tokens meet them,
+    each with how often and the shape it sees."""
+
+    stage: Stage
+    first: int
+    shape: Shape
+    out: Shape
+    parts: tuple[Met, ...]
+
+    @property
+    def then(self) -> tuple[Met, ...]:
+        """The parts after the blocks."""
+        return self.parts[len(self.parts) - len(self.stage.then) :]
+
+
+def _meet(met: list[Met], part: Part, depth: int, shape: Shape) -> None:
+    if getattr(type(part), "at", None) is Part.at:
+        met.append((part, depth, shape))
+    else:
+        met.extend((part.at(index), 1, shape) for index in range(depth))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, init=False)
 class Architecture:
-    """A Vision Transformer that can be built. Field names are timm's where timm has one.
+    """A Vision Transformer that can be built.
 
-    `reattention`: indices of the blocks that mix their attention maps (DeepViT, equation 3).
-    `pools`: at most one `Pool` a block; a class token (`head="token"`) is never pooled.
-    `reattention_scale`: mixed maps times head_dim**-0.5 (DeepViT's transform_scale).
-    `residual_scale`: r in `x + f(LN(r x)) / r` (DeepViT's scale_adjustment).
+    Written as stem, stages and head, or as a column of equal blocks in the fields of
+    `space.flat.Column`: `Architecture(img_size=32, patch_size=4, embed_dim=64, depth=6,
+    num_heads=4)`. Equal neighbours among the stages are joined: equal networks are equal values.
     Raises ValueError naming the rule, the values and the fix.
     """
 
-    img_size: int
-    patch_size: int
-    in_chans: int = 3
-    num_classes: int = 1000
-    embed_dim: int
-    depth: int
-    num_heads: int
-    mlp_ratio: float = 4.0
-    reattention: tuple[int, ...] = ()
-    pools: tuple[Pool, ...] = ()
-    head: Head = "avg"
-    stem: Stem = "patch"
-    reattention_scale: bool = False
-    residual_scale: float = 1.0
+    img_size: Annotated[int, integer(1, LIMITS["img_size"])]
+    in_chans: Annotated[int, integer(1, LIMITS["in_chans"])]
+    num_classes: Annotated[int, integer(1, LIMITS["num_classes"])]
+    stem: Part
+    stages: tuple[Stage, ...]
+    head: Annotated[Head, one_of(*HEADS)]
+    _places: tuple[Place, ...] = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
-        for name, limit in LIMITS.items():
-            value = getattr(self, name)
-            if type(value) is not int or not 1 <= value <= limit:
-                _check_int(name, value, 1, limit)
-        _check_number("mlp_ratio", self.mlp_ratio, 0.0, 64.0)
-        _check_number("residual_scale", self.residual_scale, 0.0, 1e6)
-        if self.head not in ("avg", "token"):
-            _check_choice("head", self.head, get_args(Head))
-        if self.stem not in ("patch", "conv"):
-            _check_choice("stem", self.stem, get_args(Stem))
-        if type(self.reattention_scale) is not bool:
-            raise ValueError(
-                "`reattention_scale` must be true or false, but got "
-                f"{show(self.reattention_scale)}."
-            )
-        self._check_grid()
-        object.__setattr__(self, "reattention", self._sorted_reattention())
-        object.__setattr__(self, "pools", self._sorted_pools())
+    def __init__(
+        self,
+        *,
+        img_size: int,
+        in_chans: int = 3,
+        num_classes: int = 1000,
+        stem: Part | str = "patch",
+        stages: tuple[Stage, ...] | None = None,
+        head: Head = "avg",
+        **column: Any,
+    ) -> None:
+        fill = object.__setattr__
+        fill(self, "img_size", img_size)
+        fill(self, "in_chans", in_chans)
+        fill(self, "num_classes", num_classes)
+        fill(self, "head", head)
+        if stages is None:
+            flat = Column(**{"stem": stem, **column})
+            check_fields(self)
+            fill(self, "stem", flat.stem_part())
+            fill(self, "stages", _joined(Stage(**stage) for stage in flat.stages(img_size, head)))
+        else:
+            if column:
+                raise ValueError(
+                    f"`stages` take the place of {', '.join(f'`{name}`' for name in column)}: "
+                    "write either stages or the fields of a column of equal blocks."
+                )
+            check_fields(self)
+            fill(self, "stem", stem)
+            fill(self, "stages", _joined(stages))
+        fill(self, "_places", self._walked())
 
-    def _check_grid(self) -> None:
-        if self.embed_dim % self.num_heads:
+    def _walked(self) -> tuple[Place, ...]:
+        shape = behind_stem(self.stem, self.img_size, self.in_chans, self.head)
+        places, first, masked = [], 0, False
+        for stage in self.stages:
+            if masked and not stage.attention.takes_mask:
+                raise ValueError(
+                    f"Attention after a part that masks tokens in training must be able to leave "
+                    f"tokens out, but {stage.attention.words()} is not: use plain attention there."
+                )
+            place = stage.at(shape, first)
+            places.append(place)
+            if stage.then:
+                masked = masked or any(part.masks for part in stage.then)
+            first, shape = first + stage.depth, place.out
+        if first > LIMITS["depth"] or not places:
             raise ValueError(
-                f"`embed_dim` (={self.embed_dim}) must be divisible by `num_heads` "
-                f"(={self.num_heads}): choose embed_dim "
-                f"{nearest_multiple(self.embed_dim, self.num_heads)} or another number of heads."
+                f"`stages` must have from 1 to {LIMITS['depth']} blocks, but have {first}."
             )
-        if self.img_size % self.patch_size:
-            raise ValueError(
-                f"`img_size` (={self.img_size}) must be divisible by `patch_size` "
-                f"(={self.patch_size}): choose img_size "
-                f"{nearest_multiple(self.img_size, self.patch_size)} or another patch size."
-            )
-        if self.stem == "conv" and self.patch_size % 2:
-            raise ValueError(
-                f"`patch_size` (={self.patch_size}) must be even with `stem` 'conv', which halves "
-                "the image first: choose an even patch size or stem 'patch'."
-            )
-        if self.mlp_hidden_dim < 1:
-            raise ValueError(
-                f"`embed_dim * mlp_ratio` (={self.embed_dim} * {self.mlp_ratio}) must be at "
-                "least 1: choose a larger mlp_ratio."
-            )
-        if self.grid_tokens > MAX_TOKENS:
-            raise ValueError(
-                f"(img_size / patch_size)**2 (={self.grid_tokens} tokens) must be at most "
-                f"{MAX_TOKENS}: choose a larger patch_size than {self.patch_size}."
-            )
+        return tuple(places)
 
-    def _sorted_reattention(self) -> tuple[int, ...]:
-        blocks = self.reattention
-        if not blocks and isinstance(blocks, (tuple, list)):
-            return ()
-        if isinstance(blocks, (str, bytes)) or not isinstance(blocks, Iterable):
-            raise ValueError(
-                f"`reattention` must be a list of block indices, but got {show(blocks)}: "
-                "write [] for none."
-            )
-        indices = tuple(blocks)
-        for index in indices:
-            if type(index) is not int or not 0 <= index < self.depth:
-                raise ValueError(
-                    f"`reattention` must hold block indices from 0 to {self.depth - 1} "
-                    f"(`depth` is {self.depth}), but got {show(index)}."
-                )
-        if len(set(indices)) != len(indices):
-            raise ValueError(f"`reattention` must name each block once, but got {show(blocks)}.")
-        return tuple(sorted(indices))
-
-    def _sorted_pools(self) -> tuple[Pool, ...]:
-        if not self.pools and isinstance(self.pools, (tuple, list)):
-            return ()
-        if not isinstance(self.pools, (tuple, list)) or not all(
-            isinstance(pool, Pool) for pool in self.pools
-        ):
-            raise ValueError(f"`pools` must be a list of pools, but got {show(self.pools)}.")
-        pools = tuple(sorted(self.pools, key=lambda pool: pool.after))
-        tokens, last = self.grid_tokens, -1
-        for pool in pools:
-            if pool.after >= self.depth:
-                raise ValueError(
-                    f"`pool.after` must be a block index from 0 to {self.depth - 1} "
-                    f"(`depth` is {self.depth}), but got {pool.after}."
-                )
-            if pool.after == last:
-                raise ValueError(
-                    f"`pools` must have at most one pool after a block, but block {last} has two."
-                )
-            left, last = pool.tokens_after(tokens), pool.after
-            if not 1 <= left < tokens:
-                raise ValueError(
-                    f"A pool must leave at least 1 and fewer tokens than enter it, but the pool "
-                    f"after block {pool.after} (kernel_size={pool.kernel_size}, "
-                    f"stride={pool.stride}) makes {max(left, 0)} of {tokens} tokens: use fewer "
-                    "pools, a smaller kernel_size or a smaller patch_size."
-                )
-            tokens = left
-        return pools
+    def walk(self) -> Iterator[Place]:
+        """Every stage with the shapes that enter and leave it."""
+        return iter(self._places)
 
     @property
-    def mlp_hidden_dim(self) -> int:
-        """Width of the MLP's hidden layer, rounded down as timm does."""
-        return int(self.embed_dim * self.mlp_ratio)
+    def image(self) -> Shape:
+        """The shape of an image."""
+        return Shape((self.img_size, self.img_size), self.img_size**2, 0, self.in_chans)
 
     @property
-    def head_dim(self) -> int:
-        """Width of one attention head."""
-        return self.embed_dim // self.num_heads
+    def start(self) -> Shape:
+        """The shape that enters the first block."""
+        return self._places[0].shape
+
+    @property
+    def out(self) -> Shape:
+        """The shape that enters the head."""
+        return self._places[-1].out
+
+    @property
+    def depth(self) -> int:
+        """Number of blocks."""
+        return self._places[-1].first + self._places[-1].stage.depth
+
+    @property
+    def embed_dim(self) -> int:
+        """Width of the tokens that enter the head."""
+        return self._places[-1].out.dim
 
     @property
     def grid_tokens(self) -> int:
-        """Number of patches; without the class token."""
-        return (self.img_size // self.patch_size) ** 2
+        """Tokens behind the stem; without the class token."""
+        return self.start.tokens
 
     @property
     def token_counts(self) -> tuple[int, ...]:
         """Tokens that enter each block, the class token included."""
-        after = {pool.after: pool for pool in self.pools}
-        prefix, tokens, counts = int(self.head == "token"), self.grid_tokens, []
-        for block in range(self.depth):
-            counts.append(tokens + prefix)
-            if block in after:
-                tokens = after[block].tokens_after(tokens)
-        return tuple(counts)
+        return tuple(p.shape.length for p in self._places for _ in range(p.stage.depth))
 
     @property
     def tokens_out(self) -> int:
-        """Tokens that leave the last block and its pool, the class token included."""
-        tokens = self.grid_tokens
-        for pool in self.pools:
-            tokens = pool.tokens_after(tokens)
-        return tokens + int(self.head == "token")
+        """Tokens that leave the last block and what is done after it, the class token included."""
+        return self.out.length
+
+    def blocks_of(self, kind: str) -> tuple[int, ...]:
+        """Indices of the blocks that have a part of that kind."""
+        return tuple(
+            block
+            for place in self._places
+            for block in range(place.first, place.first + place.stage.depth)
+            if any(
+                part is not None and part.kind == kind
+                for part in (place.stage.attention, place.stage.mlp, place.stage.local)
+            )
+        )
+
+    def after_blocks(self) -> Iterator[tuple[int, Part, Shape]]:
+        """What is done after blocks: (index of the block before it, part, the shape it sees)."""
+        for place in self._places:
+            last = place.first + place.stage.depth - 1
+            yield from ((last, part, shape) for part, _, shape in place.then)
+
+    def key(self) -> tuple[Any, ...]:
+        """A hashable identity of the network, equal for two spellings of one: mlp_ratio 4 and 4.0,
+        the stride of a pool that leaves one token."""
+        a = self
+        stages: list[list[Any]] = []
+        for place in self._places:
+            stage, shape = place.stage, place.shape
+            block = (
+                stage.attention.key(shape),
+                stage.mlp.key(shape),
+                None if stage.local is None else stage.local.key(shape),
+                float(stage.residual_scale),
+            )
+            if stages and stages[-1][1] == block and not stages[-1][2]:
+                stages[-1][0] += stage.depth
+            else:
+                stages.append([stage.depth, block, ()])
+            if stage.then:
+                stages[-1][2] = tuple(part.key(seen) for part, _, seen in place.then)
+        image = (a.img_size, a.in_chans, a.num_classes, a.head, a.stem.key(a.image))
+        return (*image, *map(tuple, stages))
 
     def replace(self, **changes: Any) -> Architecture:
-        """A copy with `changes`, validated anew."""
-        return dataclasses.replace(self, **changes)
+        """A copy with `changes`, validated anew; of a column of equal blocks also its fields."""
+        own = ("img_size", "in_chans", "num_classes", "head", "stem", "stages")
+        if all(name in own for name in changes) and not isinstance(changes.get("stem"), str):
+            return dataclasses.replace(self, **changes)
+        column = Column.of(self)
+        if column is None:
+            raise ValueError(
+                f"Only a column of equal blocks has {', '.join(f'`{name}`' for name in changes)} "
+                "to replace: give `stages` instead."
+            )
+        image = {name: getattr(self, name) for name in own[:4]}
+        fields = {name: getattr(column, name) for name in field_names(Column)}
+        return Architecture(**{**image, **fields, **changes})
+
+    def __getattr__(self, name: str) -> Any:
+        """The fields of a column of equal blocks, where the network is one."""
+        column = Column.of(self) if name in COLUMN_FIELDS else None
+        if column is None:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(column, name)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON; `from_dict` gives the same architecture back."""
         return {
-            name: getattr(self, name)
-            if name not in ("pools", "reattention")
-            else list(self.reattention)
-            if name == "reattention"
-            else [{field: getattr(pool, field) for field in _POOL_FIELDS} for pool in self.pools]
-            for name in _ARCHITECTURE_FIELDS
+            "img_size": self.img_size,
+            "in_chans": self.in_chans,
+            "num_classes": self.num_classes,
+            "stem": write_part(self.stem),
+            "stages": [stage.to_dict() for stage in self.stages],
+            "head": self.head,
         }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Architecture:
-        """The architecture of a plain dict. Raises ValueError on an unknown, missing or impossible
-        value; nothing is converted: "12" is not 12."""
-        check_keys("architecture", values, _ARCHITECTURE_FIELDS, _REQUIRED_FIELDS)
-        pools = values.get("pools", ())
-        if not isinstance(pools, (list, tuple)):
-            raise ValueError(f"`pools` must be a list of pools, but got {show(pools)}.")
-        return cls(**{**values, "pools": tuple(_pool_from_dict(pool) for pool in pools)})
+        """The architecture of a plain dict, of stages or flat. Raises ValueError on an unknown,
+        missing or impossible value; nothing is converted: "12" is not 12."""
+        if not isinstance(values, Mapping) or "stages" not in values:
+            return cls(**Column.checked(values))
+        known = [name for name in field_names(cls) if name != "_places"]
+        check_keys("architecture", values, known, ("img_size", "stem", "stages"))
+        stages = values["stages"]
+        if not isinstance(stages, (list, tuple)):
+            raise ValueError(f"`stages` must be a list of stages, but got {show(stages)}.")
+        stem = read_part("stem", values["stem"])
+        return cls(**{**values, "stem": stem, "stages": tuple(map(Stage.from_dict, stages))})
 
 
-_POOL_FIELDS = tuple(field.name for field in dataclasses.fields(Pool))
-_ARCHITECTURE_FIELDS = tuple(field.name for field in dataclasses.fields(Architecture))
-_REQUIRED_FIELDS = ("img_size", "patch_size", "embed_dim", "depth", "num_heads")
+def behind_stem(stem: Part, img_size: int, in_chans: int, head: str) -> Shape:
+    """The shape that enters the first block. Raises ValueError."""
+    shape = stem.after(Shape((img_size, img_size), img_size * img_size, 0, in_chans))
+    return Shape(shape.grid, shape.tokens, shape.prefix + (head == "token"), shape.dim)
 
 
-def _pool_from_dict(values: Any) -> Pool:
-    if isinstance(values, Pool):
-        return values
-    check_keys("pool", values, _POOL_FIELDS, ("after",))
-    return Pool(**values)
-
-
-def _check_int(name: str, value: Any, low: int, high: int) -> None:
-    if type(value) is not int or not low <= value <= high:
-        raise ValueError(
-            f"`{name}` must be an integer from {low} to {high}, but got {show(value)}."
-        )
-
-
-def _check_number(name: str, value: Any, above: float, high: float) -> None:
-    # The comparison is false for NaN, and a bool is no number here.
-    if type(value) not in (int, float) or not above < value <= high or math.isinf(value):
-        raise ValueError(
-            f"`{name}` must be a number above {above:g} and at most {high:g}, "
-            f"but got {show(value)}."
-        )
-
-
-def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"`{name}` must be one of {list(choices)}, but got {show(value)}.")
+def _joined(stages: Any) -> tuple[Stage, ...]:
+    """The stages with equal neighbours in one, unless something is done between them."""
+    joined: list[Stage] = []
+    for stage in stages:
+        last = joined[-1] if joined else None
+        if (
+            last is not None
+            and not last.then
+            and (last.attention is stage.attention or last.attention == stage.attention)
+            and (last.mlp is stage.mlp or last.mlp == stage.mlp)
+            and last.local == stage.local
+            and last.residual_scale == stage.residual_scale
+        ):
+            joined[-1] = dataclasses.replace(stage, depth=last.depth + stage.depth)
+        else:
+            joined.append(stage)
+    return tuple(joined)

@@ -1,85 +1,97 @@
-"""The keys of a search space file, and the limits of each choice."""
+"""What the grid of a search space may be: the rule of each choice, and of choices together."""
 
 from __future__ import annotations
 
-from typing import Any, get_args
+import math
+from typing import TYPE_CHECKING
 
-from space.architecture import Head, PoolOp, Stem
-from space.rules import LIMITS, did_you_mean, show
+from space.rules import LIMITS, Rule, integer, number, one_of, show
 
-MAX_CHOICES = 1024
-PLACEMENTS = ("none", "all", "suffix", "free")
-REQUIRED = ("img_size", "patch_size", "embed_dim", "depth")
-PLAIN_GENES = tuple(
+if TYPE_CHECKING:
+    from space.search_space import SearchSpace
+
+MAX_NAME = 200
+MAX_SHAPES = 4096
+GRID = tuple(
     """img_size patch_size stem embed_dim depth head_dim num_heads mlp_ratio head
     residual_scale""".split()
 )
-PLAIN_FIELDS = ("name", "in_chans", "num_classes", *PLAIN_GENES)
-TABLES = {
-    "reattention": {"placement": "reattention", "scale": "reattention_scale"},
-    "pooling": {
-        "stages": "pool_stages",
-        "after": "pool_after",
-        "kernel_size": "pool_kernel_size",
-        "stride": "pool_stride",
-        "op": "pool_op",
+FIELDS = ("name", "in_chans", "num_classes", *GRID)
+RULES: dict[str, Rule] = {
+    **{
+        name: integer(1, LIMITS[name])
+        for name in ("img_size", "patch_size", "embed_dim", "depth", "num_heads")
     },
-}
-_STRINGS: dict[str, tuple[str, ...]] = {
-    "head": get_args(Head),
-    "stem": get_args(Stem),
-    "reattention": PLACEMENTS,
-    "pool_op": get_args(PoolOp),
-}
-_NUMBERS = {"mlp_ratio": 64.0, "residual_scale": 1e6}
-_RANGES = {
-    **{name: (1, limit) for name, limit in LIMITS.items()},
-    "head_dim": (1, LIMITS["embed_dim"]),
-    "pool_stages": (0, LIMITS["depth"]),
-    "pool_after": (0, LIMITS["depth"] - 1),
-    "pool_kernel_size": (1, 65536),
-    "pool_stride": (1, 65536),
-}
-_TOML_NAMES = {
-    field: f"{table}.{key}" for table, fields in TABLES.items() for key, field in fields.items()
+    "head_dim": integer(1, LIMITS["embed_dim"]),
+    "mlp_ratio": number(above=0.0, high=64.0),
+    "residual_scale": number(above=0.0, high=1e6),
+    "head": one_of("avg", "token"),
+    "stem": one_of("patch", "conv"),
 }
 
 
-def checked_choices(field: str, choices: Any) -> tuple[Any, ...]:
-    """The choices as a tuple without repetition, sorted if they are numbers."""
-    name = _TOML_NAMES.get(field, field)
-    if isinstance(choices, (str, int, float)):
-        choices = [choices]  # one choice needs no brackets
-    if not isinstance(choices, (list, tuple)):
-        raise ValueError(f"`{name}` must be a list of choices, but got {show(choices)}.")
-    if not choices:
-        raise ValueError(f"`{name}` must have at least one choice, but the list is empty.")
-    if len(choices) > MAX_CHOICES:
-        raise ValueError(f"`{name}` must have at most {MAX_CHOICES} choices, not {len(choices)}.")
-    for choice in choices:
-        if field in _STRINGS:
-            known = _STRINGS[field]
-            if not isinstance(choice, str) or choice not in known:
-                hint = did_you_mean(choice, known)
-                raise ValueError(f"Unknown `{name}` {show(choice)}{hint}")
-        elif field == "reattention_scale":
-            if not isinstance(choice, bool):
-                raise ValueError(f"`{name}` must be true or false, but got {show(choice)}.")
-        elif field in _NUMBERS:
-            high = _NUMBERS[field]
-            if type(choice) not in (int, float) or not 0 < choice <= high:
-                raise ValueError(
-                    f"`{name}` must be a number above 0 and at most {high:g}, but got "
-                    f"{show(choice)}."
-                )
-        else:
-            check_range(name, choice, *_RANGES[field])
-    distinct = tuple(dict.fromkeys(choices))
-    return distinct if field in _STRINGS else tuple(sorted(distinct))
-
-
-def check_range(name: str, value: Any, low: int, high: int) -> None:
-    if type(value) is not int or not low <= value <= high:
+def check_name(name: object) -> None:
+    """Raises ValueError unless it is a short text."""
+    if not isinstance(name, str) or len(name) > MAX_NAME:
         raise ValueError(
-            f"`{name}` must be an integer from {low} to {high}, but got {show(value)}."
+            f"`name` must be a text of at most {MAX_NAME} characters, but got {show(name)}."
         )
+
+
+def check_shapes(space: SearchSpace) -> None:
+    """Every combination of these is looked at, so they are limited before that is begun."""
+    grid = (space.img_size, space.patch_size, space.stem, space.head)
+    count = math.prod(map(len, grid))
+    for placement in space.placements:
+        count *= math.prod(map(len, placement.spread.values())) * len(
+            getattr(placement, "stages", (0,))
+        )
+    if count > MAX_SHAPES:
+        tables = " and ".join(
+            f"[{p.table}]" for p in space.placements if hasattr(p, "stages") and not p.is_off()
+        )
+        raise ValueError(
+            f"`img_size`, `patch_size`, `stem`, `head` and the choices of {tables or '[pooling]'} "
+            f"must have at most {MAX_SHAPES} combinations, but have {count}: give fewer choices."
+        )
+
+
+def check_divisible(space: SearchSpace) -> None:
+    """Raises ValueError unless every width divides by every head, and not into too many."""
+    if (space.head_dim is None) == (space.num_heads is None):
+        raise ValueError("A search space needs one of `head_dim` and `num_heads`, not both.")
+    for dim in space.embed_dim:
+        least = min(space.head_dim or (1,))
+        most = max(space.num_heads or (dim // least,))
+        if most > LIMITS["num_heads"]:
+            raise ValueError(
+                f"`num_heads` must be at most {LIMITS['num_heads']}, but embed_dim {dim} by "
+                f"head_dim {least} makes {most}: use a larger head_dim."
+            )
+        for name, heads in (("head_dim", space.head_dim), ("num_heads", space.num_heads)):
+            bad = next((value for value in heads or () if dim % value), None)
+            if bad is not None:
+                raise ValueError(
+                    f"Every `embed_dim` must be divisible by every `{name}`, but {dim} is not "
+                    f"divisible by {bad}: remove one of them."
+                )
+
+
+def check_sizes(space: SearchSpace) -> None:
+    """Raises ValueError unless every image size and every patch size goes with another."""
+    for patch in space.patch_size:
+        if not any(p == patch for _, p, _ in space.grids):
+            raise ValueError(
+                f"`img_size` must be divisible by `patch_size`, but none of "
+                f"{list(space.img_size)} is divisible by {patch}"
+                + (" with an even patch for stem 'conv'" if space.stem == ("conv",) else "")
+                + ": remove it."
+            )
+    for img in space.img_size:
+        if not any(i == img for i, _, _ in space.grids):
+            patch = max(space.patch_size)
+            raise ValueError(
+                f"`img_size` (={img}) must be divisible by a `patch_size` of the space, one of "
+                f"{list(space.patch_size)}: choose img_size "
+                f"{max(round(img / patch), 1) * patch} or add a patch size."
+            )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from space.architecture import Architecture, Pool
+from space.architecture import Architecture
+from space.flat import Pool
 from space.rules import did_you_mean, show
 
 

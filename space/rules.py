@@ -35,6 +35,7 @@ class Rule:
 
     words: str
     holds: Callable[[Any], bool]
+    names: tuple[str, ...] = ()  # all values that it allows, where these are texts
 
     def check(self, name: str, value: Any, *, fix: str = "") -> None:
         """Raises ValueError naming `name`, the rule and the value, unless the rule holds."""
@@ -80,7 +81,7 @@ def number(
 
 def one_of(*names: str) -> Rule:
     """One of these texts."""
-    return Rule(f"one of {list(names)}", lambda x: isinstance(x, str) and x in names)
+    return Rule(f"one of {list(names)}", lambda x: isinstance(x, str) and x in names, names)
 
 
 def flag() -> Rule:
@@ -104,7 +105,7 @@ def check_fields(value: Any, *, option: bool = False, fix: str = "") -> None:
     `option`: fields are named as options of the command line, `--max-params`.
     """
     kind: Any = type(value)
-    for name, rule in field_rules(kind):
+    for name, rule in _field_rules(kind):
         field = getattr(value, name)
         if not rule.holds(field):
             shown = "--" + name.replace("_", "-") if option else name
@@ -112,8 +113,7 @@ def check_fields(value: Any, *, option: bool = False, fix: str = "") -> None:
 
 
 @cache
-def field_rules(kind: type) -> tuple[tuple[str, Rule], ...]:
-    """The fields of a dataclass that have a rule, with it."""
+def _field_rules(kind: Any) -> tuple[tuple[str, Rule], ...]:
     hints = get_type_hints(kind, include_extras=True)
     found = []
     for field in dataclasses.fields(kind):
@@ -122,8 +122,13 @@ def field_rules(kind: type) -> tuple[tuple[str, Rule], ...]:
     return tuple(found)
 
 
-def field_names(kind: type) -> tuple[str, ...]:
+def field_names(kind: Any) -> tuple[str, ...]:
     """The names of a dataclass's fields, in order."""
+    return _field_names(kind)
+
+
+@cache
+def _field_names(kind: Any) -> tuple[str, ...]:
     return tuple(field.name for field in dataclasses.fields(kind))
 
 

@@ -1,35 +1,86 @@
-"""`SearchSpace`: the networks that a search may choose from, as genes, at random, and counted.
+"""`SearchSpace`: the networks that a search may choose from, as genes, counted and enumerated.
 
-Genes are the plain values a sampler picks, one a name; every assignment decodes to a network of the
-space, and every network encodes to one canonical assignment. No sampler and no torch here.
+A space is a grid of choices and placements. Genes are the plain values a sampler picks, one a name;
+every assignment decodes to a network of the space, and every network encodes to one canonical
+assignment. No sampler and no torch here.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 
-from space.architecture import Architecture, Pool, PoolOp, Stem
-from space.checks import PLAIN_GENES
-from space.choices import Choices
+from space.architecture import Architecture
+from space.checks import FIELDS, GRID, RULES, check_divisible, check_name, check_shapes, check_sizes
+from space.choosing import checked_choices
+from space.draft import Draft
+from space.files import read_toml
 from space.flops import count_flops, count_params
-from space.identity import architecture_key, pool_shape_key, possible_stages
+from space.parts import Mlp, Part, Plain, kind_name, kind_named, placed_kinds
+from space.placements import Params, Placement
+from space.rules import LIMITS, check_keys, did_you_mean, integer, show
 
-Params = dict[str, Any]
+_BUILT_IN = Path(__file__).parent / "spaces"
+BUILT_IN_SPACES = ("digits", "cifar", "hvt_deit_tiny", "hvt_deit_small", "deepvit")
+COUNTED = (
+    1_000_000  # of a space whose placements meddle with each other, at most so many are counted
+)
+Grid = tuple[int, int, str]  # img_size, patch_size, kind of the stem
 
 
-@dataclass(frozen=True, kw_only=True)
-class SearchSpace(Choices):
-    """The networks of all combinations of its `Choices`; those that cannot be built are left out.
+@dataclass(frozen=True, kw_only=True)  # no slots: cached properties
+class SearchSpace:
+    """The networks of all combinations of its choices; those that cannot be built are left out.
 
-    Raises ValueError on a choice that no network can use.
+    Give either `head_dim` or `num_heads`. `placements`: where in the depth kinds of parts may
+    stand, see `space.placements`; `from_dict` reads them as the tables of a space file. Raises
+    ValueError on a choice that no network can use.
     """
+
+    img_size: tuple[int, ...]
+    patch_size: tuple[int, ...]
+    embed_dim: tuple[int, ...]
+    depth: tuple[int, ...]
+    in_chans: int = 3
+    num_classes: int = 1000
+    head_dim: tuple[int, ...] | None = None
+    num_heads: tuple[int, ...] | None = None
+    mlp_ratio: tuple[float, ...] = (4.0,)
+    head: tuple[str, ...] = ("avg",)
+    stem: tuple[str, ...] = ("patch",)
+    residual_scale: tuple[float, ...] = (1.0,)
+    placements: tuple[Placement, ...] = ()
+    name: str = "custom"
+
+    def __post_init__(self) -> None:
+        for field, rule in RULES.items():
+            choices = getattr(self, field)
+            if choices is not None or field not in ("head_dim", "num_heads"):
+                object.__setattr__(self, field, checked_choices(field, choices, rule))
+        check_name(self.name)
+        bound = self.placements or tuple(
+            kind.placement.bind(kind, kind.placement.table, {}, self.depth)
+            for kind in placed_kinds()
+            if kind.placement is not None
+        )
+        object.__setattr__(self, "placements", bound)
+        check_shapes(self)
+        for field in ("in_chans", "num_classes"):
+            integer(1, LIMITS[field]).check(field, getattr(self, field))
+        check_divisible(self)
+        check_sizes(self)
+        for draft in self._grids_at(min(self.depth)):
+            draft.architecture()  # raises on impossible numbers
+        for placement in self.placements:
+            placement.check(self._starts)
 
     # ---- genes ---------------------------------------------------------------------------------
 
@@ -41,23 +92,10 @@ class SearchSpace(Choices):
         its first choice in the canonical assignment. Places are relative to the depth.
         """
         genes: dict[str, tuple[Any, ...]] = {
-            field: getattr(self, field) for field in PLAIN_GENES if getattr(self, field)
+            field: getattr(self, field) for field in GRID if getattr(self, field)
         }
-        deepest = max(self.depth)
-        genes["reattention"] = self.reattention
-        if "suffix" in self.reattention:
-            genes["reattention_last"] = tuple(range(1, deepest + 1))
-        if "free" in self.reattention:
-            genes |= {f"reattention_{i}": (False, True) for i in range(1, deepest + 1)}
-        if self.reattention != ("none",):
-            genes["reattention_scale"] = self.reattention_scale
-        genes["pool_stages"] = self.pool_stages
-        if max(self.pool_stages):
-            places = tuple(range(self._pool_slots))
-            genes |= {f"pool_{i}_after": places for i in range(1, max(self.pool_stages) + 1)}
-            genes["pool_kernel_size"] = self.pool_kernel_size
-            genes["pool_stride"] = self.pool_stride
-            genes["pool_op"] = self.pool_op
+        for placement in self.placements:
+            genes |= placement.genes()
         return {name: choices for name, choices in genes.items() if len(choices) > 1}
 
     def decode(self, params: Mapping[str, Any]) -> Architecture:
@@ -66,309 +104,341 @@ class SearchSpace(Choices):
         Combinations that cannot be built are mended: the nearest patch size that divides the image,
         as many pools as the tokens allow.
         """
-
-        def gene(name: str, choices: tuple[Any, ...]) -> Any:
-            return params.get(name, choices[0])
-
-        img, patch, stem = self._nearest_grid(
-            gene("img_size", self.img_size),
-            gene("patch_size", self.patch_size),
-            gene("stem", self.stem),
+        values = {
+            field: params.get(field, choices[0])
+            for field in GRID
+            if (choices := getattr(self, field))
+        }
+        grid = self._nearest_grid(values["img_size"], values["patch_size"], values["stem"])
+        heads = values.get("num_heads") or values["embed_dim"] // values["head_dim"]
+        draft = self._draft(
+            grid,
+            values["embed_dim"],
+            heads,
+            values["mlp_ratio"],
+            values["head"],
+            depth=values["depth"],
+            residual_scale=values["residual_scale"],
         )
-        dim, depth = gene("embed_dim", self.embed_dim), gene("depth", self.depth)
-        if self.num_heads is not None:
-            heads = gene("num_heads", self.num_heads)
-        else:
-            heads = dim // gene("head_dim", self.head_dim or (dim,))
-        reattention = self._decode_reattention(params, depth)
-        scale = gene("reattention_scale", self.reattention_scale)
-        return Architecture(
-            img_size=img,
-            patch_size=patch,
-            in_chans=self.in_chans,
-            num_classes=self.num_classes,
-            embed_dim=dim,
-            depth=depth,
-            num_heads=heads,
-            mlp_ratio=gene("mlp_ratio", self.mlp_ratio),
-            reattention=reattention,
-            pools=self._decode_pools(params, depth, (img // patch) ** 2),
-            head=gene("head", self.head),
-            stem=stem,
-            reattention_scale=scale if reattention else self.reattention_scale[0],
-            residual_scale=gene("residual_scale", self.residual_scale),
-        )
-
-    def _nearest_grid(self, img: int, patch: int, stem: Stem) -> tuple[int, int, Stem]:
-        if (img, patch, stem) in self._grids:
-            return img, patch, stem
-        return min(
-            (grid for grid in self._grids if grid[0] == img),
-            key=lambda grid: (abs(math.log(grid[1] / patch)), grid[2] != stem),
-        )
-
-    def _decode_reattention(self, params: Mapping[str, Any], depth: int) -> tuple[int, ...]:
-        placement = params.get("reattention", self.reattention[0])
-        if placement == "none":
-            return ()
-        if placement == "all":
-            return tuple(range(depth))
-        deepest = max(self.depth)
-        if placement == "suffix":
-            last = -(-params.get("reattention_last", 1) * depth // deepest)
-            return tuple(range(depth - last, depth))
-        # Gene i is the i-th block from the end, so that depth can change and the suffix stays.
-        return tuple(b for b in range(depth) if params.get(f"reattention_{depth - b}", False))
-
-    def _decode_pools(self, params: Mapping[str, Any], depth: int, tokens: int) -> tuple[Pool, ...]:
-        stages = params.get("pool_stages", self.pool_stages[0])
-        if not stages:
-            return ()
-        kernel = params.get("pool_kernel_size", self.pool_kernel_size[0])
-        stride = params.get("pool_stride", self.pool_stride[0])
-        op = params.get("pool_op", self.pool_op[0])
-        free = list(self._pool_positions[depth])
-        most = min(stages, len(free), possible_stages(tokens, kernel, stride, stages))
-        stages = max(s for s in self.pool_stages if s <= most)
-        places, count = [], len(free)
-        for i in range(1, stages + 1):
-            wanted = params.get(f"pool_{i}_after", 0) * count // self._pool_slots
-            target = self._pool_positions[depth][wanted]
-            block = min(free, key=lambda b: (abs(b - target), b))
-            free.remove(block)
-            places.append(block)
-        return tuple(
-            Pool(after=b, kernel_size=kernel, stride=stride, op=op) for b in sorted(places)
-        )
+        for placement in self.placements:
+            placement.decode(params, draft)
+        return draft.architecture()
 
     def encode(self, architecture: Architecture) -> Params:
         """The canonical assignment of `genes` for a network of the space (`decode` gives it back,
         or the same network in other words). Raises ValueError if it is not in the space."""
         a = architecture
-        if a not in self:
+        try:
+            values = self._read(a)
+            outside = next((n for n, c in self.genes.items() if values[n] not in c), None)
+            if outside is not None:
+                raise ValueError(f"`{outside}` has no choice {values[outside]}")
+            if self.decode(values).key() != a.key():
+                raise ValueError("its genes make another network")
+        except ValueError as error:
             raise ValueError(
-                f"The architecture must be in the space {self.name!r}, but is not: {a}"
-            )
+                f"The architecture must be in the space {self.name!r}, but is not ({error}): {a}"
+            ) from None
+        return values
+
+    def _read(self, a: Architecture) -> Params:
+        """The genes of a network, in the space or not; ValueError where no genes can say it."""
+        dim, attention = a.start.dim, a.stages[0].attention
+        heads = getattr(attention, "num_heads", self._heads(dim)[0])
         values: Params = {
-            field: next(m for m in self.mlp_ratio if int(a.embed_dim * m) == a.mlp_hidden_dim)
-            if field == "mlp_ratio"
-            else getattr(a, field)
-            for field in PLAIN_GENES
+            "img_size": a.img_size,
+            "patch_size": getattr(a.stem, "patch_size", None),
+            "stem": kind_name(type(a.stem)),
+            "embed_dim": dim,
+            "depth": a.depth,
+            "num_heads": heads,
+            "head_dim": dim // heads,
+            "mlp_ratio": self._ratio_of(a.stages[0].mlp, dim),
+            "head": a.head,
+            "residual_scale": a.stages[0].residual_scale,
         }
-        values |= self._encode_reattention(a) | self._encode_pools(a)
+        draft = Draft.of(a, self._bases(heads, values["mlp_ratio"]))
+        if a.depth not in self.depth:
+            raise ValueError(f"`depth` has no choice {a.depth}")
+        for placement in self.placements:
+            values |= placement.encode(draft)
         return {name: values.get(name, choices[0]) for name, choices in self.genes.items()}
 
-    def _encode_reattention(self, a: Architecture) -> Params:
-        blocks, depth, deepest = a.reattention, a.depth, max(self.depth)
-        if not blocks and "none" in self.reattention:
-            return {"reattention": "none"}
-        values: Params = {"reattention_scale": a.reattention_scale} if blocks else {}
-        if len(blocks) == depth and "all" in self.reattention:
-            return values | {"reattention": "all"}
-        if blocks and len(blocks) == depth - blocks[0] and "suffix" in self.reattention:
-            last = (len(blocks) - 1) * deepest // depth + 1  # the smallest gene that decodes to it
-            return values | {"reattention": "suffix", "reattention_last": last}
-        bits = {f"reattention_{depth - b}": True for b in blocks}
-        bits |= {
-            f"reattention_{i}": False for i in range(1, deepest + 1) if depth - i not in blocks
-        }
-        return values | {"reattention": "free"} | bits
-
-    def _encode_pools(self, a: Architecture) -> Params:
-        if not a.pools:
-            return {"pool_stages": 0}
-        positions = self._pool_positions[a.depth]
-        values: Params = {"pool_stages": len(a.pools)}
-        for i, pool in enumerate(a.pools, start=1):
-            place = positions.index(pool.after)
-            values[f"pool_{i}_after"] = -(-place * self._pool_slots // len(positions))
-        shapes = itertools.product(self.pool_kernel_size, self.pool_stride, self.pool_op)
-        wanted = pool_shape_key(a.grid_tokens, a.pools)
-        for kernel, stride, op in shapes:
-            pool = Pool(after=0, kernel_size=kernel, stride=stride, op=op)
-            if pool_shape_key(a.grid_tokens, (pool,) * len(a.pools)) == wanted:
-                return values | {
-                    "pool_kernel_size": kernel,
-                    "pool_stride": stride,
-                    "pool_op": op,
-                }
-        raise AssertionError("a member's pools have a shape of the space")
-
-    # ---- drawing, counting, asking -------------------------------------------------------------
+    def _ratio_of(self, mlp: Part, dim: int) -> float:
+        if isinstance(mlp, Mlp):
+            for ratio in self.mlp_ratio:
+                if mlp.hidden(dim) == int(dim * ratio):
+                    return ratio
+        return self.mlp_ratio[0]
 
     def key(self, architecture: Architecture) -> Hashable:
         """Equal for two spellings of one network: mlp_ratio 4 and 4.0, a scale without
         Re-attention, the stride of a pool that leaves one token."""
-        return architecture_key(architecture)
+        return architecture.key()
 
     def __contains__(self, architecture: object) -> bool:
         if not isinstance(architecture, Architecture):
             return False
-        a = architecture
-        return (
-            a.num_heads in self._heads(a.embed_dim)
-            and (a.img_size, a.patch_size, a.stem) in self._grids
-            and (a.in_chans, a.num_classes) == (self.in_chans, self.num_classes)
-            and a.embed_dim in self.embed_dim
-            and a.depth in self.depth
-            and any(int(a.embed_dim * m) == a.mlp_hidden_dim for m in self.mlp_ratio)
-            and a.head in self.head
-            and a.residual_scale in self.residual_scale
-            and (a.reattention == () or a.reattention_scale in self.reattention_scale)
-            and ("free" in self.reattention or a.reattention in self._reattention_sets(a.depth))
-            and len(a.pools) in self.pool_stages
-            and all(pool.after in self._pool_positions[a.depth] for pool in a.pools)
-            and pool_shape_key(a.grid_tokens, a.pools)
-            in self._pool_shapes(a.grid_tokens, len(a.pools))
-        )
+        try:
+            self.encode(architecture)
+        except ValueError:
+            return False
+        return True
 
-    def sample(self, rng: np.random.Generator) -> Architecture:
-        """A random network: every gene uniform over its choices."""
-        return self.decode(self._sample_genes(rng))
-
-    def _sample_genes(self, rng: np.random.Generator) -> Params:
-        draws = rng.random(len(self.genes))
+    def draw(self, rng: np.random.Generator) -> Params:
+        """A random assignment: every gene uniform over its choices."""
+        draws = rng.random(len(self.genes)).tolist()
         return {
             name: choices[int(draw * len(choices))]
-            for (name, choices), draw in zip(self.genes.items(), draws.tolist(), strict=True)
+            for (name, choices), draw in zip(self.genes.items(), draws, strict=True)
         }
 
-    def mutate(self, architecture: Architecture, rng: np.random.Generator) -> Architecture:
-        """A network of the space that differs in one gene: half of the time by the next choice.
+    def sample(self, rng: np.random.Generator) -> Architecture:
+        """The network of a random assignment."""
+        return self.decode(self.draw(rng))
 
-        The same network if the space has no other.
-        """
-        params, names = self.encode(architecture), list(self.genes)
-        key = architecture_key(architecture)
-        for _ in range(64 if names else 0):
-            name = names[int(rng.integers(len(names)))]
-            choices = self.genes[name]
-            here = choices.index(params[name])
-            if rng.random() < 0.5:
-                there = here + (1 if rng.random() < 0.5 else -1)
-            else:
-                there = int(rng.integers(len(choices)))
-            if there == here or not 0 <= there < len(choices):
+    # ---- the grid ------------------------------------------------------------------------------
+
+    @cached_property
+    def grids(self) -> tuple[Grid, ...]:
+        """(img_size, patch_size, stem) that go together."""
+        found = []
+        for img, patch, stem in itertools.product(self.img_size, self.patch_size, self.stem):
+            try:
+                self._draft((img, patch, stem), self.embed_dim[0], 1, 4.0, "avg", depth=1)
+            except ValueError:
                 continue
-            other = self.decode({**params, name: choices[there]})
-            if architecture_key(other) != key:
-                return other
-        return architecture
+            found.append((img, patch, stem))
+        return tuple(found)
 
-    def crossover(
-        self, first: Architecture, second: Architecture, rng: np.random.Generator
-    ) -> Architecture:
-        """A network whose genes each come from one of the two parents."""
-        a, b = self.encode(first), self.encode(second)
-        takes = rng.random(len(a)).tolist()
-        return self.decode(
-            {name: a[name] if t < 0.5 else b[name] for name, t in zip(a, takes, strict=True)}
+    @cached_property
+    def _starts(self) -> dict[str, Any]:
+        """The shapes behind the stems, by the words of an error."""
+        dim = self.embed_dim[0]
+        return {
+            f"img_size={img}, patch_size={patch}": self._draft(
+                (img, patch, stem), dim, 1, 4.0, self.head[0], depth=1
+            ).start
+            for img, patch, stem in self.grids
+        }
+
+    def _nearest_grid(self, img: int, patch: int, stem: str) -> Grid:
+        if (img, patch, stem) in self.grids:
+            return img, patch, stem
+        return min(
+            (grid for grid in self.grids if grid[0] == img),
+            key=lambda grid: (abs(math.log(grid[1] / patch)), grid[2] != stem),
         )
 
+    def _heads(self, dim: int) -> tuple[int, ...]:
+        if self.num_heads is not None:
+            return self.num_heads
+        return tuple(dim // head_dim for head_dim in self.head_dim or ())
+
+    def _bases(self, heads: int, ratio: float) -> dict[str, Part | None]:
+        """The part of each role where no placement puts another."""
+        if (heads, ratio) not in self._known_bases:
+            bases: dict[str, Part | None] = {
+                "attention": Plain(num_heads=heads),
+                "mlp": Mlp(ratio=ratio),
+                "local": None,
+            }
+            self._known_bases[heads, ratio] = bases
+        return self._known_bases[heads, ratio]
+
+    @cached_property
+    def _known_bases(self) -> dict[tuple[int, float], dict[str, Part | None]]:
+        return {}
+
+    def _draft(
+        self,
+        grid: Grid,
+        dim: int,
+        heads: int,
+        ratio: float,
+        head: str,
+        *,
+        depth: int,
+        residual_scale: float | None = None,
+    ) -> Draft:
+        """Plain blocks, before the placements. Raises ValueError if the stem cannot be built."""
+        img, patch, stem = grid
+        image = {
+            "img_size": img,
+            "in_chans": self.in_chans,
+            "num_classes": self.num_classes,
+            "head": head,
+        }
+        if residual_scale is None:
+            residual_scale = self.residual_scale[0]
+        return Draft(
+            image,
+            _stem(stem, patch, dim),
+            self._bases(heads, ratio),
+            depth=depth,
+            residual_scale=residual_scale,
+        )
+
+    def _grids_at(self, depth: int) -> Iterator[Draft]:
+        """The narrowest plain networks of that depth, one for every grid and head."""
+        dim = min(self.embed_dim)
+        heads, ratio = min(self._heads(dim)), min(self.mlp_ratio)
+        for grid, head in itertools.product(self.grids, self.head):
+            yield self._draft(grid, dim, heads, ratio, head, depth=depth)
+
+    # ---- counting ------------------------------------------------------------------------------
+
+    @cached_property
+    def _is_independent(self) -> bool:
+        """Whether no placement's ways depend on those of another."""
+        on = [placement for placement in self.placements if not placement.is_off()]
+        roles = [getattr(placement, "role", "tokens") for placement in on]
+        return len(set(roles)) == len(roles)
+
     def size(self) -> int:
-        """The exact number of distinct networks, without building them."""
+        """The number of distinct networks, without building them. Exact, but where kinds meddle
+        with each other in more than `COUNTED` combinations: then no less than it."""
         per_width = sum(
-            len({int(dim * m) for m in self.mlp_ratio}) * len(self._heads(dim))
+            len({int(dim * ratio) for ratio in self.mlp_ratio}) * len(self._heads(dim))
             for dim in self.embed_dim
         )
         per_depth = sum(
-            self._reattention_count(depth)
-            * sum(
-                math.comb(len(self._pool_positions[depth]), stages)
-                * len(self._pool_shapes((img // patch) ** 2, stages))
-                for stages in self.pool_stages
-            )
-            for img, patch, _ in self._grids
+            math.prod(placement.count(depth, start) for placement in self.placements)
+            for start in self._grid_starts()
             for depth in self.depth
         )
-        return per_width * per_depth * len(self.head) * len(self.residual_scale)
+        most = per_width * per_depth * len(self.head) * len(self.residual_scale)
+        if self._is_independent or most > COUNTED:
+            return most
+        return sum(1 for _ in self.enumerate())
+
+    def _grid_starts(self) -> Iterator[Any]:
+        for grid in self.grids:
+            yield self._draft(grid, self.embed_dim[0], 1, 4.0, self.head[0], depth=1).start
 
     def enumerate(self) -> Iterator[Architecture]:
         """Every distinct network of the space once. As many as `size()`: look at that first."""
         shapes = itertools.product(
-            self._grids, self.embed_dim, self.depth, self.head, self.residual_scale
+            self.grids, self.embed_dim, self.depth, self.head, self.residual_scale
         )
-        for (img, patch, stem), dim, depth, head, residual in shapes:
-            tokens = (img // patch) ** 2
-            ratios = {int(dim * m): m for m in reversed(self.mlp_ratio)}
-            inner = itertools.product(self._heads(dim), sorted(ratios), self._mixings(depth))
-            for heads, hidden, (blocks, scale) in inner:
-                for pools in self._poolings(depth, tokens):
-                    yield Architecture(
-                        img_size=img,
-                        patch_size=patch,
-                        in_chans=self.in_chans,
-                        num_classes=self.num_classes,
-                        embed_dim=dim,
-                        depth=depth,
-                        num_heads=heads,
-                        mlp_ratio=ratios[hidden],
-                        reattention=blocks,
-                        pools=pools,
-                        head=head,
-                        stem=stem,
-                        reattention_scale=scale,
-                        residual_scale=residual,
-                    )
+        seen: set[Hashable] = set()
+        for grid, dim, depth, head, residual in shapes:
+            ratios = {int(dim * ratio): ratio for ratio in reversed(self.mlp_ratio)}
+            for heads, hidden in itertools.product(self._heads(dim), sorted(ratios)):
+                draft = self._draft(
+                    grid, dim, heads, ratios[hidden], head, depth=depth, residual_scale=residual
+                )
+                for full in self._every(draft, self.placements):
+                    if self._is_independent:
+                        yield full.architecture()
+                    elif full.is_possible() and (a := full.architecture()).key() not in seen:
+                        seen.add(a.key())
+                        yield a
+
+    def _every(self, draft: Draft, placements: tuple[Placement, ...]) -> Iterator[Draft]:
+        if not placements:
+            yield draft
+            return
+        for other in placements[0].every(draft):
+            yield from self._every(other, placements[1:])
 
     def smallest(self) -> Architecture:
         """The network of the space with the fewest FLOPs."""
-        return min(self._least_networks(only_most_pooled=True), key=count_flops)
+        return min(self._least_networks(), key=count_flops)
 
     def leanest(self, budget: int) -> Architecture | None:
         """The network of at most `budget` FLOPs with the fewest parameters; `None` without one."""
-        networks = self._least_networks(only_most_pooled=False)
-        fitting = (network for network in networks if count_flops(network) <= budget)
+        fitting = (a for a in self._least_networks() if count_flops(a) <= budget)
         return min(fitting, key=count_params, default=None)
 
-    def _mixings(self, depth: int) -> Iterator[tuple[tuple[int, ...], bool]]:
-        for blocks in self._reattention_sets(depth):
-            scales = self.reattention_scale if blocks else self.reattention_scale[:1]
-            yield from ((blocks, scale) for scale in scales)
+    def _least_networks(self) -> Iterator[Architecture]:
+        """Networks among which are that of fewest FLOPs and, within every budget, that of fewest
+        parameters: of least width, every grid, and of each placement what may cost least."""
+        for depth in sorted(self.depth):
+            for draft in self._grids_at(depth):
+                for full in self._least(draft, self.placements):
+                    if full.is_possible():
+                        yield full.architecture()
 
-    def _reattention_count(self, depth: int) -> int:
-        if "free" in self.reattention:
-            empty, mixing = 1, 2**depth - 1
-        else:
-            empty = int("none" in self.reattention)
-            mixing = depth if "suffix" in self.reattention else int("all" in self.reattention)
-        return empty + mixing * len(self.reattention_scale)
+    def _least(self, draft: Draft, placements: tuple[Placement, ...]) -> Iterator[Draft]:
+        if not placements:
+            yield draft
+            return
+        for other in placements[0].least(draft):
+            yield from self._least(other, placements[1:])
 
-    def _reattention_sets(self, depth: int) -> Iterable[tuple[int, ...]]:
-        """The distinct sets of mixing blocks at that depth."""
-        blocks = range(depth)
-        if "free" in self.reattention:
-            sizes = range(depth + 1)
-            return itertools.chain.from_iterable(itertools.combinations(blocks, k) for k in sizes)
-        sets: list[tuple[int, ...]] = [()] if "none" in self.reattention else []
-        if "suffix" in self.reattention:
-            sets += [tuple(range(depth - k, depth)) for k in range(1, depth + 1)]
-        elif "all" in self.reattention:
-            sets.append(tuple(blocks))
-        return sets
+    # ---- reading and writing -------------------------------------------------------------------
 
-    def _pool_shapes(self, tokens: int, stages: int) -> dict[Hashable, tuple[int, int, PoolOp]]:
-        """The distinct (kernel_size, stride, op) of `stages` pools on `tokens` tokens."""
-        if not stages:
-            return {(): (1, 1, "max")}
-        if (tokens, stages) not in self._known_pool_shapes:
-            shapes: dict[Hashable, tuple[int, int, PoolOp]] = {}
-            for shape in itertools.product(self.pool_kernel_size, self.pool_stride, self.pool_op):
-                kernel, stride, op = shape
-                if possible_stages(tokens, kernel, stride, stages) == stages:
-                    pool = Pool(after=0, kernel_size=kernel, stride=stride, op=op)
-                    shapes.setdefault(pool_shape_key(tokens, (pool,) * stages), shape)
-            self._known_pool_shapes[tokens, stages] = shapes
-        return self._known_pool_shapes[tokens, stages]
+    @classmethod
+    def load(cls, name_or_file: str | Path) -> Self:
+        """A built-in space by name, or a TOML file. Raises ValueError naming file, rule and fix."""
+        text = str(name_or_file)
+        if text in BUILT_IN_SPACES:
+            return cls.from_toml(_BUILT_IN / f"{text}.toml")
+        if not text.endswith(".toml") and not Path(text).exists():
+            raise ValueError(
+                f"Unknown search space {show(text)}{did_you_mean(text, BUILT_IN_SPACES)} "
+                "Or give a .toml file."
+            )
+        return cls.from_toml(Path(text))
 
-    @cached_property
-    def _known_pool_shapes(self) -> dict[tuple[int, int], dict[Hashable, tuple[int, int, PoolOp]]]:
-        return {}
+    @classmethod
+    def from_toml(cls, path: str | Path) -> Self:
+        """The space of a TOML file of at most 64 kB, under the file's name."""
+        try:
+            return cls.from_dict({"name": Path(path).stem, **read_toml(path)})
+        except ValueError as error:
+            raise ValueError(f"Search space {path}: {error}") from None
 
-    def _poolings(self, depth: int, tokens: int) -> Iterator[tuple[Pool, ...]]:
-        for stages in self.pool_stages:
-            for kernel, stride, op in self._pool_shapes(tokens, stages).values():
-                for places in itertools.combinations(self._pool_positions[depth], stages):
-                    yield tuple(
-                        Pool(after=b, kernel_size=kernel, stride=stride, op=op) for b in places
-                    )
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The space of the tables of a TOML file; `to_dict` gives them back. A table named
+        "module:Class" places a kind of another's."""
+        ours = {kind.placement.table: kind for kind in placed_kinds() if kind.placement is not None}
+        theirs = [key for key in values if isinstance(key, str) and ":" in key]
+        check_keys("search space", values, [*FIELDS, *ours, *theirs], REQUIRED)
+        depths = checked_choices("depth", values["depth"], RULES["depth"])
+        bound = []
+        for table, kind in [*ours.items(), *((name, kind_named(name)) for name in theirs)]:
+            if kind.placement is None:
+                raise ValueError(f"The kind {table} has no `placement`: it cannot be searched.")
+            bound.append(kind.placement.bind(kind, table, values.get(table, {}), depths))
+        flat = {key: value for key, value in values.items() if key in FIELDS}
+        return cls(**flat, placements=tuple(bound))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON in the layout of the TOML files; tables that change nothing are left out."""
+        values = {field: getattr(self, field) for field in FIELDS}
+        plain: dict[str, Any] = {
+            field: list(value) if isinstance(value, tuple) else value
+            for field, value in values.items()
+            if value is not None
+        }
+        for placement in self.placements:
+            declared = placement.kind.placement
+            assert declared is not None
+            if placement != declared.bind(placement.kind, placement.table, {}, self.depth):
+                plain[placement.table] = placement.to_dict()
+        return plain
+
+    def fit(self, *, img_size: int | None = None, in_chans: int, num_classes: int) -> Self:
+        """This space for images of that shape; patch sizes that do not divide them are dropped."""
+        sizes = self.img_size if img_size is None else (img_size,)
+        patches = tuple(p for p in self.patch_size if any(size % p == 0 for size in sizes))
+        return dataclasses.replace(
+            self,
+            img_size=sizes,
+            patch_size=patches or self.patch_size,
+            in_chans=in_chans,
+            num_classes=num_classes,
+        )
+
+
+@lru_cache(maxsize=1024)
+def _stem(name: str, patch_size: int, dim: int) -> Part:
+    kind: Any = kind_named(name)
+    stem: Part = kind(patch_size=patch_size, dim=dim)
+    return stem
+
+
+REQUIRED = ("img_size", "patch_size", "embed_dim", "depth")

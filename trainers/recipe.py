@@ -119,7 +119,8 @@ class Recipe:
             size = architecture.embed_dim * architecture.depth
             low, high = RATE_FACTORS
             rate *= min(max(math.sqrt(self.learning_rate_size / size), low), high)
-        rate *= self.reattention_rate ** (len(architecture.reattention) / architecture.depth)
+        mixing = len(architecture.blocks_of("reattention")) / architecture.depth
+        rate *= self.reattention_rate**mixing
         return dataclasses.replace(
             self, learning_rate=rate, learning_rate_size=None, reattention_rate=1.0
         )

@@ -47,18 +47,17 @@ def _awkwardness(a: Architecture, flops: int, target: float) -> float:
 
 
 def _plain_networks(space: SearchSpace) -> list[Architecture]:
-    """Plain networks of every depth and width, with the space's middle patch size."""
-    if "none" not in space.reattention and "free" not in space.reattention:
-        return []
-    if 0 not in space.pool_stages:
+    """Networks without any kind that is placed, of every depth and width, with the space's middle
+    patch size."""
+    off = [placement.off() for placement in space.placements]
+    if None in off:
         return []
     ratio = min(space.mlp_ratio, key=lambda value: abs(value - 4))
     first = {
         "patch_size": space.patch_size[len(space.patch_size) // 2],
         "img_size": space.img_size[-1],
         "mlp_ratio": ratio,
-        "reattention": "none" if "none" in space.reattention else "free",
-        "pool_stages": 0,
+        **{gene: choice for genes in off if genes for gene, choice in genes.items()},
     }
     for name, heads in (("head_dim", space.head_dim), ("num_heads", space.num_heads)):
         if heads:

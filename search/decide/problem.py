@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +11,13 @@ import numpy as np
 from optuna.distributions import BaseDistribution
 
 from search.decide.samplers import gene_distributions
-from space import Architecture, SearchSpace, count_flops, count_params
+from space import (
+    Architecture,
+    SearchSpace,
+    architecture_features,
+    count_flops,
+    count_params,
+)
 
 Params = dict[str, Any]
 Item = TypeVar("Item")
@@ -85,6 +90,7 @@ class SpaceProblem:
         self.space, self._max_params = space, max_params
         self.budget = float(budget)
         self._names = list(space.genes)
+        self._kinds = [p.kind for p in space.placements if not p.is_off()]
 
     @cached_property
     def distributions(self) -> dict[str, BaseDistribution]:
@@ -108,7 +114,7 @@ class SpaceProblem:
         )
 
     def features(self, item: Network) -> list[float]:
-        return architecture_features(item.architecture)
+        return architecture_features(item.architecture, self._kinds)
 
     def smallest(self) -> Network:
         architecture = self.space.smallest()
@@ -117,13 +123,7 @@ class SpaceProblem:
         return Network(self.space.encode(architecture), architecture)
 
     def sample(self, rng: np.random.Generator) -> Network:
-        draws = rng.random(len(self._names)).tolist()
-        return self.decode(
-            {
-                name: choices[int(draw * len(choices))]
-                for (name, choices), draw in zip(self.space.genes.items(), draws, strict=True)
-            }
-        )
+        return self.decode(self.space.draw(rng))
 
     def mutate(self, item: Network, rng: np.random.Generator) -> Network:
         if not self._names:
@@ -153,38 +153,3 @@ class SpaceProblem:
     def enumerate(self) -> Iterator[Network]:
         for architecture in self.space.enumerate():
             yield Network(self.space.encode(architecture), architecture)
-
-
-def architecture_features(architecture: Architecture) -> list[float]:
-    """What an accuracy may depend on: size, shape, where attention is mixed and tokens are pooled.
-
-    Places are relative to the depth, tokens are means over each third of the depth.
-    """
-    a = architecture
-    blocks, tokens = a.depth, a.token_counts
-    mixed, pooled = len(a.reattention), len(a.pools)
-    thirds = (tokens[0], tokens[blocks // 3], tokens[2 * blocks // 3], a.tokens_out)
-    first = a.pools[0] if a.pools else None
-    return [
-        float(blocks),
-        math.log(a.embed_dim),
-        math.log(a.num_heads),
-        math.log(a.mlp_ratio),
-        math.log(a.patch_size),
-        math.log(a.img_size),
-        mixed / blocks,
-        sum(a.reattention) / mixed / blocks if mixed else 0.5,
-        float(pooled),
-        (a.pools[0].after + 1) / blocks if a.pools else 1.0,
-        (a.pools[-1].after + 1) / blocks if a.pools else 1.0,
-        float(first.kernel_size if first else 2),
-        float(first.stride if first else 2),
-        float(first is not None and first.op == "avg"),
-        *(math.log(count) for count in thirds),
-        float(a.head == "token"),
-        float(a.stem == "conv"),
-        float(a.reattention_scale),
-        math.log(a.residual_scale),
-        math.log(count_flops(a)),
-        math.log(count_params(a)),
-    ]

@@ -169,8 +169,8 @@ def front_table(front: list[TrialRecord], rows: int = FRONT_ROWS) -> Table:
             f"{record.accuracy:.4f}",
             str(a.depth),
             str(a.embed_dim),
-            str(a.patch_size),
-            index_ranges(a.reattention),
-            index_ranges(pool.after for pool in a.pools),
+            str(getattr(a.stem, "patch_size", "")),
+            index_ranges(a.blocks_of("reattention")),
+            index_ranges(block for block, _, _ in a.after_blocks()),
         )
     return table

@@ -65,7 +65,9 @@ def test_architecture_is_told_block_by_block():
 
 
 def test_what_is_unusual_is_told():
-    a = plain(1, 16).replace(stem="conv", reattention_scale=True, residual_scale=0.5)
+    a = plain(1, 16).replace(
+        stem="conv", reattention=(0,), reattention_scale=True, residual_scale=0.5
+    )
     assert words.shape_text(a) == (
         "1 block, 16 wide, 1 head, MLP ×4, patch 2, conv stem, scaled Re-attention, "
         "residual scale 0.5"

@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from space import SearchSpace, build_model, count_flops, count_params, measure_flops, named
-from space.choices import BUILT_IN_SPACES
+from space.search_space import BUILT_IN_SPACES
 
 MODELS = json.loads((Path(__file__).parent.parent / "reference" / "models.json").read_text())
 

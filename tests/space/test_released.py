@@ -8,9 +8,8 @@ import torch
 from torch import nn
 
 import space
-from space import Architecture, Pool, build_model
-from space.attention import ReAttention
-from space.model import TokenPool
+from space import Architecture, Pool, build_model, parts
+from space.modules.reattention import ReAttention
 
 FOLDER = Path(os.environ.get("VIT_FRONTIER_REFERENCE", Path(__file__).parent.parent / "reference"))
 TOLERANCE = 1e-9
@@ -89,8 +88,9 @@ def test_hvt_block_equals_the_released_block(case):
     config = case["config"]
     block = build_model(block_architecture(config)).blocks[0]
     if config["pool_kernel"]:
-        pool = Pool(after=0, kernel_size=config["pool_kernel"], stride=config["pool_stride"])
-        block.pool = TokenPool(pool, dim=config["dim"], tokens=config["in_tokens"], prefix_tokens=0)
+        pool = parts.Pool(kernel_size=config["pool_kernel"], stride=config["pool_stride"])
+        block.pool = pool.build(parts.Shape(None, config["in_tokens"], 0, config["dim"]))
+        block.after.append("pool")
     matches(block, case)
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from search.decide.problem import SpaceProblem, architecture_features
 from space import SearchSpace, count_flops, count_params
-from space.choices import BUILT_IN_SPACES
+from space.search_space import BUILT_IN_SPACES
 
 
 @pytest.mark.parametrize("name", BUILT_IN_SPACES)

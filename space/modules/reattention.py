@@ -1,10 +1,11 @@
-"""DeepViT's Re-attention beside timm's plain attention, and the maps of either for inspection."""
+"""DeepViT's Re-attention."""
 
 from __future__ import annotations
 
 import torch
-from timm.layers import Attention
 from torch import Tensor, nn
+
+from space.modules.attention import kept_softmax
 
 
 class ReAttention(nn.Module):
@@ -28,9 +29,10 @@ class ReAttention(nn.Module):
         self.var_norm = nn.BatchNorm2d(num_heads)
         self.proj = nn.Linear(dim, dim)
 
-    def forward(self, x: Tensor) -> Tensor:  # (B, N, C) -> (B, N, C)
+    def forward(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
+        """(B, N, C) to (B, N, C); tokens whose `keep` (B, N) is 0 are not attended to."""
         batch, tokens, dim = x.shape
-        centred, v = self._centred_maps(x)  # (B, H, N, N), (B, H, N, d)
+        centred, v = self._centred_maps(x, keep)  # (B, H, N, N), (B, H, N, d)
         if self.training:
             matrix, constant = self._mixing_of_batch(centred)
         else:
@@ -52,14 +54,15 @@ class ReAttention(nn.Module):
         mixed = torch.matmul(matrix, centred.flatten(2)).view(centred.shape)
         return mixed + constant[:, None, None]
 
-    def _centred_maps(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _centred_maps(self, x: Tensor, keep: Tensor | None = None) -> tuple[Tensor, Tensor]:
         batch, tokens, _ = x.shape
         qkv = self.qkv(x).reshape(batch, tokens, 3, self.num_heads, self.head_dim)
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
         scores = (q * self.head_dim**-0.5) @ k.transpose(-2, -1)
         if scores.dtype in (torch.bfloat16, torch.float16):
             scores = scores.float()  # 1/N must be subtracted before the maps are rounded
-        return scores.softmax(-1) - 1.0 / tokens, v
+        maps = scores.softmax(-1) if keep is None else kept_softmax(scores, keep)
+        return maps - 1.0 / tokens, v
 
     def _mixing_of_batch(self, centred: Tensor, *, update: bool = True) -> tuple[Tensor, Tensor]:
         """The mixing matrix (H, H) and constant (H,) under the statistics of this batch."""
@@ -105,33 +108,3 @@ class ReAttention(nn.Module):
         # Not `running += rate * (new - running)`: that rounds variances near 1e-7 off beside 1.
         norm.running_mean.mul_(1.0 - rate).add_(rate * mean)
         norm.running_var.mul_(1.0 - rate).add_(rate * unbiased)
-
-
-def attention_maps(model: nn.Module, images: Tensor) -> list[Tensor]:
-    """The attention maps (B, H, N_i, N_i) of every block of `model` on `images` (B, C, H, W).
-
-    In the model's present mode. A forward in train mode updates BatchNorm statistics, as always.
-    """
-    maps: list[Tensor] = []
-
-    def record(attn: nn.Module, args: tuple[Tensor, ...]) -> None:
-        if isinstance(attn, ReAttention):
-            maps.append(attn.attention_maps(args[0]))
-        elif isinstance(attn, Attention):
-            maps.append(_plain_maps(attn, args[0]))
-
-    modules = [m for m in model.modules() if isinstance(m, (Attention, ReAttention))]
-    hooks = [module.register_forward_pre_hook(record) for module in modules]
-    try:
-        model(images)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return maps
-
-
-def _plain_maps(attn: Attention, x: Tensor) -> Tensor:
-    batch, tokens, _ = x.shape
-    qkv = attn.qkv(x).reshape(batch, tokens, 3, attn.num_heads, attn.head_dim)
-    q, k, _ = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-    return ((q * attn.scale) @ k.transpose(-2, -1)).softmax(-1)

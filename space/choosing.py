@@ -1,0 +1,27 @@
+"""A list of choices in a space file, checked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from space.rules import Rule, did_you_mean, show
+
+MAX_CHOICES = 1024
+
+
+def checked_choices(name: str, choices: Any, rule: Rule) -> tuple[Any, ...]:
+    """The choices as a tuple without repetition, sorted if they are numbers. Raises ValueError."""
+    if isinstance(choices, (str, int, float)):
+        choices = [choices]  # one choice needs no brackets
+    if not isinstance(choices, (list, tuple)):
+        raise ValueError(f"`{name}` must be a list of choices, but got {show(choices)}.")
+    if not choices:
+        raise ValueError(f"`{name}` must have at least one choice, but the list is empty.")
+    if len(choices) > MAX_CHOICES:
+        raise ValueError(f"`{name}` must have at most {MAX_CHOICES} choices, not {len(choices)}.")
+    for choice in choices:
+        if rule.names and not rule.holds(choice):
+            raise ValueError(f"Unknown `{name}` {show(choice)}{did_you_mean(choice, rule.names)}")
+        rule.check(name, choice)
+    distinct = tuple(dict.fromkeys(choices))
+    return distinct if rule.names else tuple(sorted(distinct))

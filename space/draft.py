@@ -1,0 +1,129 @@
+"""`Draft`: a network as a list of blocks while a search space puts it together or reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from space.architecture import Architecture, Stage, behind_stem
+from space.parts.part import Part, Shape, Shapes
+
+ROLES = ("attention", "mlp", "local")
+MOST_PLACED = 10_000
+_PLACED: dict[Any, Part] = {}  # parts are values: what was made once is made for all drafts
+
+
+class Draft:
+    """Blocks of one depth that placements change: `roles[role][block]` is a part or None, and
+    `then[block]` the parts after that block. `start` is the shape behind the stem."""
+
+    __slots__ = ("bases", "image", "residual_scale", "roles", "start", "stem", "then")
+
+    def __init__(
+        self,
+        image: dict[str, Any],
+        stem: Part,
+        bases: Mapping[str, Part | None],
+        *,
+        depth: int,
+        residual_scale: float,
+    ) -> None:
+        """`image`: img_size, in_chans, num_classes and head; `bases`: the part of each role where
+        no placement puts another."""
+        self.image, self.stem, self.bases = image, stem, bases
+        self.residual_scale = residual_scale
+        self.start = behind_stem(stem, image["img_size"], image["in_chans"], image["head"])
+        self.roles: dict[str, list[Any]] = {role: [bases.get(role)] * depth for role in ROLES}
+        self.then: list[tuple[Part, ...]] = [()] * depth
+
+    @property
+    def depth(self) -> int:
+        return len(self.then)
+
+    @property
+    def has_tokens_changed(self) -> bool:
+        """Whether another placement has put something after a block."""
+        return any(self.then)
+
+    def base(self, role: str) -> Part | None:
+        """The part of that role where no placement puts another."""
+        return self.bases.get(role)
+
+    def copy(self) -> Draft:
+        """Another draft that can be changed by itself."""
+        other = object.__new__(Draft)
+        other.image, other.stem, other.bases = self.image, self.stem, self.bases
+        other.residual_scale, other.start = self.residual_scale, self.start
+        other.roles = {role: list(parts) for role, parts in self.roles.items()}
+        other.then = list(self.then)
+        return other
+
+    def placed(
+        self, kind: type[Part], choices: Mapping[str, Any], before: Part | None, number: int
+    ) -> Part:
+        """The part of that kind, the `number`-th of it, in place of `before`."""
+        key = (kind, *choices.values(), before, self.start, number)
+        part = _PLACED.get(key)
+        if part is None:
+            if len(_PLACED) > MOST_PLACED:
+                _PLACED.clear()
+            part = _PLACED[key] = kind.placed(choices, before, Shapes(self.start, number))
+        return part
+
+    def shapes_before(self, kind: type[Part] | None) -> list[Shape]:
+        """The shapes that enter the parts of that kind after blocks. Raises ValueError if a part
+        cannot stand where it does."""
+        found, shape = [], self.start
+        for block in range(self.depth):
+            for role in ROLES:
+                part = self.roles[role][block]
+                shape = shape if part is None else part.after(shape)
+            for part in self.then[block]:
+                if type(part) is kind:
+                    found.append(shape)
+                shape = part.after(shape)
+        return found
+
+    def is_possible(self) -> bool:
+        """Whether every part can stand where it does."""
+        try:
+            self.shapes_before(None)
+        except ValueError:
+            return False
+        return True
+
+    def architecture(self) -> Architecture:
+        """The network. Raises ValueError if a part cannot stand where it does."""
+        stages, first, scale = [], 0, self.residual_scale
+        blocks = list(zip(*(self.roles[role] for role in ROLES), strict=True))
+        for last, (block, then) in enumerate(zip(blocks, self.then, strict=True), start=1):
+            attention, mlp, local = block
+            if not then and last < len(blocks):
+                after = blocks[last]  # the same objects, where nothing was put between
+                if after[0] is attention and after[1] is mlp and after[2] is local:
+                    continue
+            stages.append(
+                Stage(
+                    depth=last - first,
+                    attention=attention,
+                    mlp=mlp,
+                    local=local,
+                    residual_scale=scale,
+                    then=then,
+                )
+            )
+            first = last
+        return Architecture(**self.image, stem=self.stem, stages=tuple(stages))
+
+    @classmethod
+    def of(cls, architecture: Architecture, bases: Mapping[str, Part | None]) -> Draft:
+        """The blocks of a network; `bases` as in a space that may hold it."""
+        a = architecture
+        image = {name: getattr(a, name) for name in ("img_size", "in_chans", "num_classes", "head")}
+        draft = cls(image, a.stem, bases, depth=a.depth, residual_scale=a.stages[0].residual_scale)
+        for place in a.walk():
+            blocks = slice(place.first, place.first + place.stage.depth)
+            for role in ROLES:
+                draft.roles[role][blocks] = [getattr(place.stage, role)] * place.stage.depth
+            draft.then[blocks.stop - 1] = place.stage.then
+        return draft

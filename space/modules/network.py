@@ -1,0 +1,171 @@
+"""The network of an architecture, put together from its parts under timm's state-dict names."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import torch
+from timm.layers import DropPath
+from torch import Tensor, nn
+
+from space.architecture import Architecture, Stage
+from space.parts.part import Part, Shape
+
+LAYER_NORM_EPS = 1e-6
+
+
+class Block(nn.Module):
+    """Pre-norm block `x + f(LN(r x)) / r` for attention and MLP, then what is done to the tokens:
+    a module for each part, named by its kind (`pool`)."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        shape: Shape,
+        then: tuple[tuple[Part, Shape], ...],
+        *,
+        index: int,
+        drop_path: float,
+    ) -> None:
+        """`index`: of the block in its stage; `then`: the parts after it with their shapes."""
+        super().__init__()
+        self.residual_scale = float(stage.residual_scale)
+        self.norm1 = nn.LayerNorm(shape.dim, eps=LAYER_NORM_EPS)
+        self.attn = stage.attention.at(index).build(shape)
+        inside = stage.attention.after(shape)
+        self.norm2 = nn.LayerNorm(inside.dim, eps=LAYER_NORM_EPS)
+        self.mlp = stage.mlp.at(index).build(inside)
+        self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
+        self.local = None if stage.local is None else stage.local.at(index).build(shape)
+        self.after: list[str] = []
+        for part, seen in then:
+            name = part.kind.rpartition(":")[2].lower()
+            while hasattr(self, name):
+                name += "_"
+            self.add_module(name, part.build(seen))
+            self.after.append(name)
+
+    def forward(self, x: Tensor, keep: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
+        """(B, N, C) to (B, N', C). With a part that masks tokens in training, also which of them
+        are kept (B, N), for the attention of the blocks that follow."""
+        r = self.residual_scale
+        out = x * r if r != 1.0 else x
+        mixed = self.attn(self.norm1(out)) if keep is None else self.attn(self.norm1(out), keep)
+        branch = None if self.local is None else self.local(x)
+        x = x + self.drop_path(mixed if r == 1.0 else mixed / r)
+        out = self.mlp(self.norm2(x if r == 1.0 else x * r))
+        x = x + self.drop_path(out if r == 1.0 else out / r)
+        if branch is not None:
+            x = x + branch
+        for name in self.after:
+            module = getattr(self, name)
+            out = module(x) if keep is None else module(x, keep)
+            x, keep = out if isinstance(out, tuple) else (out, keep)
+        return x if keep is None else (x, keep)
+
+
+class Blocks(nn.Sequential):
+    """Blocks in a row, which hand on what tokens are kept if one of them masks some."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        state: tuple[Tensor, ...] = (x,)
+        for block in self:
+            out = block(*state)
+            state = out if isinstance(out, tuple) else (out,)
+        return state[0]
+
+
+class VisionTransformer(nn.Module):
+    """The network of `architecture`: (B, in_chans, img_size, img_size) to logits (B, classes)."""
+
+    def __init__(self, architecture: Architecture, *, drop_path_rate: float = 0.0) -> None:
+        super().__init__()
+        a = self.architecture = architecture
+        self.num_classes, self.num_features = a.num_classes, a.embed_dim
+        self.patch_embed = a.stem.build(a.image)
+        start = a.start
+        self.cls_token = nn.Parameter(torch.empty(1, 1, start.dim)) if start.prefix else None
+        self.pos_embed = nn.Parameter(torch.empty(1, start.length, start.dim))
+        self.blocks = Blocks(*_blocks(a, drop_path_rate))
+        self.norm = nn.LayerNorm(a.embed_dim, eps=LAYER_NORM_EPS)
+        self.head: nn.Module = nn.Linear(a.embed_dim, a.num_classes)
+        self._with_losses = [m for m in self.modules() if m is not self and hasattr(m, "loss")]
+        self._init_weights()
+
+    def _init_weights(self) -> None:
+        """timm's: truncated normal 0.02 for linear layers and embeddings, zero biases."""
+        for name, parameter in self.named_parameters():
+            if name.endswith(("pos_embed", "cls_token")):
+                nn.init.trunc_normal_(parameter, std=0.02)
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                _init_linear(module)
+
+    def no_weight_decay(self) -> set[str]:
+        """Names of the positional embeddings and the class token (timm's convention)."""
+        names = (name for name, _ in self.named_parameters())
+        return {name for name in names if name.endswith(("pos_embed", "cls_token"))}
+
+    def get_classifier(self) -> nn.Module:
+        """The head: of `embed_dim` features, of `num_classes` outputs."""
+        return self.head
+
+    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
+        """A new head, initialised; none for 0 classes, when the network gives its features. Raises
+        ValueError on another `global_pool` than the network was built with."""
+        if global_pool not in (None, self.architecture.head):
+            raise ValueError(
+                f"`global_pool` must be {self.architecture.head!r}, with which the network was "
+                f"built, but got {global_pool!r:.80}."
+            )
+        self.num_classes = num_classes
+        if num_classes < 1:
+            self.head = nn.Identity()
+            return
+        head = nn.Linear(self.num_features, num_classes).to(self.pos_embed)
+        _init_linear(head)
+        self.head = head
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """Normalised tokens (B, N, C) of images (B, in_chans, img_size, img_size)."""
+        x = self.patch_embed(x)
+        if self.cls_token is not None:
+            x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], dim=1)
+        return self.norm(self.blocks(x + self.pos_embed))
+
+    def losses(self) -> list[Tensor]:
+        """What the last forward in training adds to the loss: for each kind of module that offers
+        `loss()`, the mean over its places. Empty for networks without such parts."""
+        found: dict[type, list[Tensor]] = defaultdict(list)
+        for module in self._with_losses:
+            loss = module.loss()  # type: ignore[operator]
+            if loss is not None:
+                found[type(module)].append(loss)
+        return [torch.stack(losses).mean() for losses in found.values()]
+
+    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
+        """Logits (B, num_classes) of tokens (B, N, C), or the pooled features (B, C)."""
+        x = x[:, 0] if self.cls_token is not None else x.mean(dim=1)
+        return x if pre_logits else self.head(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.forward_head(self.forward_features(x))
+
+
+def _init_linear(layer: nn.Linear) -> None:
+    nn.init.trunc_normal_(layer.weight, std=0.02)
+    nn.init.zeros_(layer.bias)
+
+
+def _blocks(a: Architecture, drop_path_rate: float) -> list[Block]:
+    """The blocks in order; drop path grows linearly from 0 at the first to its rate at the last."""
+    blocks = []
+    for place in a.walk():
+        stage, shape = place.stage, place.shape
+        then = tuple((part, seen) for part, _, seen in place.then)
+        for index in range(stage.depth):
+            number, last = place.first + index, index == stage.depth - 1
+            rate = drop_path_rate * number / max(a.depth - 1, 1)
+            after = then if last else ()
+            blocks.append(Block(stage, shape, after, index=index, drop_path=rate))
+    return blocks

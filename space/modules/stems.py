@@ -1,0 +1,26 @@
+"""Stems that timm does not have."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from space.parts.stems.conv import STEM_CHANS, Conv
+
+
+class ConvStem(nn.Module):
+    """DeepViT-S/L's patch embedding: 7x7/2 and 3x3 convolutions, then (p/2)x(p/2)/(p/2) to C."""
+
+    def __init__(self, stem: Conv, *, in_chans: int) -> None:
+        super().__init__()
+        half = stem.patch_size // 2
+        self.conv1 = nn.Conv2d(in_chans, STEM_CHANS, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(STEM_CHANS)
+        self.conv2 = nn.Conv2d(STEM_CHANS, STEM_CHANS, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(STEM_CHANS)
+        self.proj = nn.Conv2d(STEM_CHANS, stem.dim, half, stride=half)
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, in_chans, S, S) -> (B, N, C)
+        x = F.relu(self.bn1(self.conv1(x)))
+        x = F.relu(self.bn2(self.conv2(x)))
+        return self.proj(x).flatten(2).transpose(1, 2)

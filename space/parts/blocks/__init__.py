@@ -1,0 +1,1 @@
+"""What a block has beside its attention."""

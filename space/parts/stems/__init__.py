@@ -1,0 +1,1 @@
+"""Stems: an image to tokens on a grid."""

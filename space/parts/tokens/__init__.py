@@ -1,0 +1,1 @@
+"""What is done to the tokens after a stage: pools, pruning."""
