@@ -179,15 +179,9 @@ class Architecture:
         shape = behind_stem(self.stem, self.img_size, self.in_chans, self.head)
         places, first, masked = [], 0, False
         for stage in self.stages:
-            if masked and not stage.attention.takes_mask:
-                raise ValueError(
-                    f"Attention after a part that masks tokens in training must be able to leave "
-                    f"tokens out, but {stage.attention.words()} is not: use plain attention there."
-                )
             place = stage.at(shape, first)
             places.append(place)
-            if stage.then:
-                masked = masked or any(part.masks for part in stage.then)
+            masked = _check_masked(stage, masked)
             first, shape = first + stage.depth, place.out
         if first > LIMITS["depth"] or not places:
             raise ValueError(
@@ -325,6 +319,21 @@ class Architecture:
             raise ValueError(f"`stages` must be a list of stages, but got {show(stages)}.")
         stem = read_part("stem", values["stem"])
         return cls(**{**values, "stem": stem, "stages": tuple(map(Stage.from_dict, stages))})
+
+
+def _check_masked(stage: Stage, masked: bool) -> bool:
+    """Whether tokens are masked in training behind the stage; `masked`: before it. Raises
+    ValueError if a part cannot leave out the tokens that are."""
+    parts = ((True, stage.attention), *((False, part) for part in stage.then))
+    for is_attention, part in parts:
+        if masked and not part.takes_mask:
+            where = "Attention" if is_attention else "What is done to tokens"
+            raise ValueError(
+                f"{where} behind a part that masks tokens in training must be able to leave tokens "
+                f"out, but {part.kind} is not: put it before, or use another kind."
+            )
+        masked = masked or part.masks
+    return masked
 
 
 def behind_stem(stem: Part, img_size: int, in_chans: int, head: str) -> Shape:

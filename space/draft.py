@@ -87,7 +87,7 @@ class Draft:
     def is_possible(self) -> bool:
         """Whether every part can stand where it does."""
         try:
-            self.shapes_before(None)
+            self.architecture()
         except ValueError:
             return False
         return True

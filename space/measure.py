@@ -18,7 +18,7 @@ _FREE = frozenset(
     "aten::" + name
     for name in """
     abs adaptive_avg_pool1d adaptive_avg_pool2d adaptive_max_pool1d adaptive_max_pool2d add add_
-    addcdiv addcmul alias all any arange argmax argmin avg_pool1d avg_pool2d avg_pool3d
+    addcdiv addcmul alias all any arange argmax argmin argsort avg_pool1d avg_pool2d avg_pool3d
     batch_norm bernoulli bernoulli_ bitwise_and bitwise_not bitwise_or broadcast_tensors
     broadcast_to cat ceil chunk clamp clamp_ clamp_max clamp_min clone constant_pad_nd
     contiguous copy_ cos cumsum detach dim div div_ dropout dropout_ elu elu_ embedding empty

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from space.architecture import Architecture
+from space.architecture import Architecture, Stage
 from space.flat import Pool
+from space.parts import Pruning
 from space.rules import did_you_mean, show
 
 
@@ -48,6 +49,15 @@ def _deepvit(embed_dim: int, depth: int, mixing: int, *, released_small: bool) -
     )
 
 
+def _dynamicvit(base: Architecture, keep: float) -> Architecture:
+    """A DeiT whose tokens are pruned before blocks 3, 6 and 9, each time to `keep` of before."""
+    attention, mlp = base.stages[0].attention, base.stages[0].mlp
+    prunings = [Pruning(keep=keep**s, of=base.grid_tokens) for s in (1, 2, 3)]
+    then: list[tuple[Pruning, ...]] = [*((pruning,) for pruning in prunings), ()]
+    stages = tuple(Stage(depth=3, attention=attention, mlp=mlp, then=part) for part in then)
+    return base.replace(stages=stages)
+
+
 NAMED: dict[str, Architecture] = {
     "deit_tiny": _deit(192, 3),
     "deit_small": _deit(384, 6),
@@ -63,6 +73,7 @@ NAMED: dict[str, Architecture] = {
     "deepvit_32b": _deepvit(384, 32, 32, released_small=False),
     "deepvit_s": _deepvit(396, 16, 5, released_small=True),
     "deepvit_l": _deepvit(420, 32, 12, released_small=True),
+    "dynamicvit_deit_small": _dynamicvit(_deit(384, 6), 0.7),
 }
 
 

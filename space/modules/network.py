@@ -65,11 +65,21 @@ class Block(nn.Module):
 
 
 class Blocks(nn.Sequential):
-    """Blocks in a row, which hand on what tokens are kept if one of them masks some."""
+    """Blocks in a row, which hand on what tokens are kept if one of them masks some in training.
+
+    From `mask_from` on all that come before that one have a mask too, of tokens that are all kept:
+    the masked softmax is not quite the plain one.
+    """
+
+    def __init__(self, *blocks: Block, mask_from: int | None) -> None:
+        super().__init__(*blocks)
+        self.mask_from = mask_from
 
     def forward(self, x: Tensor) -> Tensor:
         state: tuple[Tensor, ...] = (x,)
-        for block in self:
+        for index, block in enumerate(self):
+            if index == self.mask_from and self.training:
+                state = (state[0], state[0].new_ones(state[0].shape[:2]))
             out = block(*state)
             state = out if isinstance(out, tuple) else (out,)
         return state[0]
@@ -86,7 +96,7 @@ class VisionTransformer(nn.Module):
         start = a.start
         self.cls_token = nn.Parameter(torch.empty(1, 1, start.dim)) if start.prefix else None
         self.pos_embed = nn.Parameter(torch.empty(1, start.length, start.dim))
-        self.blocks = Blocks(*_blocks(a, drop_path_rate))
+        self.blocks = Blocks(*_blocks(a, drop_path_rate), mask_from=_mask_from(a))
         self.norm = nn.LayerNorm(a.embed_dim, eps=LAYER_NORM_EPS)
         self.head: nn.Module = nn.Linear(a.embed_dim, a.num_classes)
         self._with_losses = [m for m in self.modules() if m is not self and hasattr(m, "loss")]
@@ -169,3 +179,16 @@ def _blocks(a: Architecture, drop_path_rate: float) -> list[Block]:
             after = then if last else ()
             blocks.append(Block(stage, shape, after, index=index, drop_path=rate))
     return blocks
+
+
+def _mask_from(a: Architecture) -> int | None:
+    """The first of the blocks that can have a mask, up to one that masks tokens in training."""
+    first = 0
+    for place in a.walk():
+        if not place.stage.attention.takes_mask:
+            first = place.first + place.stage.depth
+        if any(part.masks for part, _, _ in place.then):
+            return first
+        if not all(part.takes_mask for part, _, _ in place.then):
+            first = place.first + place.stage.depth
+    return None

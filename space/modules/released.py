@@ -1,4 +1,4 @@
-"""Weights of the authors' released DeepViT and HVT modules under our names."""
+"""Weights of the authors' released DeepViT, HVT and DynamicViT modules under our names."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from torch import Tensor, nn
 def load_released_state_dict(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
     """Loads a state dict of the authors' code (dvit_repo 1ccb152, HVT f32cc1c) or of timm.
 
-    `model` is a whole network, one of its blocks or a block's attention. Only HVT's positional
+    `model` is a whole network, one of its blocks or a block's attention. HVT's positional
     embedding after a pool has another name there: `blocks.i.pos_embed`, here
-    `blocks.i.pool.pos_embed`. Raises ValueError if names or shapes differ.
+    `blocks.i.pool.pos_embed`; DynamicViT's predictors are `score_predictor.s` there, here
+    `blocks.i.pruning`. Raises ValueError if names or shapes differ.
     """
     ours = model.state_dict()
-    released = {name.replace("pool.pos_embed", "pos_embed"): name for name in ours}
+    released = {_released_name(name, list(ours)): name for name in ours}
     renamed = {released.get(name, name): tensor for name, tensor in state_dict.items()}
     missing, unexpected = sorted(ours.keys() - renamed.keys()), sorted(renamed.keys() - ours.keys())
     shapes = [
@@ -30,3 +31,12 @@ def load_released_state_dict(model: nn.Module, state_dict: Mapping[str, Tensor])
             "architecture's depth, reattention, pools, head and stem with the weights'."
         )
     model.load_state_dict(renamed)
+
+
+def _released_name(name: str, ours: list[str]) -> str:
+    """What a tensor of ours is called in the authors' code."""
+    block, pruning, rest = name.partition(".pruning.")
+    if not pruning:
+        return name.replace("pool.pos_embed", "pos_embed")
+    blocks = list(dict.fromkeys(n.partition(".pruning.")[0] for n in ours if ".pruning." in n))
+    return f"score_predictor.{blocks.index(block)}.{rest}"

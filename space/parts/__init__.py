@@ -16,6 +16,7 @@ from space.parts.part import Mark, Part, Shape, Shapes, complete, part_from_dict
 from space.parts.stems.conv import Conv
 from space.parts.stems.patch import Patch
 from space.parts.tokens.pool import Pool
+from space.parts.tokens.pruning import Pruning
 from space.rules import did_you_mean, show
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Patch",
     "Plain",
     "Pool",
+    "Pruning",
     "ReAttention",
     "Shape",
     "Shapes",
@@ -44,6 +46,7 @@ KINDS: dict[str, type[Part]] = {
     "reattention": ReAttention,
     "mlp": Mlp,
     "pool": Pool,
+    "pruning": Pruning,
 }
 
 
