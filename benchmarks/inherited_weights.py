@@ -25,8 +25,7 @@ from numpy.typing import NDArray
 from proxy_rank import TABLES, controls, load, taus
 from torch import Tensor
 
-from search.decide.problem import architecture_features
-from space import Architecture
+from space import Architecture, architecture_features
 from trainers import Recipe, load_dataset, proxy_epochs
 
 Array = NDArray[np.float64]

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
-from search.decide.problem import SpaceProblem, architecture_features
-from space import Architecture, SearchSpace
+from search.decide.problem import SpaceProblem
+from space import Architecture, SearchSpace, architecture_features
 
 Array = NDArray[np.float64]
 MACRO = Path(__file__).parent / "tables" / "nas_bench_macro_cifar10.json"

@@ -46,8 +46,8 @@ def stratum(architecture, low: float, high: float) -> int:
 def without(architecture, what: str):
     """The twin without Re-attention or without pools."""
     if what == "reattention":
-        return dataclasses.replace(architecture, reattention=())
-    return dataclasses.replace(architecture, pools=())
+        return architecture.replace(reattention=())
+    return architecture.replace(pools=())
 
 
 def design(space, budget: int, networks: int, seed: int = 0):

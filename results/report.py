@@ -39,6 +39,8 @@ def render_report(run: Run, *, fallback_svg: str | None = None) -> str:
         duration=words.duration,
         ranges=words.index_ranges,
         pools=words.pools_text,
+        shape_row=words.shape_row,
+        marks=lambda front: words.marks(record.architecture for record in front),
         shape=words.shape_text,
         drawing=block_drawing,
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from space import Architecture
+from space import Architecture, Part
+from space.parts import Mark
 
 _SCALES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 MISSING = "–"
@@ -64,25 +65,83 @@ def pools_text(architecture: Architecture) -> str:
     return "; ".join(parts) or MISSING
 
 
+def shape_row(architecture: Architecture) -> dict[str, str]:
+    """What the tables say of a network, by column: width, heads and MLP of every level ("64-128"),
+    the blocks whose kind has a letter, what is done after which blocks."""
+    a = architecture
+    stages = [place.stage for place in a.walk()]
+    return {
+        "depth": str(a.depth),
+        "width": _levels(str(place.shape.dim) for place in a.walk()),
+        "heads": _levels(_field(stage.attention, "num_heads") for stage in stages),
+        "MLP ×": _levels(_field(stage.mlp, "ratio") or stage.mlp.words() for stage in stages),
+        "patch": _field(a.stem, "patch_size") or a.stem.words(),
+        "Re-attention": _marked_blocks(a),
+        "pools": pools_text(a),
+        "head": a.head,
+    }
+
+
+def _levels(texts: Iterable[str]) -> str:
+    """The different texts in their order: "64-128"; a dash for none."""
+    return "-".join(text for text in dict.fromkeys(texts) if text) or MISSING
+
+
+def _field(part: Part, name: str) -> str:
+    value = getattr(part, name, None)
+    return "" if value is None else f"{value:g}"
+
+
+def _marked_blocks(a: Architecture) -> str:
+    """Blocks of Re-attention by number; of other kinds with a letter with their words."""
+    blocks: dict[str, list[int]] = {}
+    for place in a.walk():
+        for part in (place.stage.attention, place.stage.local):
+            if part is not None and part.mark.letter:
+                words = "" if part.kind == "reattention" else f" {part.words()}"
+                there = range(place.first, place.first + place.stage.depth)
+                blocks.setdefault(words, []).extend(there)
+    return "; ".join(f"{index_ranges(at)}{words}" for words, at in blocks.items()) or MISSING
+
+
 def shape_text(architecture: Architecture) -> str:
     """All but the blocks: "6 blocks, 64 wide, 4 heads, MLP ×4, patch 2", and what is unusual."""
     a, first = architecture, architecture.stages[0]
-    is_conv = a.stem.kind == "conv"
-    widths = "-".join(str(dim) for dim in dict.fromkeys(place.shape.dim for place in a.walk()))
-    heads = dict.fromkeys(getattr(place.stage.attention, "num_heads", 0) for place in a.walk())
-    counts = "-".join(map(str, heads)) if len(heads) > 1 else str(next(iter(heads)))
-    text = [counted(a.depth, "block"), f"{widths} wide"]
-    if any(heads):
-        text.append(f"{counts} head" + ("s" if counts != "1" else ""))
+    row = shape_row(a)
+    text = [counted(a.depth, "block"), f"{row['width']} wide"]
+    if row["heads"] != MISSING:
+        text.append(f"{row['heads']} head" + ("s" if row["heads"] != "1" else ""))
     text += dict.fromkeys(place.stage.mlp.words() for place in a.walk())
     text += dict.fromkeys(place.stage.local.words() for place in a.walk() if place.stage.local)
-    text.append(f"patch {getattr(a.stem, 'patch_size', 0)}" if is_conv else a.stem.words())
-    extras = ["conv stem"] if is_conv else []
+    is_conv = a.stem.kind == "conv"
+    text.append(f"patch {row['patch']}" if is_conv else a.stem.words())
     scaled = any(getattr(place.stage.attention, "scale", False) for place in a.walk())
-    extras += ["scaled Re-attention"] if scaled else []
+    text += ["conv stem"] if is_conv else []
+    text += ["scaled Re-attention"] if scaled else []
     if first.residual_scale != 1.0:
-        extras.append(f"residual scale {first.residual_scale:g}")
-    return ", ".join([*text, *extras])
+        text.append(f"residual scale {first.residual_scale:g}")
+    return ", ".join(text)
+
+
+def marks(architectures: Iterable[Architecture]) -> list[tuple[Mark, str, bool]]:
+    """The key of the drawings: each mark once, what it stands for, and whether it is a block's."""
+    found: dict[Mark, tuple[str, bool]] = {}
+    for a in architectures:
+        for place in a.walk():
+            for part, _, _ in place.parts:
+                is_block = part not in place.stage.then
+                if part is place.stage.mlp or (is_block and part is place.stage.local):
+                    continue
+                words = part.words() if is_block else part.kind.rpartition(":")[2]
+                found.setdefault(part.mark, (_key_words(part, words), is_block))
+    return [(mark, *rest) for mark, rest in found.items()]
+
+
+def _key_words(part: Part, words: str) -> str:
+    known = {"plain": "plain block", "pool": "tokens pooled", "pruning": "tokens pruned"}
+    letter = f", marked {part.mark.letter}" if part.mark.letter else ""
+    block = f"{words} block{letter}" if part.mark.letter else words
+    return known.get(part.kind, block)
 
 
 def blocks_text(architecture: Architecture) -> str:

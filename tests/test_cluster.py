@@ -11,7 +11,6 @@ import pytest
 from PIL import Image
 
 from results import load_run
-from space.identity import architecture_key
 
 pytestmark = [
     pytest.mark.cluster,
@@ -112,7 +111,7 @@ def cluster(made, tmp_path):
 def assert_nothing_is_lost(run, trials):
     """Every trial complete, each architecture once, and what a lost host trained, trained again."""
     assert [record.state for record in run.records] == ["complete"] * trials
-    trained = {architecture_key(record.architecture) for record in run.records}
+    trained = {record.architecture.key() for record in run.records}
     assert len(trained) == trials
     assert run.front[-1].test_accuracy is not None
     study = optuna.load_study(study_name=None, storage=f"sqlite:///{run.path}/study.db")

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from results import TrialRecord, hypervolume
-from results.words import duration, index_ranges
+from results.words import duration, index_ranges, shape_row
 from search.settings import format_count
 from search.study.ledger import Ledger
 
@@ -161,16 +161,13 @@ def front_table(front: list[TrialRecord], rows: int = FRONT_ROWS) -> Table:
     table.add_column("Re-attention")
     table.add_column("pools")
     for record in front[-rows:]:
-        a = record.architecture
+        row = shape_row(record.architecture)
         table.add_row(
             str(record.trial),
             format_count(record.flops),
             format_count(record.params),
             f"{record.accuracy:.4f}",
-            str(a.depth),
-            str(a.embed_dim),
-            str(getattr(a.stem, "patch_size", "")),
-            index_ranges(a.blocks_of("reattention")),
-            index_ranges(block for block, _, _ in a.after_blocks()),
+            *(row[name] for name in ("depth", "width", "patch", "Re-attention")),
+            index_ranges(block for block, _, _ in record.architecture.after_blocks()),
         )
     return table

@@ -46,8 +46,10 @@ def test_every_named_architecture_is_drawn_whole_and_inside_its_frame(name):
     root = ElementTree.fromstring(str(block_drawing(a)))
     bars = elements(a, "plain") + elements(a, "mixed")
     assert len(bars) == a.depth
-    assert len(elements(a, "mixed")) == len(a.reattention)
-    assert len(elements(a, "pool")) == len(a.pools)
+    assert len(elements(a, "mixed")) == len(a.blocks_of("reattention"))
+    pools = [part for _, part, _ in a.after_blocks() if part.kind == "pool"]
+    assert len(elements(a, "pool")) == len(pools)
+    assert len(elements(a, "part")) == len(list(a.after_blocks())) - len(pools)
     width = float(root.get("width"))
     edges = sorted((float(bar.get("x")), float(bar.get("width"))) for bar in bars)
     assert all(left + wide < right for (left, wide), (right, _) in pairwise(edges))

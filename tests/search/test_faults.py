@@ -17,7 +17,6 @@ from command_line import ENVIRONMENT, ROOT, wait_for
 from results import load_run
 from search.cluster.searcher import NO_MEMORY, _read_error
 from space import Architecture
-from space.identity import architecture_key
 
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for workers in /proc")
 
@@ -251,7 +250,7 @@ def test_thirty_kills_of_the_driver_lose_nothing_and_count_nothing_twice(start, 
     assert driver.wait(timeout=300) == 0, log.read_text()
     run = load_run(out)
     assert [r.state for r in run.records] == ["complete"] * 40
-    assert len({architecture_key(r.architecture) for r in run.records}) == 40
+    assert len({r.architecture.key() for r in run.records}) == 40
     assert finished.keys() <= {r.trial for r in run.records}
 
 
@@ -394,7 +393,7 @@ def test_trainings_that_all_break_stop_the_search_and_retry_trains_them(start, t
     assert start(log, "retry", out).wait(timeout=200) == 0, log.read_text()
     run = load_run(out)
     assert run.count("complete") == len(run.records) == 8
-    assert len({architecture_key(record.architecture) for record in run.records}) == 8
+    assert len({record.architecture.key() for record in run.records}) == 8
 
 
 LITTLE_MEMORY = """

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from search.decide.problem import SpaceProblem, architecture_features
-from space import SearchSpace, count_flops, count_params
+from search.decide.problem import SpaceProblem
+from space import SearchSpace, architecture_features, count_flops, count_params
 from space.search_space import BUILT_IN_SPACES
 
 

@@ -30,7 +30,6 @@ from search.study.ledger import Ledger
 from search.study.run_folder import new_run
 from search.study.storage import Patience, StorageError, open_study, refuse_existing_study
 from space import SearchSpace
-from space.identity import architecture_key
 
 DIGITS = SearchSpace.load("digits")
 TRIALS = 8
@@ -110,7 +109,7 @@ def assert_whole(study_or_run, trials=TRIALS):
     """The asked number of trials, each network once, nothing left running."""
     records = study_or_run.finished if isinstance(study_or_run, Ledger) else study_or_run.records
     assert [record.state for record in records] == ["complete"] * trials
-    assert len({architecture_key(record.architecture) for record in records}) == trials
+    assert len({record.architecture.key() for record in records}) == trials
 
 
 def unfinished(study):
