@@ -16,7 +16,7 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.tune import Callback, Stopper
 from ray.tune.search import Searcher
 
-from results import TrialRecord
+from results import Epoch, TrialRecord
 from search.cluster.connect import died_alone
 from search.cluster.worker import WEIGHTS
 from search.study.ledger import Ledger
@@ -43,8 +43,6 @@ UNSTARTED_SIGNS = (
     "raised in its creation task",  # what the worker does first: imports, the images
 )
 UNSTARTED_WORKERS = 3  # that many in a row stop the run; Ray has tried five times for each
-# Tune puts more into every result; a record keeps what the trainer reported.
-CURVE_KEYS = ("epoch", "train_loss", "val_loss", "accuracy", "seconds", "images_per_second")
 
 
 def take_all_losses_for_lost_workers() -> None:
@@ -232,7 +230,7 @@ class Recorder(Callback):
         if result.get("started_anew"):
             self._ledger.live[number].curve.clear()
         if result.get("epoch") is not None:
-            self._ledger.report(number, {key: result[key] for key in CURVE_KEYS})
+            self._ledger.report(number, Epoch.from_report(result).to_attr())
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         _forget_statistics(trial)
