@@ -18,7 +18,8 @@ from results import chart_data, charts, words
 from results.drawing import block_drawing
 from results.frontier import HYPERVOLUME_AXIS, hypervolume
 from results.record import TrialRecord
-from results.run import Run, hide_password
+from results.run import Run
+from results.words import hide_password
 
 _MOST_NAMED = 12
 

@@ -17,6 +17,7 @@ from ray.tune import Callback, Stopper
 from ray.tune.search import Searcher
 
 from results import Epoch, TrialRecord
+from results.replace import replace_file
 from search.cluster.connect import died_alone
 from search.cluster.worker import WEIGHTS
 from search.study.ledger import Ledger
@@ -320,16 +321,11 @@ class Recorder(Callback):
         if weights is None:
             return
         target = self._weights / f"{number}.safetensors"
-        temporary = target.with_suffix(".tmp")
         with writing(self._weights.parent):
             self._weights.mkdir(exist_ok=True)
             if self._weights.is_symlink():
                 raise OSError(errno.ELOOP, "a link out of the run folder", str(self._weights))
-            try:
-                temporary.write_bytes(memoryview(weights))
-                temporary.replace(target)
-            finally:
-                temporary.unlink(missing_ok=True)
+            replace_file(target, memoryview(weights))
 
     def _drop_dominated_weights(self) -> None:
         members = {record.trial for record in self._ledger.front}
