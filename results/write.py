@@ -8,6 +8,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from results.chart_data import ChartData
 from results.charts import frontier_png, frontier_svg
 from results.frontier import HYPERVOLUME_AXIS
 from results.record import TrialRecord, finite
@@ -21,15 +22,16 @@ FLOPS_CONVENTION = "1 FLOP = 1 multiply-accumulate, forward pass of one image"
 
 def write_results(run: Run) -> list[Path]:
     """The paths of the files written into the run's folder. Takes some seconds."""
-    svg = frontier_svg(run)
+    data = ChartData.of(run)
+    svg = frontier_svg(data)
     front = run.front
     contents: dict[str, str | bytes] = {
         "frontier.json": frontier_json(run),
         "frontier.csv": trials_csv(front, front),
         "trials.csv": trials_csv(run.records, front),
         "frontier.svg": svg,
-        "frontier.png": frontier_png(run),
-        "report.html": render_report(run, fallback_svg=svg),
+        "frontier.png": frontier_png(data),
+        "report.html": render_report(run, fallback_svg=svg, data=data),
     }
     return [replace_file(run.path / name, content) for name, content in contents.items()]
 
