@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 from results.frontier import progress
@@ -14,9 +15,64 @@ from results.words import blocks_text, shape_text, standard_error
 # What a point may be, the most notable first.
 SERIES = ("on the frontier", "baseline", "complete", "stopped early", "running", "failed")
 _STATES = {"complete": "complete", "stopped": "stopped early"}
+COMPARABLE = ("on the frontier", "baseline", "complete")
+Row = dict[str, Any]
 
 
-def frontier_rows(run: Run) -> list[dict[str, Any]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Points:
+    """The trials of one chart, the members it can number, and the ranges of its axes."""
+
+    rows: list[Row]
+    labels: list[Row]
+    flops_domain: tuple[float, float]
+    accuracy_domain: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChartData:
+    """All that the charts of a run show, computed once.
+
+    `page` has every trial with an accuracy, `picture` those that can be compared. `steps` are the
+    corners of the staircase, `curves` the epochs of its members, `progress` its improvements.
+    `below_axis` counts trials of the page that are drawn at the foot of the accuracy axis.
+    """
+
+    dataset: str | None
+    budget_flops: int
+    page: Points
+    picture: Points
+    steps: list[Row]
+    curves: list[Row]
+    progress: list[Row]
+    below_axis: int
+
+    @classmethod
+    def of(cls, run: Run) -> ChartData:
+        """The data of `run`."""
+        rows, steps = frontier_rows(run), step_rows(run)
+        page = _points(run, rows, steps)
+        low = page.accuracy_domain[0]
+        comparable = [row for row in rows if row["series"] in COMPARABLE]
+        return cls(
+            dataset=run.settings["data"].get("name"),
+            budget_flops=run.budget_flops,
+            page=page,
+            picture=_points(run, comparable, steps),
+            steps=steps,
+            curves=curve_rows(run),
+            progress=progress_rows(run),
+            below_axis=sum(row["accuracy"] < low for row in rows),
+        )
+
+
+def _points(run: Run, rows: list[Row], steps: list[Row]) -> Points:
+    across, up = flops_domain(run.budget_flops, rows), accuracy_domain(steps, rows)
+    labels = label_rows(steps, across, up)
+    return Points(rows=rows, labels=labels, flops_domain=across, accuracy_domain=up)
+
+
+def frontier_rows(run: Run) -> list[Row]:
     """One row for each trial that has an accuracy; members of the frontier last, drawn on top."""
     members = {record.trial for record in run.front}
     rows = []
@@ -40,10 +96,10 @@ def frontier_rows(run: Run) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (-SERIES.index(row["series"]), row["trial"]))
 
 
-def step_rows(run: Run) -> list[dict[str, Any]]:
+def step_rows(run: Run) -> list[Row]:
     """The corners of the staircase: each member, then the last accuracy up to the budget."""
     images = run.settings["data"].get("validation")
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
     for record in run.front:
         accuracy = cast(float, record.accuracy)
         error = standard_error(accuracy, images) if images else 0.0
@@ -55,12 +111,14 @@ def step_rows(run: Run) -> list[dict[str, Any]]:
     return rows
 
 
-def label_rows(run: Run, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def label_rows(
+    steps: list[Row], flops: tuple[float, float], accuracy: tuple[float, float]
+) -> list[Row]:
     """The members whose numbers can be written without touching the one before."""
-    (left, right), (low, high) = flops_domain(run, rows), accuracy_domain(run, rows)
-    shown: list[dict[str, Any]] = []
+    (left, right), (low, high) = flops, accuracy
+    shown: list[Row] = []
     before = (-math.inf, -math.inf)
-    for row in reversed([row for row in step_rows(run) if "trial" in row]):
+    for row in reversed([row for row in steps if "trial" in row]):
         across = 700 * math.log(row["flops"] / left) / math.log(right / left)
         up = 380 * (row["accuracy"] - low) / (high - low)
         if not shown or before[0] - across > 34 or before[1] - up > 18:
@@ -69,7 +127,7 @@ def label_rows(run: Run, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return shown
 
 
-def curve_rows(run: Run) -> list[dict[str, Any]]:
+def curve_rows(run: Run) -> list[Row]:
     """One row for each epoch of each member of the frontier; NaN as None, which JSON can hold."""
     return [
         {
@@ -85,7 +143,7 @@ def curve_rows(run: Run) -> list[dict[str, Any]]:
     ]
 
 
-def progress_rows(run: Run) -> list[dict[str, Any]]:
+def progress_rows(run: Run) -> list[Row]:
     """Hypervolume and best accuracy after each improvement, and after the last trial."""
     budget, reference = run.reference_point
     steps = progress(run.records, budget_flops=budget, reference_accuracy=reference)
@@ -99,26 +157,22 @@ def progress_rows(run: Run) -> list[dict[str, Any]]:
     return rows
 
 
-def below_axis(run: Run) -> int:
-    """How many trials are too low for the accuracy axis and drawn at its foot."""
-    rows = frontier_rows(run)
-    low = accuracy_domain(run, rows)[0]
-    return sum(row["accuracy"] < low for row in rows)
-
-
-def flops_domain(run: Run, rows: Sequence[dict[str, Any]]) -> tuple[float, float]:
+def flops_domain(budget: int, rows: Sequence[Row]) -> tuple[float, float]:
     """From below the cheapest of `rows` to above the budget and the costliest."""
-    flops = [run.budget_flops, *(row["flops"] for row in rows)]
+    flops = [budget, *(row["flops"] for row in rows)]
     high = max(flops)
     low = min(*flops, high / 3) if rows else high / 10
     margin = (high / low) ** 0.06
     return low / margin, high * margin
 
 
-def accuracy_domain(run: Run, rows: Sequence[dict[str, Any]]) -> tuple[float, float]:
-    """The range of the error bars and of `rows`; their lowest tenth does not stretch it, so that
-    networks that never learned do not flatten the frontier."""
-    bars = [row[key] for row in step_rows(run) for key in ("low", "high") if key in row]
+def accuracy_domain(steps: Sequence[Row], rows: Sequence[Row]) -> tuple[float, float]:
+    """The range of the error bars of `steps` and of `rows`.
+
+    The lowest tenth of `rows` does not stretch it: networks that never learned would flatten the
+    frontier.
+    """
+    bars = [row[key] for row in steps for key in ("low", "high") if key in row]
     rest = sorted(row["accuracy"] for row in rows if row["series"] != "failed")
     return span([*bars, *rest[len(rest) // 10 :]])
 

@@ -1,6 +1,6 @@
 """The charts of a run as Vega-Lite specifications: frontier, learning curves, progress.
 
-Their rows come from `rows.py`; colours of text and axes are the page's (CSS).
+All of them draw one `ChartData`; colours of text and axes are the page's (CSS).
 """
 
 from __future__ import annotations
@@ -14,18 +14,13 @@ import vl_convert
 
 from results.chart_data import (
     SERIES,
-    accuracy_domain,
-    curve_rows,
-    flops_domain,
-    frontier_rows,
-    label_rows,
+    ChartData,
+    Points,
+    Row,
     log_ticks,
-    progress_rows,
     span,
-    step_rows,
     thinned,
 )
-from results.run import Run
 from results.words import scaled
 
 # Colour and shape of each series: told apart by both.
@@ -44,28 +39,27 @@ _FONT = "system-ui, 'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', sans-
 _FLOPS_TITLE = "FLOPs per image (multiply-accumulates, log scale)"
 
 
-def frontier_spec(run: Run) -> dict[str, Any]:
+def frontier_spec(data: ChartData) -> dict[str, Any]:
     """The frontier and every trial that has an accuracy, for the page: tooltips, no fixed width."""
-    rows = frontier_rows(run)
-    chart = alt.layer(*_frontier_layers(run, rows, interactive=True))
-    return _spec(chart.properties(width="container", height=400), _datasets(run, rows))
+    chart = alt.layer(*_frontier_layers(data, data.page, interactive=True))
+    return _spec(chart.properties(width="container", height=400), _datasets(data, data.page))
 
 
-def frontier_svg(run: Run) -> str:
+def frontier_svg(data: ChartData) -> str:
     """The frontier as a picture for a README or a paper."""
-    return vl_convert.vegalite_to_svg(_picture(run), vl_version=_vl_version())
+    return vl_convert.vegalite_to_svg(_picture(data), vl_version=_vl_version())
 
 
-def frontier_png(run: Run) -> bytes:
+def frontier_png(data: ChartData) -> bytes:
     """The frontier as pixels, at twice the size of the SVG."""
-    spec = _picture(run)
+    spec = _picture(data)
     return vl_convert.vegalite_to_png(spec, vl_version=_vl_version(), scale=2)
 
 
-def curves_spec(run: Run) -> dict[str, Any]:
+def curves_spec(data: ChartData) -> dict[str, Any]:
     """Validation accuracy per epoch of each member of the frontier, coloured by FLOPs."""
-    rows = curve_rows(run)
-    flops = [record.flops for record in run.front]
+    rows = data.curves
+    flops = [row["flops"] for row in data.steps if "trial" in row]
     line = (
         alt.Chart(alt.NamedData("curves"))
         .mark_line(strokeWidth=1.75, point={"size": 22, "filled": True})
@@ -97,9 +91,9 @@ def curves_spec(run: Run) -> dict[str, Any]:
     return _spec(line.properties(width="container", height=260), {"curves": rows})
 
 
-def progress_spec(run: Run, field: str, title: str) -> dict[str, Any]:
+def progress_spec(data: ChartData, field: str, title: str) -> dict[str, Any]:
     """`field` ("hypervolume" or "best_accuracy") after each trial, as a step line."""
-    rows = progress_rows(run)
+    rows = data.progress
     values = [row[field] for row in rows]
     accuracy = _percent_format(max(values) - min(values))
     chart = (
@@ -129,23 +123,21 @@ def javascript() -> str:
     return vl_convert.javascript_bundle(vl_version=_vl_version())  # type: ignore[call-arg]
 
 
-def _picture(run: Run) -> dict[str, Any]:
-    comparable = ("on the frontier", "baseline", "complete")
-    rows = [row for row in frontier_rows(run) if row["series"] in comparable]
-    layers = _frontier_layers(run, rows, interactive=False)
-    title = f"{run.settings['data'].get('name')}: accuracy within {scaled(run.budget_flops)}FLOPs"
+def _picture(data: ChartData) -> dict[str, Any]:
+    layers = _frontier_layers(data, data.picture, interactive=False)
+    title = f"{data.dataset}: accuracy within {scaled(data.budget_flops)}FLOPs"
     title = title.encode("utf-8", "replace").decode()  # a folder may be named in another encoding
     chart = alt.layer(*layers).properties(width=680, height=380, title=title)
-    spec = _spec(chart, _datasets(run, rows))
+    spec = _spec(chart, _datasets(data, data.picture))
     spec["background"] = "white"
     spec["padding"] = 12
     spec["config"]["aria"] = False
     return spec
 
 
-def _frontier_layers(run: Run, rows: list[dict[str, Any]], *, interactive: bool) -> list[alt.Chart]:
-    domain = accuracy_domain(run, rows)
-    x, y = _flops_axis(run, rows), _accuracy_axis(domain)
+def _frontier_layers(data: ChartData, shown: Points, *, interactive: bool) -> list[alt.Chart]:
+    domain = shown.accuracy_domain
+    x, y = _flops_axis(shown.flops_domain), _accuracy_axis(domain)
     steps = alt.NamedData("steps")
     budget = [
         alt.Chart(alt.NamedData("budget"))
@@ -155,8 +147,8 @@ def _frontier_layers(run: Run, rows: list[dict[str, Any]], *, interactive: bool)
         .mark_text(angle=270, align="left", baseline="top", dx=6, dy=4, color="#dc2626")
         .encode(x=x, y=alt.YDatum(domain[0], **_accuracy(domain)), text="label:N"),
     ]
-    points = _points(rows, x, y, interactive=interactive)
-    if not run.front:
+    points = _points(shown.rows, x, y, interactive=interactive)
+    if not data.steps:
         return [*budget, points]
     return [
         *budget,
@@ -174,7 +166,7 @@ def _frontier_layers(run: Run, rows: list[dict[str, Any]], *, interactive: bool)
     ]
 
 
-def _points(rows: Sequence[dict[str, Any]], x: alt.X, y: alt.Y, *, interactive: bool) -> alt.Chart:
+def _points(rows: Sequence[Row], x: alt.X, y: alt.Y, *, interactive: bool) -> alt.Chart:
     present = [name for name in SERIES if any(row["series"] == name for row in rows)]
     colors, shapes = ([_MARKS[name][i] for name in present] for i in (0, 1))
     few = len(rows) <= _MANY_TRIALS
@@ -210,17 +202,19 @@ def _points(rows: Sequence[dict[str, Any]], x: alt.X, y: alt.Y, *, interactive: 
     ).add_params(chosen)
 
 
-def _datasets(run: Run, rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+def _datasets(data: ChartData, shown: Points) -> dict[str, list[Row]]:
     return {
-        "trials": rows,
-        "steps": step_rows(run),
-        "labels": label_rows(run, rows),
-        "budget": [{"flops": run.budget_flops, "label": f"budget {scaled(run.budget_flops)}FLOPs"}],
+        "trials": shown.rows,
+        "steps": data.steps,
+        "labels": shown.labels,
+        "budget": [
+            {"flops": data.budget_flops, "label": f"budget {scaled(data.budget_flops)}FLOPs"}
+        ],
     }
 
 
-def _flops_axis(run: Run, rows: Sequence[dict[str, Any]]) -> alt.X:
-    low, high = flops_domain(run, rows)
+def _flops_axis(domain: tuple[float, float]) -> alt.X:
+    low, high = domain
     axis = alt.Axis(values=log_ticks(low, high), format="~s", grid=False, labelOverlap="greedy")
     scale = alt.Scale(type="log", domain=[low, high], nice=False)
     return alt.X("flops:Q", title=_FLOPS_TITLE, scale=scale, axis=axis)
@@ -242,7 +236,7 @@ def _percent_format(span: float) -> str:
     return ".0%" if span > 0.08 else ".1%"
 
 
-def _spec(chart: Any, datasets: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+def _spec(chart: Any, datasets: dict[str, list[Row]]) -> dict[str, Any]:
     spec = cast(dict[str, Any], chart.to_dict())
     del spec["$schema"]  # an address that nothing here visits
     spec["datasets"] = datasets

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from results.record import TrialRecord, finite
+from results.replace import replace_file
 from results.run import Run
-from results.write import preprocessing, replace_file
+from results.write import preprocessing
 
 
 def write_timm_folder(run: Run, trial: int, folder: Path) -> list[Path]:

@@ -1,10 +1,11 @@
-"""One trial as the study holds it: `TrialRecord` with its learning curve of `Epoch`s.
+"""The schema of a trial in the study, both ways: `TrialRecord` and its learning curve of `Epoch`s.
 
-Reads the attributes the search wrote; how they got there and what follows from them is elsewhere.
+Every attribute that is written or read has its name here, and nowhere else.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,11 +21,34 @@ State = Literal["running", "complete", "stopped", "failed"]
 # States of proposals that were never trained, or not to an end: no record of a training.
 NEVER_TRAINED = ("over_budget", "duplicate", "interrupted")
 
+# Of a finished trial's attributes, what samplers and the ledger ask for: these stay in memory.
+ASKED_FOR = ("state", "flops", "params", "seed", "baseline", "error", "error_kind", "curve")
+
+_DESCRIPTION = ("architecture", "flops", "params", "seed")  # written one by one after the ask
+_OUTCOME = ("seconds", "started", "worker", "error_kind", "error", "traceback")  # where known
+
+
+def retried_key(trial: int) -> str:
+    """The study's attribute that says: this failed trial was asked again, and does not count."""
+    return f"retried:{trial}"
+
+
+def test_accuracy_key(trial: int) -> str:
+    """The study's attribute that holds the test accuracy of a trial."""
+    return f"test_accuracy:{trial}"
+
+
+# pytest would take it for a test
+test_accuracy_key.__test__ = False  # type: ignore[attr-defined]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Epoch:
-    """One epoch of a trial's learning curve; `epoch` counts from 1, `accuracy` is a fraction of the
-    validation images, `seconds` is the time of this epoch alone."""
+    """One epoch of a trial's learning curve.
+
+    `epoch` counts from 1. `accuracy` is a fraction of the validation images. `seconds` is the time
+    of this epoch alone.
+    """
 
     epoch: int
     train_loss: float
@@ -32,6 +56,25 @@ class Epoch:
     accuracy: float
     seconds: float
     images_per_second: float
+
+    @classmethod
+    def from_report(cls, values: Mapping[str, Any]) -> Epoch:
+        """The epoch that a training reported, or a study holds. Raises KeyError on a missing one.
+
+        Other keys are left out: Ray Tune puts many into every result.
+        """
+        return cls(
+            epoch=int(values["epoch"]),
+            train_loss=float(values["train_loss"]),
+            val_loss=float(values["val_loss"]),
+            accuracy=float(values["accuracy"]),
+            seconds=float(values["seconds"]),
+            images_per_second=float(values["images_per_second"]),
+        )
+
+    def to_attr(self) -> dict[str, Any]:
+        """Its form in the study's attribute `curve`."""
+        return {name: getattr(self, name) for name in self.__slots__}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +84,7 @@ class TrialRecord:
     `flops` are multiply-accumulates of one image. `state`: "complete" trained every epoch,
     "stopped" was ended early by the scheduler. `test_accuracy` is read once, after the search, for
     members of the frontier. `baseline` names a reference that the search did not propose.
+    `seconds` is the training's time, `started` is in seconds since 1970.
     """
 
     trial: int
@@ -77,47 +121,73 @@ class TrialRecord:
         """Epochs trained."""
         return self.curve[-1].epoch if self.curve else 0
 
+    @classmethod
+    def from_trial(
+        cls, trial: FrozenTrial, study_attrs: Mapping[str, Any] | None = None
+    ) -> TrialRecord | None:
+        """The record of one Optuna trial, or None where no training is to be told of.
 
-def record_from_trial(
-    trial: FrozenTrial, study_attrs: Mapping[str, Any] | None = None
-) -> TrialRecord | None:
-    """The record of one Optuna trial; None where nothing was trained (over budget, duplicate,
-    interrupted, asked for and not yet described) and where a failed trial was asked again.
-    Raises ValueError on attributes the search did not write."""
-    attrs = trial.user_attrs
-    if attrs.get("state") in NEVER_TRAINED or (study_attrs or {}).get(f"retried:{trial.number}"):
-        return None
-    state = _STATES[trial.state.name]
-    if state in ("running", "failed") and not all(name in attrs for name in _DESCRIPTION):
-        return None
-    try:
-        return TrialRecord(
-            trial=trial.number,
-            architecture=Architecture.from_dict(attrs["architecture"]),
-            flops=attrs["flops"],
-            params=attrs["params"],
-            state=state,
-            seed=attrs["seed"],
-            curve=tuple(_epoch(epoch) for epoch in attrs.get("curve", ())),
-            seconds=attrs.get("seconds"),
-            baseline=attrs.get("baseline"),
-            error=attrs.get("error"),
-            error_kind=attrs.get("error_kind"),
-            traceback=attrs.get("traceback"),
-            test_accuracy=(study_attrs or {}).get(f"test_accuracy:{trial.number}"),
-            worker=attrs.get("worker"),
-            started=attrs.get("started"),
-        )
-    except KeyError as error:
-        raise ValueError(
-            f"Trial {trial.number} of the study must have the attribute {error}, but has "
-            f"{sorted(attrs)}: the study was not written by vit-frontier, or by another version."
-        ) from None
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"Trial {trial.number} of the study cannot be read: {error}") from error
+        None: over budget, duplicate, interrupted, asked for and not yet described, failed and asked
+        again. Raises ValueError on attributes the search did not write.
+        """
+        attrs, study_attrs = trial.user_attrs, study_attrs or {}
+        if attrs.get("state") in NEVER_TRAINED or study_attrs.get(retried_key(trial.number)):
+            return None
+        state = _STATES[trial.state.name]
+        if state in ("running", "failed") and not all(name in attrs for name in _DESCRIPTION):
+            return None
+        try:
+            return cls(
+                trial=trial.number,
+                architecture=Architecture.from_dict(attrs["architecture"]),
+                flops=attrs["flops"],
+                params=attrs["params"],
+                state=state,
+                seed=attrs["seed"],
+                curve=tuple(Epoch.from_report(epoch) for epoch in attrs.get("curve", ())),
+                baseline=attrs.get("baseline"),
+                test_accuracy=study_attrs.get(test_accuracy_key(trial.number)),
+                **{name: attrs.get(name) for name in _OUTCOME},
+            )
+        except KeyError as error:
+            raise ValueError(
+                f"Trial {trial.number} of the study must have the attribute {error}, but has "
+                f"{sorted(attrs)}: the study was not written by vit-frontier, or by another "
+                "version."
+            ) from None
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"Trial {trial.number} of the study cannot be read: {error}"
+            ) from error
+
+    def to_attrs(self) -> dict[str, Any]:
+        """The attributes of its trial; of a running one, what it is described by."""
+        described = {
+            "architecture": self.architecture.to_dict(),
+            "flops": self.flops,
+            "params": self.params,
+            "seed": self.seed,
+        }
+        if self.baseline is not None:
+            described["baseline"] = self.baseline
+        if self.state == "running":
+            return described
+        known = {name: getattr(self, name) for name in _OUTCOME}
+        return {
+            **described,
+            "curve": [epoch.to_attr() for epoch in self.curve],
+            **{name: value for name, value in known.items() if value is not None},
+            "state": self.state,
+        }
+
+    def in_short(self) -> TrialRecord:
+        """The record with the last epoch alone, and of its outcome what is `ASKED_FOR`."""
+        dropped: dict[str, Any] = {name: None for name in _OUTCOME if name not in ASKED_FOR}
+        return dataclasses.replace(self, curve=self.curve[-1:], **dropped)
 
 
-_DESCRIPTION = ("architecture", "flops", "params", "seed")  # written one by one after the ask
+record_from_trial = TrialRecord.from_trial
+
 
 # Optuna's state decides, not our attribute: the attribute is written a moment before it.
 _STATES: dict[str, State] = {
@@ -127,17 +197,6 @@ _STATES: dict[str, State] = {
     "PRUNED": "stopped",
     "FAIL": "failed",
 }
-
-
-def _epoch(values: Mapping[str, Any]) -> Epoch:
-    return Epoch(
-        epoch=int(values["epoch"]),
-        train_loss=float(values["train_loss"]),
-        val_loss=float(values["val_loss"]),
-        accuracy=float(values["accuracy"]),
-        seconds=float(values["seconds"]),
-        images_per_second=float(values["images_per_second"]),
-    )
 
 
 def finite(value: float | None) -> float | None:

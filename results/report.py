@@ -14,17 +14,25 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from results import chart_data, charts, words
+from results import charts, words
+from results.chart_data import ChartData
 from results.drawing import block_drawing
 from results.frontier import HYPERVOLUME_AXIS, hypervolume
 from results.record import TrialRecord
-from results.run import Run, hide_password
+from results.run import Run
+from results.words import hide_password
 
 _MOST_NAMED = 12
 
 
-def render_report(run: Run, *, fallback_svg: str | None = None) -> str:
-    """The page as text. `fallback_svg` is shown where scripts do not run. Takes about 2 s."""
+def render_report(
+    run: Run, *, fallback_svg: str | None = None, data: ChartData | None = None
+) -> str:
+    """The page as text. `fallback_svg` is shown where scripts do not run. Takes about 2 s.
+
+    `data` is that of `run`, where it has been computed already.
+    """
+    data = data or ChartData.of(run)
     baselines = [record for record in run.records if record.baseline is not None]
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -60,11 +68,11 @@ def render_report(run: Run, *, fallback_svg: str | None = None) -> str:
         weights=(run.path / "weights").is_dir(),
         failures=failures(run.records),
         failures_total=run.count("failed"),
-        below_axis=chart_data.below_axis(run),
-        undrawn=len(run.records) - len(chart_data.frontier_rows(run)),
+        below_axis=data.below_axis,
+        undrawn=len(run.records) - len(data.page.rows),
         seconds=sum(record.seconds or 0.0 for record in run.records),
         error=lambda accuracy: _error(run, accuracy),
-        charts=_charts(run),
+        charts=_charts(run, data),
         fallback_svg=Markup(fallback_svg) if fallback_svg else "",
         javascript=Markup(charts.javascript() if run.records else ""),
         command=command_line(run.settings.get("command")),
@@ -132,15 +140,15 @@ def _state(run: Run) -> str:
     return f"interrupted: {run.stop_reason}" if run.stop_reason else "interrupted, can be resumed"
 
 
-def _charts(run: Run) -> dict[str, dict[str, Any]]:
+def _charts(run: Run, data: ChartData) -> dict[str, dict[str, Any]]:
     if not run.records:
         return {}
-    specs = {"frontier": charts.frontier_spec(run)}
+    specs = {"frontier": charts.frontier_spec(data)}
     if any(record.epochs > 1 for record in run.front):
-        specs["curves"] = charts.curves_spec(run)
-    if len(chart_data.progress_rows(run)) > 1:
-        specs["hypervolume"] = charts.progress_spec(run, "hypervolume", "Hypervolume")
-        specs["best"] = charts.progress_spec(run, "best_accuracy", "Best accuracy")
+        specs["curves"] = charts.curves_spec(data)
+    if len(data.progress) > 1:
+        specs["hypervolume"] = charts.progress_spec(data, "hypervolume", "Hypervolume")
+        specs["best"] = charts.progress_spec(data, "best_accuracy", "Best accuracy")
     return specs
 
 

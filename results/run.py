@@ -1,4 +1,4 @@
-"""One run folder read back: `run.json` and the study, opened read-only, also while a search writes.
+"""One run folder read back: its `run.json` and the trials of its study.
 
 Everything derived (frontier, exports, report) starts from `Run`; nothing here writes.
 """
@@ -6,36 +6,32 @@ Everything derived (frontier, exports, report) starts from `Run`; nothing here w
 from __future__ import annotations
 
 import json
-import re
-import shutil
-import sqlite3
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from results.frontier import hypervolume, pareto_front
 from results.record import TrialRecord, record_from_trial
+from results.study_file import read_study
 from space.files import refuse_irregular
 from space.rules import LIMITS, show
 
 if TYPE_CHECKING:
-    from optuna.storages import RDBStorage
-    from optuna.trial import FrozenTrial
+    import pandas
 
 SCHEMA = 1
-_LOCK_SECONDS = 60.0  # how long a reader waits for a writer to finish its transaction
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Run:
-    """A search as its folder tells it. `settings` is `run.json` as a plain dict; `records` are the
-    trials that were trained, by number; `over_budget` and `duplicates` count proposals that were
-    not. `finished` is False while the search runs or after it was interrupted; `ended_short` says
-    why a finished one has fewer trials than asked for."""
+    """A search as its folder tells it.
+
+    `records` are the trials that were trained, by number. `over_budget` and `duplicates` count
+    proposals that were not. `finished` is False while the search runs or after it was interrupted.
+    `ended_short` says why a finished one has fewer trials than asked for. `settings` is all of
+    `run.json`, the same as `description`; what the search was asked for is its key `settings`.
+    """
 
     path: Path
     name: str
@@ -48,6 +44,11 @@ class Run:
     ended_short: str | None = None
 
     @property
+    def description(self) -> dict[str, Any]:
+        """`run.json` as a plain dict: settings, recipe, space, data, versions, hardware."""
+        return self.settings
+
+    @property
     def budget_flops(self) -> int:
         """The most multiply-accumulates a member of the frontier may cost."""
         return int(self.settings["budget_flops"])
@@ -57,12 +58,12 @@ class Run:
         """(budget, accuracy of guessing): where the hypervolume is measured from."""
         return self.budget_flops, 1.0 / int(self.settings["data"]["num_classes"])
 
-    @property
+    @cached_property
     def front(self) -> list[TrialRecord]:
-        """`pareto_front` of the records within the budget."""
+        """`pareto_front` of the records within the budget, cheapest first."""
         return pareto_front(self.records, budget_flops=self.budget_flops)
 
-    @property
+    @cached_property
     def hypervolume(self) -> float:
         """`hypervolume` of the records, measured from `reference_point`."""
         budget, accuracy = self.reference_point
@@ -72,13 +73,24 @@ class Run:
         """How many records are in `state`."""
         return sum(record.state == state for record in self.records)
 
+    def to_frame(self) -> pandas.DataFrame:
+        """One row a trial, with the columns of trials.csv and types to compute with.
+
+        Accuracies are fractions, `flops` multiply-accumulates of one image, `seconds` of training.
+        Columns of several values hold tuples, `architecture` an `Architecture`.
+        Raises ImportError if pandas is not installed.
+        """
+        from results.table import frame
+
+        return frame(self)
+
 
 def load_run(path: str | Path) -> Run:
     """The run in folder `path`. About 1 ms a trial. Raises ValueError naming what is missing."""
     folder = Path(path)
     settings = read_settings(folder)
     name = settings["name"]
-    trials, study_attrs = _read_study(folder, name, settings.get("storage"))
+    trials, study_attrs = read_study(folder, name, settings.get("storage"))
     records = [record_from_trial(trial, study_attrs) for trial in trials]
     proposed = [trial.user_attrs.get("state") for trial in trials]
     return Run(
@@ -111,12 +123,6 @@ def read_settings(folder: Path) -> dict[str, Any]:
         ) from error
     _check_settings(file, settings)
     return dict(settings)
-
-
-def hide_password(text: str) -> str:
-    """`text` with the password of any URL in it replaced by ***."""
-    text = re.sub(r"(?<=://)([^\s:/]*):(\S*|[^@/]*)@", r"\1:***@", text)
-    return re.sub(r"(?i)([?&][^\s=&]*(?:pass|pwd)[^\s=&]*=)[^\s&]*", r"\1***", text)
 
 
 def _check_settings(file: Path, settings: Any) -> None:
@@ -170,78 +176,3 @@ def _no_run_here(folder: Path) -> str:
     runs = sorted(str(child.parent) for child in folder.glob("*/run.json"))
     hint = f"give one of {', '.join(runs[:5])}" if runs else "give the folder that a search wrote"
     return f"A run folder must hold run.json, but {str(folder)!r} has none: {hint}."
-
-
-def _read_study(
-    folder: Path, name: str, url: str | None
-) -> tuple[list[FrozenTrial], dict[str, Any]]:
-    import optuna
-
-    where = str(folder / "study.db") if url is None else hide_password(url)
-    if url is None and not (folder / "study.db").is_file():
-        raise ValueError(
-            f"The study of this run must be in {where!r}, but the file is missing: restore it, or "
-            "start the search again in another folder."
-        )
-    try:
-        with _open_storage(folder, url) as storage:
-            study = optuna.load_study(study_name=name, storage=storage)
-            return study.get_trials(deepcopy=False), dict(study.user_attrs)
-    except KeyError:
-        raise ValueError(
-            f"{where!r} must hold a study named {name!r:.200} (`name` in run.json), but has none."
-        ) from None
-    except Exception as error:
-        cause = error.__cause__ or error  # Optuna says less than the database
-        reason = hide_password(" ".join(str(getattr(cause, "orig", None) or cause).split()))
-        fix = "else restore the file from a copy" if url is None else "else see that it answers"
-        raise ValueError(
-            f"The study in {where!r} must be readable, but: {reason}. If the search has only just "
-            f"started, try again; {fix}."
-        ) from error
-
-
-@contextmanager
-def _open_storage(folder: Path, url: str | None) -> Iterator[RDBStorage]:
-    from optuna.storages import RDBStorage
-
-    if url is None:
-        # The URL only names the dialect: Optuna would format braces in a path.
-        options: dict[str, Any] = {"creator": lambda: _connect_read_only(folder / "study.db")}
-        url = "sqlite:///study.db"
-    else:
-        options = {}
-    storage = RDBStorage(url, engine_kwargs=options, skip_table_creation=True)
-    try:
-        yield storage
-    finally:
-        storage.remove_session()
-        storage.engine.dispose()
-
-
-def _connect_read_only(file: Path) -> sqlite3.Connection:
-    uri = f"file:{quote(str(file.resolve()))}?mode=ro"
-    connection = sqlite3.connect(uri, uri=True, timeout=_LOCK_SECONDS, check_same_thread=False)
-    try:
-        connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
-    except sqlite3.OperationalError as error:
-        connection.close()
-        if not error.sqlite_errorname.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY")):
-            raise
-        # A transaction of a dead writer is to be undone, or a write-ahead log to be read, and that
-        # takes a right to write: in a copy, where nothing is changed.
-        return _connect_copy(file)
-    return connection
-
-
-def _connect_copy(file: Path) -> sqlite3.Connection:
-    """The database in memory, with what its journal or write-ahead log says."""
-    with tempfile.TemporaryDirectory(prefix="vit-frontier-") as folder:
-        for suffix in ("", "-journal", "-wal"):
-            if (part := file.with_name(file.name + suffix)).is_file():
-                shutil.copyfile(part, Path(folder) / part.name)
-        disk = sqlite3.connect(Path(folder) / file.name)
-        memory = sqlite3.connect(":memory:", check_same_thread=False)
-        disk.backup(memory)
-        disk.close()
-    return memory

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 
 from space import Architecture, Part
 from space.parts import Mark
 
-_SCALES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+_SCALES = ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k"))
 MISSING = "–"
 
 
@@ -18,6 +19,14 @@ def scaled(count: float, unit: str = "") -> str:
         if count >= 0.9995 * size:
             return f"{_three_digits(count / size)} {prefix}{unit}"
     return f"{_three_digits(count)} {unit}".strip()
+
+
+def format_count(value: int) -> str:
+    """The number as options take it, without a space: 1300000000 -> "1.3G", 33952 -> "33.95K"."""
+    for size, prefix in _SCALES:
+        if value >= size:
+            return f"{value / size:.4g}{prefix.upper()}"
+    return str(value)
 
 
 def percent(fraction: float | None, digits: int = 1) -> str:
@@ -163,6 +172,12 @@ def blocks_text(architecture: Architecture) -> str:
 def counted(number: float, noun: str) -> str:
     """'1 block', '12 blocks', '0.25 GPU'."""
     return f"{number:.10g} {noun}{'s' if number > 1 or not number else ''}"
+
+
+def hide_password(text: str) -> str:
+    """`text` with the password of any URL in it replaced by ***."""
+    text = re.sub(r"(?<=://)([^\s:/]*):(\S*|[^@/]*)@", r"\1:***@", text)
+    return re.sub(r"(?i)([?&][^\s=&]*(?:pass|pwd)[^\s=&]*=)[^\s&]*", r"\1***", text)
 
 
 def _three_digits(value: float) -> str:

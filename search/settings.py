@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from results.words import format_count
 from space import NAMED, Architecture, SearchSpace, count_flops, count_params
 from space.rules import LIMITS, check_keys, did_you_mean, show
 from trainers.recipe import PROXIES
@@ -263,14 +264,6 @@ def refuse_existing_run(folder: Path) -> None:
             f"`--out` (={str(folder)!r}) already holds a run: go on with it by "
             f"`vit-frontier resume {folder}`, or give another folder."
         )
-
-
-def format_count(value: int) -> str:
-    """1300000000 as '1.3G'."""
-    for unit in "TGMK":
-        if value >= _UNITS[unit]:
-            return f"{value / _UNITS[unit]:.4g}{unit}"
-    return str(value)
 
 
 def _sizes(architecture: Architecture) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from results.record import test_accuracy_key
 from search.cluster.connect import trial_resources
 from search.settings import SearchSettings
 from search.study.ledger import Ledger
@@ -47,7 +48,7 @@ def measure_test_accuracy(
     members = []
     for record in ledger.front:
         file = folder / "weights" / f"{record.trial}.safetensors"
-        if f"test_accuracy:{record.trial}" in ledger.study.user_attrs:
+        if test_accuracy_key(record.trial) in ledger.study.user_attrs:
             continue
         try:
             members.append((record.trial, record.architecture.to_dict(), file.read_bytes()))
@@ -73,4 +74,4 @@ def measure_test_accuracy(
             file = folder / "weights" / f"{number}.safetensors"
             say(f"{file} does not hold the weights of trial {number} ({accuracy}): not tested.")
         else:
-            ledger.study.set_user_attr(f"test_accuracy:{number}", accuracy)
+            ledger.study.set_user_attr(test_accuracy_key(number), accuracy)

@@ -16,7 +16,8 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.tune import Callback, Stopper
 from ray.tune.search import Searcher
 
-from results import TrialRecord
+from results import Epoch, TrialRecord
+from results.replace import replace_file
 from search.cluster.connect import died_alone
 from search.cluster.worker import WEIGHTS
 from search.study.ledger import Ledger
@@ -43,8 +44,6 @@ UNSTARTED_SIGNS = (
     "raised in its creation task",  # what the worker does first: imports, the images
 )
 UNSTARTED_WORKERS = 3  # that many in a row stop the run; Ray has tried five times for each
-# Tune puts more into every result; a record keeps what the trainer reported.
-CURVE_KEYS = ("epoch", "train_loss", "val_loss", "accuracy", "seconds", "images_per_second")
 
 
 def take_all_losses_for_lost_workers() -> None:
@@ -232,7 +231,7 @@ class Recorder(Callback):
         if result.get("started_anew"):
             self._ledger.live[number].curve.clear()
         if result.get("epoch") is not None:
-            self._ledger.report(number, {key: result[key] for key in CURVE_KEYS})
+            self._ledger.report(number, Epoch.from_report(result).to_attr())
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         _forget_statistics(trial)
@@ -322,16 +321,11 @@ class Recorder(Callback):
         if weights is None:
             return
         target = self._weights / f"{number}.safetensors"
-        temporary = target.with_suffix(".tmp")
         with writing(self._weights.parent):
             self._weights.mkdir(exist_ok=True)
             if self._weights.is_symlink():
                 raise OSError(errno.ELOOP, "a link out of the run folder", str(self._weights))
-            try:
-                temporary.write_bytes(memoryview(weights))
-                temporary.replace(target)
-            finally:
-                temporary.unlink(missing_ok=True)
+            replace_file(target, memoryview(weights))
 
     def _drop_dominated_weights(self) -> None:
         members = {record.trial for record in self._ledger.front}

@@ -213,7 +213,7 @@ def search(
             discard_unbegun(run)
             raise
     elif as_json:
-        from results.run import hide_password
+        from results.words import hide_password
 
         shown = {**settings.to_dict(), "storage": storage and hide_password(storage)}
         print(json.dumps({"settings": shown, "recipe": recipe.to_dict()}))
@@ -345,7 +345,7 @@ def retry(
 def status(run: RunFolder, as_json: Json = False) -> None:
     """Show how far a run is, and its frontier so far."""
     from results import load_run
-    from search.settings import format_count
+    from results.words import format_count
     from search.terminal.display import front_table
     from search.terminal.messages import summary
 
@@ -421,7 +421,7 @@ def flops(
     as_json: Json = False,
 ) -> None:
     """Count the FLOPs and parameters of an architecture, exactly and without building it."""
-    from search.settings import format_count
+    from results.words import format_count
     from space import count_flops, count_params
 
     network = _read_architecture(architecture)

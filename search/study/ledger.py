@@ -17,17 +17,18 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from results import TrialRecord, pareto_front, record_from_trial
-from results.record import NEVER_TRAINED
+from results.record import ASKED_FOR, NEVER_TRAINED, Epoch, State, retried_key
 from search.decide.candidates import Candidates
 from search.decide.frontier_sampler import FrontierSampler, SpaceExhaustedError
 from search.decide.problem import Network, SpaceProblem
 from search.decide.samplers import make_sampler
 from search.settings import SearchSettings
-from search.study.mirror import ASKED_FOR, together
+from search.study.mirror import together
 from space import Architecture, count_flops, count_params
 
 REJECTS_BEFORE_RANDOM = 30  # proposals in a row, over budget or known, until one is drawn at random
 REPEATED_FAILURES = 5  # the same failure that often in a row stops the run
+_STATES = {"stopped": TrialState.PRUNED, "failed": TrialState.FAIL}
 
 
 @dataclass(slots=True)
@@ -45,6 +46,22 @@ class LiveTrial:
     worker: str | None = None
     began: float = field(default_factory=time.monotonic)
     curve: list[dict[str, Any]] = field(default_factory=list)
+
+    def record(self, state: State, **outcome: Any) -> TrialRecord:
+        """The record of the trial as it is now."""
+        return TrialRecord(
+            trial=self.trial.number,
+            architecture=self.architecture,
+            flops=self.flops,
+            params=self.params,
+            state=state,
+            seed=self.seed,
+            curve=tuple(Epoch.from_report(epoch) for epoch in self.curve),
+            baseline=self.baseline,
+            started=self.started,
+            worker=self.worker or None,
+            **outcome,
+        )
 
 
 class Ledger:
@@ -151,10 +168,9 @@ class Ledger:
             baseline=trial.user_attrs.get("baseline"),
             parts=trial.user_attrs.get("parts", 1),
         )
-        trial.set_user_attr("architecture", architecture.to_dict())
-        trial.set_user_attr("flops", live.flops)
-        trial.set_user_attr("params", live.params)
-        trial.set_user_attr("seed", live.seed)
+        for name, value in live.record("running").to_attrs().items():
+            if name != "baseline":  # the one attribute that it was asked with
+                trial.set_user_attr(name, value)
         over = [live.flops - self.settings.budget]
         if self.settings.max_params is not None:
             over.append(live.params - self.settings.max_params)
@@ -206,13 +222,13 @@ class Ledger:
 
     def fail(self, number: int, *, kind: str, error: str, traceback: str = "") -> TrialRecord:
         """The trial failed for a reason; five of the same kind and text in a row stop the run."""
-        trial = self.live[number].trial
-        with together(self.study):
-            trial.set_user_attr("error_kind", kind)
-            trial.set_user_attr("error", error[:2000])
-            if traceback:
-                trial.set_user_attr("traceback", traceback[-8000:])
-            record = self._finish(number, "failed")
+        record = self._finish(
+            number,
+            "failed",
+            error_kind=kind,
+            error=error[:2000],
+            traceback=traceback[-8000:] or None,
+        )
         last = [(r.error_kind, r.error) for r in self.finished[-REPEATED_FAILURES:]]
         if len(last) == REPEATED_FAILURES and len(set(last)) == 1 and last[0][0] is not None:
             self.stop_reason = f"{REPEATED_FAILURES} trials in a row failed alike: {error}"
@@ -241,7 +257,7 @@ class Ledger:
             trial = trials[record.trial]
             self._enqueue_again(trial.params, trial.user_attrs)
             # A finished trial cannot be changed, so the study says that it no longer counts.
-            self.study.set_user_attr(f"retried:{record.trial}", True)
+            self.study.set_user_attr(retried_key(record.trial), True)
             self._known.pop(self.space.key(record.architecture), None)
         self.finished = [record for record in self.finished if record.state != "failed"]
         return len(failed)
@@ -258,28 +274,24 @@ class Ledger:
         self.study.enqueue_trial(params, user_attrs=kept)
 
     def _finish(
-        self, number: int, state: str, values: tuple[float, float] | None = None
+        self,
+        number: int,
+        state: State,
+        values: tuple[float, float] | None = None,
+        **reason: str | None,
     ) -> TrialRecord:
         live = self.live.pop(number)
-        states = {"stopped": TrialState.PRUNED, "failed": TrialState.FAIL}
+        seconds = round(time.monotonic() - live.began, 3)
+        record = live.record(state, seconds=seconds, **reason)
+        described = live.record("running").to_attrs()
         with together(self.study):
-            live.trial.set_user_attr("curve", live.curve)
-            live.trial.set_user_attr("seconds", round(time.monotonic() - live.began, 3))
-            live.trial.set_user_attr("started", live.started)
-            if live.worker:
-                live.trial.set_user_attr("worker", live.worker)
-            live.trial.set_user_attr("state", state)
-            told = (
-                self.study.tell(live.trial, values)
-                if values is not None
-                else self.study.tell(live.trial, state=states[state])
-            )
-        record = record_from_trial(told, self.study.user_attrs)
-        assert record is not None
-        recalled = self._recall(told)
-        assert recalled is not None
-        self.finished.append(recalled)
-        self.front = pareto_front([*self.front, recalled])
+            for name, value in record.to_attrs().items():
+                if name not in described:
+                    live.trial.set_user_attr(name, value)
+            told = _STATES.get(state)
+            self.study.tell(live.trial, values, state=told)
+        self.finished.append(record.in_short())
+        self.front = pareto_front([*self.front, record.in_short()])
         return record
 
     def _recall(self, trial: FrozenTrial) -> TrialRecord | None:

@@ -24,10 +24,10 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
+from results.record import ASKED_FOR
+
 LAST_ROW = 2**31 - 1
 READ_AT_ONCE = 500  # trials; Optuna's way of reading takes 50 KB of memory for each
-# Of a finished trial's attributes, what samplers and the ledger ask for.
-ASKED_FOR = ("state", "flops", "params", "seed", "baseline", "error", "error_kind", "curve")
 
 # The tables of what a trial holds, and the column that names the part of it.
 KEYS = {

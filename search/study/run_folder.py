@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from results import load_run
-from results.run import hide_password, read_settings
+from results.replace import replace_file
+from results.run import read_settings
+from results.words import hide_password
 from search.settings import SearchSettings, new_run_folder, refuse_existing_run
 from search.study.storage import StorageError, cannot_write, writing
 from space.rules import show
@@ -52,8 +54,6 @@ def new_run(settings: SearchSettings, dataset: Dataset, recipe: Recipe, command:
             refuse_existing_run(folder)
             _write(folder, description)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            (folder / "run.json.tmp").unlink()
         cause = error.__context__ if isinstance(error, StorageError) else error
         reason = getattr(cause, "strerror", None) or error
         raise ValueError(
@@ -75,11 +75,10 @@ def keep_trials(folder: Path, trials: int) -> str:
 
 def _write(folder: Path, description: dict[str, Any]) -> None:
     """run.json, whole or not at all; for its user alone if it holds a password."""
-    temporary, storage = folder / "run.json.tmp", description.get("storage")
+    storage = description.get("storage")
     secret = storage is not None and hide_password(storage) != storage
-    temporary.touch(mode=0o600 if secret else 0o666)
-    temporary.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(folder / "run.json")
+    text = json.dumps(description, indent=2) + "\n"
+    replace_file(folder / "run.json", text, mode=0o600 if secret else None)
 
 
 def discard_unbegun(folder: Path) -> None:

@@ -24,7 +24,7 @@ import sqlalchemy
 from optuna.exceptions import StorageInternalError
 from sqlalchemy.engine import URL, make_url
 
-from results.run import hide_password
+from results.words import hide_password
 from search.study.mirror import Mirror, StudyDatabase, TakenOverError
 
 LOCK_SECONDS = 60.0  # how long the study may be locked by another reader or writer

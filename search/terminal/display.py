@@ -14,8 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from results import TrialRecord, hypervolume
-from results.words import duration, index_ranges, shape_row
-from search.settings import format_count
+from results.words import duration, format_count, index_ranges, shape_row
 from search.study.ledger import Ledger
 
 FRONT_ROWS = 12

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
-from results.words import counted, percent
-from search.settings import SearchSettings, format_count
+from results.words import counted, format_count, percent
+from search.settings import SearchSettings
 from space import count_flops
 
 if TYPE_CHECKING:

@@ -7,15 +7,7 @@ import pytest
 from make_run import make_run
 
 from results import load_run
-from results.chart_data import (
-    accuracy_domain,
-    below_axis,
-    curve_rows,
-    frontier_rows,
-    log_ticks,
-    progress_rows,
-    step_rows,
-)
+from results.chart_data import ChartData, log_ticks
 
 
 @pytest.fixture(scope="module")
@@ -24,15 +16,15 @@ def full(tmp_path_factory):
 
 
 def test_every_trial_with_an_accuracy_has_one_row(full):
-    rows = frontier_rows(full)
+    rows = ChartData.of(full).page.rows
     expected = {r.trial: r.accuracy for r in full.records if r.accuracy is not None}
     assert {row["trial"]: row["accuracy"] for row in rows} == expected
     assert len(rows) == len(expected)
 
 
 def test_rows_name_members_baselines_and_states(full):
-    series = {row["trial"]: row["series"] for row in frontier_rows(full)}
-    states = {row["trial"]: row["state"] for row in frontier_rows(full)}
+    series = {row["trial"]: row["series"] for row in ChartData.of(full).page.rows}
+    states = {row["trial"]: row["state"] for row in ChartData.of(full).page.rows}
     members = {record.trial for record in full.front}
     names = {"complete": "complete", "stopped": "stopped early", "failed": "failed"}
     for record in full.records:
@@ -46,27 +38,27 @@ def test_rows_name_members_baselines_and_states(full):
 
 
 def test_staircase_ends_at_the_budget_with_the_best_accuracy(full):
-    rows = step_rows(full)
+    rows = ChartData.of(full).steps
     assert [row["trial"] for row in rows[:-1]] == [record.trial for record in full.front]
     assert rows[-1] == {"flops": full.budget_flops, "accuracy": full.front[-1].accuracy}
 
 
 def test_error_bars_are_one_binomial_standard_error(full):
-    row = step_rows(full)[0]
+    row = ChartData.of(full).steps[0]
     error = math.sqrt(row["accuracy"] * (1 - row["accuracy"]) / 359)
     assert row["high"] - row["accuracy"] == pytest.approx(error)
     assert row["accuracy"] - row["low"] == pytest.approx(error)
 
 
 def test_progress_ends_at_the_hypervolume_of_the_run(full):
-    rows = progress_rows(full)
+    rows = ChartData.of(full).progress
     assert rows[-1]["hypervolume"] == pytest.approx(full.hypervolume, abs=1e-12)
     assert rows[-1]["best_accuracy"] == full.front[-1].accuracy
     assert rows[-1]["trial"] == full.records[-1].trial
 
 
 def test_curves_are_those_of_the_members(full):
-    rows = curve_rows(full)
+    rows = ChartData.of(full).curves
     assert len(rows) == sum(record.epochs for record in full.front)
     assert {row["trial"] for row in rows} == {record.trial for record in full.front}
 
@@ -75,9 +67,10 @@ def test_trials_that_never_learned_do_not_flatten_the_frontier(full):
     curve = (dataclasses.replace(full.records[0].curve[-1], accuracy=0.1),)
     lost = dataclasses.replace(full.records[0], trial=999, curve=curve)
     run = dataclasses.replace(full, records=(*full.records, lost))
-    low = accuracy_domain(run, frontier_rows(run))[0]
+    data = ChartData.of(run)
+    low = data.page.accuracy_domain[0]
     assert 0.5 < low < run.front[0].accuracy
-    assert below_axis(run) == sum(row["accuracy"] < low for row in frontier_rows(run)) > 0
+    assert data.below_axis == sum(row["accuracy"] < low for row in data.page.rows) > 0
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 from make_run import make_run
 
 from results import load_run
+from results.chart_data import ChartData
 from results.charts import frontier_png, frontier_spec, frontier_svg
 
 SHAPES = {
@@ -23,23 +24,23 @@ def run(request, tmp_path_factory):
 
 
 def test_specification_is_strict_json_and_names_no_address(run):
-    text = json.dumps(frontier_spec(run), allow_nan=False)
+    text = json.dumps(frontier_spec(ChartData.of(run)), allow_nan=False)
     assert "http" not in text
 
 
 def test_picture_is_drawn_from_any_run(run):
-    svg = frontier_svg(run)
+    svg = frontier_svg(ChartData.of(run))
     texts = [e.text for e in ElementTree.fromstring(svg).iter() if e.tag.endswith("text")]
     assert "budget 2 MFLOPs" in texts
     assert [t for t in texts if t and t.startswith("FLOPs per image")]
     assert {str(run.front[-1].trial)} <= set(texts) if run.front else True
     assert "NaN" not in svg
     assert "e+308" not in svg  # how Vega writes the extent of nothing
-    assert frontier_png(run).startswith(b"\x89PNG")
+    assert frontier_png(ChartData.of(run)).startswith(b"\x89PNG")
 
 
 def test_a_dataset_whose_name_is_not_utf8_is_drawn(tmp_path):
     data = {"name": "/data/caf\udce9", "img_size": 8, "in_chans": 1, "num_classes": 10}
     run = load_run(make_run(tmp_path, **SHAPES["one"], settings={"data": data}))
-    assert "/data/caf?: accuracy within" in frontier_svg(run)
-    assert frontier_png(run).startswith(b"\x89PNG")
+    assert "/data/caf?: accuracy within" in frontier_svg(ChartData.of(run))
+    assert frontier_png(ChartData.of(run)).startswith(b"\x89PNG")

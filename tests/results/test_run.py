@@ -11,7 +11,8 @@ import pytest
 from make_run import add_trial, make_run, new_study, plain, run_json, trial_attrs
 
 from results import hypervolume, load_run, pareto_front
-from results.run import _connect_read_only, hide_password
+from results.study_file import connect_read_only
+from results.words import hide_password
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,7 @@ def test_reading_changes_nothing_in_the_folder(folder):
 
 
 def test_study_is_opened_without_the_right_to_write(folder):
-    connection = _connect_read_only(folder / "study.db")
+    connection = connect_read_only(folder / "study.db")
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
         connection.execute("CREATE TABLE x (y)")
     connection.close()

@@ -9,7 +9,8 @@ import pytest
 from make_run import make_run
 
 from results import load_run, write_results
-from results.write import frontier_json, trials_csv
+from results.table import trials_csv
+from results.write import frontier_json
 from space import Architecture
 
 FILES = [

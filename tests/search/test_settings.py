@@ -3,12 +3,12 @@ import math
 
 import pytest
 
+from results.words import format_count
 from search.commands.app import _parse_workers
 from search.settings import (
     NO_BUDGET,
     SearchSettings,
     default_space,
-    format_count,
     new_run_folder,
     parse_budget,
     parse_max_params,

@@ -24,7 +24,7 @@ from make_run import make_run
 from optuna.trial import TrialState
 
 from results import load_run
-from results.run import hide_password
+from results.words import hide_password
 from search.settings import SearchSettings
 from search.study.ledger import Ledger
 from search.study.run_folder import new_run
