@@ -24,8 +24,8 @@ from hypothesis import strategies as st
 
 from search.commands.app import _read_architecture
 from space import NAMED, Architecture, SearchSpace, count_flops, count_params
-from space.files import MAX_TOML_BYTES
 from space.choices import BUILT_IN_SPACES
+from space.files import MAX_TOML_BYTES
 
 SPACES = Path(__file__).parent.parent / "space" / "spaces"
 SECONDS = 1.0  # of processor time for one input
