@@ -28,11 +28,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np  # noqa: E402
 import optuna  # noqa: E402
 
+from benchmarks.halving import HalvingRule, non_dominated_rank  # noqa: E402
 from benchmarks.tabular import Table, TableProblem, vision_transformers  # noqa: E402
 from results import hypervolume, load_run, pareto_front  # noqa: E402
 from search.decide.early_stopping import FreezeThaw  # noqa: E402
 from search.decide.frontier_sampler import FrontierSampler  # noqa: E402
-from search.decide.halving import HalvingRule, non_dominated_rank  # noqa: E402
 from search.decide.problem import Network, SpaceProblem  # noqa: E402
 from space import SearchSpace  # noqa: E402
 

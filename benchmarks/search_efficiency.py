@@ -29,6 +29,7 @@ import numpy as np  # noqa: E402
 import optuna  # noqa: E402
 from optuna.samplers import BaseSampler  # noqa: E402
 
+from benchmarks.halving import priority  # noqa: E402
 from benchmarks.tabular import (  # noqa: E402
     MACRO,
     Table,
@@ -38,7 +39,6 @@ from benchmarks.tabular import (  # noqa: E402
     synthetic,
 )
 from search.decide.frontier_sampler import FrontierSampler  # noqa: E402
-from search.decide.halving import priority  # noqa: E402
 
 EVALUATIONS = (10, 20, 30, 50, 75, 100)
 SHARE = 0.95

@@ -50,7 +50,7 @@ def test_a_search_in_made_up_kinds_by_two_workers_goes_on_is_reported_and_carrie
     )  # fmt: skip
     run(folder, *search, "resume", "run", "--trials", "6")
     run(folder, *search, "report", "run")
-    front = json.loads((folder / "run" / "frontier.json").read_text())["front"]
+    front = json.loads((folder / "run" / "frontier.json").read_text())["points"]
     assert front
     for member in front:
         stages = member["architecture"]["stages"]

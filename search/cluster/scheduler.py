@@ -7,7 +7,7 @@ from typing import Any
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
-from search.decide.halving import HalvingRule
+from search.decide.early_stopping import Rungs
 
 
 class InTurn(FIFOScheduler):
@@ -43,11 +43,11 @@ class FrontierHalving(InTurn):
 
     A trial's config carries `trial` (its number), `flops` and, if it is one, `baseline`, a result
     `epoch` and `accuracy`; a result without an epoch decides nothing. Its state is the rule's:
-    after a restart, rebuild that by `HalvingRule.take_in`; what Tune would save or restore is not
+    after a restart, rebuild that by `Rungs.take_in`; what Tune would save or restore is not
     needed.
     """
 
-    def __init__(self, rule: HalvingRule) -> None:
+    def __init__(self, rule: Rungs) -> None:
         super().__init__()
         self.rule = rule
         self.stopped = 0

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -14,7 +15,6 @@ from numpy.typing import NDArray
 
 from search.decide.acquisition import Staircase, expected_gain, staircase
 from search.decide.candidates import Candidate, Candidates
-from search.decide.halving import HalvingRule
 from search.decide.problem import Item, Problem
 from search.decide.surrogate import Surrogate, fitted
 
@@ -27,6 +27,82 @@ SHARE, TOLERANCE = 0.01, 0.1
 ALL, GROWTH = 100, 1.1
 
 
+class Rungs(ABC):
+    """Epochs at which a trial is compared with all that came that far, and what these had there.
+
+    The rungs are at 1/9 and 1/3 of the epochs, the first after the warm-up at least. An early
+    accuracy is noisy: a trial dominates another only if its error is less than (1 - `tolerance`)
+    times as large. Raises ValueError on impossible arguments.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_epochs: int,
+        warmup_epochs: float = 0.0,
+        first_rung: int | None = None,
+        reduction_factor: int = 3,
+        tolerance: float = TOLERANCE,
+        neighbourhood: float = math.inf,
+    ) -> None:
+        if reduction_factor < 2:
+            raise ValueError(f"`reduction_factor >= 2` must hold, but got {reduction_factor}.")
+        if max_epochs < 1:
+            raise ValueError(f"`max_epochs >= 1` must hold, but got {max_epochs}.")
+        if not 0.0 <= tolerance < 1.0:
+            raise ValueError(f"`0 <= tolerance < 1` must hold, but got {tolerance}.")
+        if not neighbourhood >= 1.0:
+            raise ValueError(f"`neighbourhood >= 1` must hold, but got {neighbourhood}.")
+        self.reduction_factor = reduction_factor
+        self._tolerance, self._neighbourhood = tolerance, neighbourhood
+        warm = math.ceil(min(warmup_epochs, max_epochs / 2)) + 1 if warmup_epochs else 1
+        first = first_rung or max(warm, math.ceil(max_epochs / reduction_factor**2))
+        rungs = []
+        while first < max_epochs:
+            rungs.append(first)
+            first *= reduction_factor
+        self.rungs = tuple(rungs)
+        self._results: dict[int, dict[int, tuple[float, float]]] = {rung: {} for rung in rungs}
+
+    @abstractmethod
+    def is_kept(self, trial: int, rung: int) -> bool:
+        """Whether the trial deserves to go on, given the results at `rung` so far."""
+
+    def report(self, trial: int, *, flops: float, epoch: int, accuracy: float | None) -> bool:
+        """Takes in one epoch of a trial; whether the trial should go on."""
+        if accuracy is None or not math.isfinite(accuracy):
+            return False
+        self.observe(trial, flops=flops, epoch=epoch, accuracy=accuracy)
+        return epoch not in self._results or self.is_kept(trial, epoch)
+
+    def observe(self, trial: int, *, flops: float, epoch: int, accuracy: float) -> None:
+        """Takes in one epoch of a trial that others will be compared with."""
+        if epoch in self._results:
+            self._results[epoch][trial] = (accuracy, flops)
+
+    def leads_neighbourhood(self, trial: int, rung: int) -> bool:
+        """Whether none of 1/`neighbourhood` of its FLOPs up to all of them is clearly better."""
+        accuracy, flops = self._results[rung][trial]
+        bar = 1.0 - (1.0 - accuracy) * (1.0 - self._tolerance)
+        others, costs = np.array(list(self._results[rung].values())).T
+        near = (costs <= flops) & (flops <= costs * self._neighbourhood)
+        better = (others > bar) | ((others == bar) & (accuracy == bar) & (costs < flops))
+        return not bool((near & better).any())
+
+    def forget(self, trial: int) -> None:
+        """Takes a trial out that failed or will be trained anew."""
+        for results in self._results.values():
+            results.pop(trial, None)
+
+    def take_in(self, curves: Iterable[tuple[int, float, Iterable[Mapping[str, Any]]]]) -> None:
+        """Rebuilds the rungs from (trial, FLOPs, curve) of a study."""
+        for trial, flops, curve in curves:
+            for point in curve:
+                accuracy = point["accuracy"]
+                if accuracy is not None and math.isfinite(accuracy):
+                    self.observe(trial, flops=flops, epoch=point["epoch"], accuracy=accuracy)
+
+
 @dataclass(frozen=True, slots=True)
 class Belief:
     """What is believed after some trials, and what it was made from."""
@@ -36,10 +112,10 @@ class Belief:
     gains: Array  # (M,), expected of each candidate, trained to the end
 
 
-class FreezeThaw(HalvingRule, Generic[Item]):
+class FreezeThaw(Rungs, Generic[Item]):
     """Stops a trial that is expected to add next to nothing to the accuracy/cost frontier.
 
-    The rungs are those of `HalvingRule`. At a rung a Gaussian process over features and log epochs
+    At a rung a Gaussian process over features and log epochs
     predicts the accuracy at the last epoch, of the trial from its result there and of untried
     candidates without one (freeze-thaw, arXiv 1406.3896). The trial goes on while the expected gain
     in hypervolume over log cost is at least `share` of what the best untried candidate promises,
@@ -55,16 +131,23 @@ class FreezeThaw(HalvingRule, Generic[Item]):
         problem: Problem[Item],
         item: Callable[[int], Item],
         *,
+        max_epochs: int,
+        warmup_epochs: float = 0.0,
         reference_accuracy: float = 0.0,
         seed: int = 0,
         share: float = SHARE,
-        **rungs: Any,
+        tolerance: float = TOLERANCE,
+        first_rung: int | None = None,
     ) -> None:
-        """`rungs`: the arguments of `HalvingRule`."""
-        super().__init__(**{"tolerance": TOLERANCE, "neighbourhood": math.inf} | rungs)
+        super().__init__(
+            max_epochs=max_epochs,
+            warmup_epochs=warmup_epochs,
+            first_rung=first_rung,
+            tolerance=tolerance,
+        )
         if not 0.0 <= share <= 1.0:
             raise ValueError(f"`0 <= share <= 1` must hold, but got {share}.")
-        self._last = rungs["max_epochs"]
+        self._last = max_epochs
         self._item, self._share, self._reference = item, share, reference_accuracy
         self._end = math.log10(problem.budget)
         self._problem, self._seed = problem, seed
@@ -82,7 +165,7 @@ class FreezeThaw(HalvingRule, Generic[Item]):
         return self._candidates.at_random(0)
 
     @cached_property
-    def _rows(self) -> dict[Any, int]:
+    def _rows(self) -> dict[Hashable, int]:
         return {candidate.key: row for row, candidate in enumerate(self._pool)}
 
     def observe(self, trial: int, *, flops: float, epoch: int, accuracy: float) -> None:

@@ -5,10 +5,10 @@ import pytest
 import ray
 from ray import tune
 
+from benchmarks.halving import HalvingRule
 from search.cluster.scheduler import FrontierHalving
 from search.cluster.worker import ProxyTrainable
 from search.decide.early_stopping import FreezeThaw
-from search.decide.halving import HalvingRule
 from search.decide.problem import SpaceProblem
 from space import SearchSpace
 

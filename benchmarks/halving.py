@@ -1,16 +1,17 @@
-"""Which networks go on training: successive halving that respects the frontier. No Ray here."""
+"""Successive halving that respects the frontier: the rules early stopping is compared with."""
 
 from __future__ import annotations
 
-import math
+import sys
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
-from typing import Any
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Array = NDArray[np.float64]
+from search.decide.early_stopping import Rungs
 
 NEIGHBOURHOOD = 2.0  # networks within that factor of FLOPs are compared like with like
 
@@ -58,17 +59,14 @@ def priority(accuracies: ArrayLike, flops: ArrayLike) -> list[int]:
     return order
 
 
-class HalvingRule:
+class HalvingRule(Rungs):
     """Asynchronous successive halving (arXiv 1810.05934) on accuracy and exact FLOPs together.
 
     When a trial reaches a rung, it is compared with all that reached the rung before. It goes on if
     it is among the first 1/`reduction_factor` of them by `priority`, or if no trial of about its
     FLOPs (within the factor `neighbourhood`) dominates it: large networks learn more slowly, and
-    against small ones at equal epochs all would be stopped. As an early accuracy is noisy, a
-    dominating trial must have an error less than (1 - `tolerance`) times as large. With fewer than
-    `reduction_factor` results at a rung nothing is stopped; a NaN is at once.
-
-    By default the rungs are at 1/9 and 1/3 of the epochs, the first after the warm-up at least.
+    against small ones at equal epochs all would be stopped. With fewer than `reduction_factor`
+    results at a rung nothing is stopped; a NaN is at once.
     """
 
     def __init__(
@@ -81,36 +79,14 @@ class HalvingRule:
         tolerance: float = 0.3,
         neighbourhood: float = NEIGHBOURHOOD,
     ) -> None:
-        if reduction_factor < 2:
-            raise ValueError(f"`reduction_factor >= 2` must hold, but got {reduction_factor}.")
-        if max_epochs < 1:
-            raise ValueError(f"`max_epochs >= 1` must hold, but got {max_epochs}.")
-        if not 0.0 <= tolerance < 1.0:
-            raise ValueError(f"`0 <= tolerance < 1` must hold, but got {tolerance}.")
-        warm = math.ceil(min(warmup_epochs, max_epochs / 2)) + 1 if warmup_epochs else 1
-        if not neighbourhood >= 1.0:
-            raise ValueError(f"`neighbourhood >= 1` must hold, but got {neighbourhood}.")
-        first = first_rung or max(warm, math.ceil(max_epochs / reduction_factor**2))
-        self.reduction_factor = reduction_factor
-        self._tolerance, self._neighbourhood = tolerance, neighbourhood
-        rungs = []
-        while first < max_epochs:
-            rungs.append(first)
-            first *= reduction_factor
-        self.rungs = tuple(rungs)
-        self._results: dict[int, dict[int, tuple[float, float]]] = {rung: {} for rung in rungs}
-
-    def report(self, trial: int, *, flops: float, epoch: int, accuracy: float | None) -> bool:
-        """Takes in one epoch of a trial; whether the trial should go on."""
-        if accuracy is None or not math.isfinite(accuracy):
-            return False
-        self.observe(trial, flops=flops, epoch=epoch, accuracy=accuracy)
-        return epoch not in self._results or self.is_kept(trial, epoch)
-
-    def observe(self, trial: int, *, flops: float, epoch: int, accuracy: float) -> None:
-        """Takes in one epoch of a trial that others will be compared with."""
-        if epoch in self._results:
-            self._results[epoch][trial] = (accuracy, flops)
+        super().__init__(
+            max_epochs=max_epochs,
+            warmup_epochs=warmup_epochs,
+            first_rung=first_rung,
+            reduction_factor=reduction_factor,
+            tolerance=tolerance,
+            neighbourhood=neighbourhood,
+        )
 
     def is_kept(self, trial: int, rung: int) -> bool:
         """Whether the trial deserves to go on, given the results at `rung` so far."""
@@ -133,25 +109,3 @@ class HalvingRule:
         inside = spread_order(accuracies[members], flops[members])
         place = before + members[inside].tolist().index(mine)
         return place * self.reduction_factor < len(results)
-
-    def leads_neighbourhood(self, trial: int, rung: int) -> bool:
-        """Whether none of 1/`neighbourhood` of its FLOPs up to all of them is clearly better."""
-        accuracy, flops = self._results[rung][trial]
-        bar = 1.0 - (1.0 - accuracy) * (1.0 - self._tolerance)
-        others, costs = np.array(list(self._results[rung].values())).T
-        near = (costs <= flops) & (flops <= costs * self._neighbourhood)
-        better = (others > bar) | ((others == bar) & (accuracy == bar) & (costs < flops))
-        return not bool((near & better).any())
-
-    def forget(self, trial: int) -> None:
-        """Takes a trial out that failed or will be trained anew."""
-        for results in self._results.values():
-            results.pop(trial, None)
-
-    def take_in(self, curves: Iterable[tuple[int, float, Iterable[Mapping[str, Any]]]]) -> None:
-        """Rebuilds the rungs from (trial, FLOPs, curve) of a study."""
-        for trial, flops, curve in curves:
-            for point in curve:
-                accuracy = point["accuracy"]
-                if accuracy is not None and math.isfinite(accuracy):
-                    self.observe(trial, flops=flops, epoch=point["epoch"], accuracy=accuracy)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from search.decide.halving import HalvingRule, non_dominated_rank, priority, spread_order
+from benchmarks.halving import HalvingRule, non_dominated_rank, priority, spread_order
 
 points = st.lists(st.tuples(st.integers(0, 6), st.integers(1, 6)), min_size=1, max_size=12)
 
