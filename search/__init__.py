@@ -5,14 +5,24 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from search.driver import run_search
+    from search.plan import resume, search
     from search.settings import SearchSettings
 
-__all__ = ["SearchSettings", "run_search"]
+__all__ = ["SearchSettings", "resume", "run_search", "search"]
 
-_LAZY = {"SearchSettings": "search.settings", "run_search": "search.driver"}
+_LAZY = {
+    "SearchSettings": "search.settings",
+    "resume": "search.plan",
+    "run_search": "search.driver",
+    "search": "search.plan",
+}
 
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return getattr(import_module(_LAZY[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

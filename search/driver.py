@@ -66,9 +66,11 @@ def run_search(
     recipe: Recipe,
     *,
     console: Console,
+    train: Any = None,
 ) -> tuple[Run, bool]:
     """Searches until the asked number of trials is finished; the run, and whether it was
-    interrupted. The run folder must exist; a study that is there is gone on with."""
+    interrupted. The run folder must exist; a study that is there is gone on with. `train`: a
+    training loop of one's own, see `search.search`."""
     with only_driver(folder):
         name = keep_trials(folder, settings.trials)
         patience = Patience(
@@ -103,7 +105,7 @@ def run_search(
                 display.say(describe_room(settings))
                 dataset = for_workers(dataset, display.say)
                 interrupted, reader = _tune(
-                    folder, settings, ledger, dataset, recipe, display, patience
+                    folder, settings, ledger, dataset, recipe, display, patience, train
                 )
                 if ledger.front and not interrupted:
                     display.note("Reading the test split for the frontier ...")
@@ -172,6 +174,7 @@ def _tune(
     recipe: Recipe,
     display: Display,
     patience: Patience,
+    train: Any = None,
 ) -> tuple[bool, Any]:
     """Trains; whether it was interrupted, and the reader of the test split if it was started."""
     from ray import tune
@@ -230,6 +233,7 @@ def _tune(
                     threads=max(1, int(settings.cpus_per_trial)),
                     gpus=resources["gpu"],
                     graphs=settings.cuda_graphs,
+                    train=train,
                 ),
                 name="search",
                 search_alg=StudySearcher(

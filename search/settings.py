@@ -13,11 +13,11 @@ from typing import Any
 
 from results.words import format_count
 from space import NAMED, Architecture, SearchSpace, count_flops, count_params
-from space.rules import LIMITS, check_keys, did_you_mean, show
+from space.rules import LIMITS, check_keys, did_you_mean, integer, show
 from trainers.recipe import PROXIES
 
 SAMPLERS = ("frontier", "tpe", "nsga2", "gp", "random")
-NO_BUDGET = 10**21  # stands for the budget while the images, and so the space, are not known
+MOST_FLOPS = 10**21
 MAX_WORKERS = 10**5
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -27,7 +27,8 @@ _NUMBER = r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchSettings:
     """One search. `budget`: multiply-accumulates of one image; `time_limit`: seconds; `silence`:
-    seconds without a report after which a worker is taken to hang and killed; `None` means
+    seconds without a report after which a worker is taken to hang and killed; `train`:
+    "module:function" of a training loop of one's own; `None` means
     off, or for `workers`, `epochs` and `gpus_per_trial`: chosen from the machine and the data.
 
     Raises ValueError naming the option, its value and the fix.
@@ -57,42 +58,10 @@ class SearchSettings:
     silence: float = 1800.0
     address: str | None = None
     storage: str | None = None
+    train: str | None = None
 
     def __post_init__(self) -> None:
-        for name, kind in _KINDS.items():
-            if not isinstance(getattr(self, name), kind):
-                raise ValueError(
-                    f"`{_option(name)}` must be {_KIND_NAMES[kind]}: {show(getattr(self, name))}."
-                )
-        for name, most in _COUNTS.items():
-            value = getattr(self, name)
-            if value is None and name in _OPTIONAL:
-                continue
-            if type(value) is not int or not 1 <= value <= most:
-                raise ValueError(
-                    f"`{_option(name)}` must be an integer from 1 to {most}, but got {show(value)}:"
-                    " choose one of these."
-                )
-        if type(self.seed) is not int or not 0 <= self.seed < 2**32:
-            raise ValueError(f"`--seed` must be an integer from 0 to 2**32 - 1: {show(self.seed)}.")
-        for name, (rule, fits) in _NUMBERS.items():
-            value = getattr(self, name)
-            if value is None and name in _OPTIONAL:
-                continue
-            if type(value) not in (int, float) or not fits(value):
-                raise ValueError(
-                    f"`{_option(name)}` must be {rule}, but got {show(value)}: choose one of these."
-                )
-        refuse_memory(self.storage)
-        refuse_ray_client(self.address)
-        if self.sampler not in SAMPLERS:
-            raise ValueError(
-                f"Unknown `--sampler` {show(self.sampler)}{did_you_mean(self.sampler, SAMPLERS)}"
-            )
-        if self.proxy not in PROXIES:
-            raise ValueError(
-                f"Unknown `--proxy` {show(self.proxy)}{did_you_mean(self.proxy, PROXIES)}"
-            )
+        check_options({field.name: getattr(self, field.name) for field in dataclasses.fields(self)})
         self._check_that_one_fits()
 
     def _check_that_one_fits(self) -> None:
@@ -104,7 +73,7 @@ class SearchSettings:
                 f"{count_flops(smallest)} FLOPs ({_sizes(smallest)}): raise the budget or give a "
                 "smaller space by --space."
             )
-        if self.max_params is None or self.budget == NO_BUDGET:
+        if self.max_params is None:
             return
         leanest = self.space.leanest(self.budget) or smallest
         if count_params(leanest) > self.max_params:
@@ -137,17 +106,49 @@ class SearchSettings:
         return cls(**{**values, "space": SearchSpace.from_dict(values["space"])})
 
 
+def check_options(values: Mapping[str, Any]) -> None:
+    """Raises ValueError on an option whose value cannot be, whatever the space and the images are:
+    a mistake in typing does not wait for them."""
+    for name, kind in _KINDS.items():
+        if not isinstance(values[name], kind):
+            raise ValueError(
+                f"`{_option(name)}` must be {_KIND_NAMES[kind]}: {show(values[name])}."
+            )
+    for name, most in _COUNTS.items():
+        if values[name] is not None or name not in _OPTIONAL:
+            rule = integer(1, most)
+            rule.check(_option(name), values[name], fix="choose one of these")
+    if type(values["seed"]) is not int or not 0 <= values["seed"] < 2**32:
+        raise ValueError(
+            f"`--seed` must be an integer from 0 to 2**32 - 1: {show(values['seed'])}."
+        )
+    for name, (words, fits) in _NUMBERS.items():
+        value = values[name]
+        if value is None and name in _OPTIONAL:
+            continue
+        if type(value) not in (int, float) or not fits(value):
+            raise ValueError(
+                f"`{_option(name)}` must be {words}, but got {show(value)}: choose one of these."
+            )
+    refuse_memory(values["storage"])
+    refuse_ray_client(values["address"])
+    for name, known in (("sampler", SAMPLERS), ("proxy", PROXIES)):
+        if values[name] not in known:
+            hint = did_you_mean(values[name], known)
+            raise ValueError(f"Unknown `--{name}` {show(values[name])}{hint}")
+
+
 _REQUIRED = ("budget", "space")
 _KINDS: dict[str, Any] = {
     **dict.fromkeys(("data", "out", "sampler", "proxy"), str),
-    **dict.fromkeys(("data_root", "address", "storage"), str | None),
+    **dict.fromkeys(("data_root", "address", "storage", "train"), str | None),
     **dict.fromkeys(("early_stopping", "baselines", "cuda_graphs"), bool),
 }
 _KIND_NAMES = {str: "a text", str | None: "a text", bool: "true or false"}
 _OPTIONAL = """max_params img_size train_samples val_samples time_limit epochs workers
     gpus_per_trial""".split()
 _COUNTS = {  # the most of each
-    "budget": NO_BUDGET,
+    "budget": MOST_FLOPS,
     "max_params": 10**21,
     "img_size": LIMITS["img_size"],
     "train_samples": 10**12,
@@ -189,7 +190,7 @@ def _parse_count(text: str, option: str, unit: str, of: Callable[[Architecture],
             f"architecture, but got {text!r:.60}{did_you_mean(text, NAMED)}"
         )
     value = float(match[1]) * _UNITS[match[2].upper()]
-    if not 1 <= value <= NO_BUDGET:
+    if not 1 <= value <= MOST_FLOPS:
         raise ValueError(
             f"`{option}` must be at least 1 and at most 1e21 {unit}, but got {text!r:.60}."
         )
@@ -202,6 +203,19 @@ def parse_seconds(text: str, option: str = "--time-limit") -> float:
     if match is None or not 0 < float(match[1]) < math.inf:
         raise ValueError(f"`{option}` must be a time such as 90s, 15m or 2h, but got {text!r}.")
     return float(match[1]) * _SECONDS[match[2]]
+
+
+def parse_workers(text: str) -> int | None:
+    """How many trials at a time: a number, or None for auto."""
+    if text == "auto":
+        return None
+    count = int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
+    if not 1 <= count <= MAX_WORKERS:
+        raise ValueError(
+            f"`--workers` must be auto or an integer from 1 to {MAX_WORKERS}, but got "
+            f"{text!r:.60}: choose one of these."
+        )
+    return count
 
 
 def default_space(img_size: int) -> str:

@@ -193,6 +193,8 @@ class ProxyTraining(Iterator[EpochReport]):
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._amp):
             logits = self.model(images)
         loss = F.cross_entropy(logits.float(), labels, label_smoothing=self.recipe.label_smoothing)
+        for extra in self.model.losses():  # of parts that have one of their own
+            loss = loss + extra
         if share < 1.0:
             loss = loss * share
         torch.autograd.backward(loss)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from ray import tune
 
+from search.cluster.own_training import OwnTraining
 from space import Architecture
 
 if TYPE_CHECKING:
@@ -30,13 +31,16 @@ class ProxyTrainable(tune.Trainable):
         threads: int = 1,
         gpus: float = 0.0,
         graphs: bool = False,
+        train: Any = None,
     ) -> None:
         """`gpus`: what Ray reserves for this actor; a fraction is also the share of memory.
-        `graphs`: replay steps from CUDA graphs."""
+        `graphs`: replay steps from CUDA graphs. `train`: a training loop of one's own."""
         import torch
 
         torch.set_num_threads(threads)
         self._dataset, self._recipe, self._gpus, self._graphs = dataset, recipe, gpus, graphs
+        self._train = train
+        self._training: ProxyTraining | OwnTraining | None = None
         self._start(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -45,7 +49,7 @@ class ProxyTrainable(tune.Trainable):
 
     def _start(self, config: dict[str, Any]) -> None:
         self._trial, self._parts = config, config.get("parts", 1)
-        self._training: ProxyTraining | None = None
+        self._end_training()
 
     def step(self) -> dict[str, Any]:
         from trainers import error_kind
@@ -54,7 +58,7 @@ class ProxyTrainable(tune.Trainable):
         try:
             return result | self._train_one_epoch()
         except Exception as error:
-            self._training = None
+            self._end_training()
             if "CUDA error" in str(error) and error_kind(error) != "out_of_memory":
                 raise  # this process cannot use its GPU any more: Tune ends it with the trial
             if error_kind(error) == "out_of_memory" and self._parts == 1:
@@ -68,28 +72,39 @@ class ProxyTrainable(tune.Trainable):
             }
 
     def _train_one_epoch(self) -> dict[str, Any]:
-        from trainers import proxy_epochs
-
         if self._training is None:
             keep_to_share_of_gpu(self._gpus)
-            architecture = Architecture.from_dict(self._trial["architecture"])
-            self._training = proxy_epochs(
-                architecture,
-                self._dataset,
-                self._recipe,
-                seed=self._trial["seed"],
-                device=None if self._gpus else "cpu",
-                parts=self._parts,
-                graphs=self._graphs,
-            )
+            self._training = self._begin(Architecture.from_dict(self._trial["architecture"]))
         result = next(self._training)
         if result["epoch"] < self._recipe.epochs:
             return result
-        weights = pack_weights(self._training.model.state_dict())
-        return result | {"finished": True, "done": True, WEIGHTS: weights}
+        model = self._training.model
+        weights = {} if model is None else {WEIGHTS: pack_weights(model.state_dict())}
+        return result | {"finished": True, "done": True, **weights}
+
+    def _begin(self, architecture: Architecture) -> ProxyTraining | OwnTraining:
+        from trainers import proxy_epochs
+
+        seed = self._trial["seed"]
+        if self._train is not None:
+            return OwnTraining(self._train, architecture, self._dataset, self._recipe, seed=seed)
+        return proxy_epochs(
+            architecture,
+            self._dataset,
+            self._recipe,
+            seed=seed,
+            device=None if self._gpus else "cpu",
+            parts=self._parts,
+            graphs=self._graphs,
+        )
+
+    def _end_training(self) -> None:
+        if isinstance(self._training, OwnTraining):
+            self._training.close()
+        self._training = None
 
     def cleanup(self) -> None:
-        self._training = None
+        self._end_training()
 
 
 def keep_to_share_of_gpu(gpus: float) -> None:

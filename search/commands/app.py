@@ -8,7 +8,6 @@ import json
 import os
 import signal
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,11 +16,11 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from search.settings import SearchSettings
-    from trainers import Dataset, Recipe
+    from search.plan import Plan
 
 COMMANDS = ("search", "resume", "retry", "status", "report", "export", "flops", "doctor")
 INTERRUPTED = 130
+_OF_THE_COMMAND = ("as_json", "dry_run")
 
 app = typer.Typer(
     add_completion=False,
@@ -124,150 +123,32 @@ def search(
     as_json: Json = False,
 ) -> None:
     """Search for the networks on the accuracy/FLOPs frontier."""
-    from search.settings import (
-        NO_BUDGET,
-        SearchSettings,
-        new_run_folder,
-        parse_budget,
-        parse_max_params,
-        parse_seconds,
-        refuse_existing_run,
-        refuse_shadows,
-    )
+    asked = {name: value for name, value in locals().items() if name not in _OF_THE_COMMAND}
+    from results.words import hide_password
+    from search.plan import plan_search
+    from search.terminal.messages import introduce
 
     console = _console(as_json)
-    for option, text in (("--data", data), ("--data-root", data_root), ("--out", out)):
-        _require_utf8(option, text or "")
-    if not data:
-        raise ValueError("`--data` must be digits, a folder or a name, but got an empty text.")
-    if data != "digits" and Path(data).is_dir():
-        data = os.path.abspath(data)  # a run may be resumed from elsewhere
-    data_root = None if data_root is None else os.path.abspath(data_root)
-    budget_flops = parse_budget(budget)
-    folder = Path(out) if out else new_run_folder(data, budget_flops)
-    refuse_existing_run(folder)
-    choices: dict[str, Any] = {
-        "budget": budget_flops,
-        "data": data,
-        "data_root": data_root,
-        "out": str(folder),
-        "max_params": None if max_params is None else parse_max_params(max_params),
-        "img_size": img_size,
-        "train_samples": train_samples,
-        "val_samples": val_samples,
-        "trials": trials,
-        "time_limit": None if time_limit is None else parse_seconds(time_limit),
-        "epochs": epochs,
-        "proxy": proxy,
-        "sampler": sampler,
-        "early_stopping": early_stopping,
-        "baselines": baselines,
-        "seed": seed,
-        "workers": _parse_workers(workers),
-        "cpus_per_trial": cpus_per_trial,
-        "gpus_per_trial": gpus_per_trial,
-        "cuda_graphs": cuda_graphs,
-        "silence": parse_seconds(silence, "--silence"),
-        "address": address,
-        "storage": storage,
-    }
-    # Checked with a stand-in for the space first: a typing mistake must not wait for the images.
-    named_space = _load_space(space)
-    if space is not None and space.endswith(".toml") and len(named_space.img_size) == 1:
-        choices["img_size"] = img_size or named_space.img_size[0]
-    SearchSettings(**{**choices, "budget": NO_BUDGET}, space=named_space)
-    refuse_shadows()
-    if storage is not None:
-        from search.study.storage import absolute_url, refuse_existing_study
-
-        storage = choices["storage"] = absolute_url(storage)
-        refuse_existing_study(storage, folder.resolve().name)
-    dataset = _load_dataset(choices, console)
-    from search.settings import default_space
-    from search.study.run_folder import claim_run_folder, discard_unbegun, new_run
-    from search.terminal.messages import introduce
-    from space import SearchSpace
-    from trainers import Recipe
-
-    if space is None:
-        named_space = SearchSpace.load(default_space(dataset.img_size))
-    fitted = named_space.fit(
-        img_size=dataset.img_size,
-        in_chans=dataset.in_chans,
-        num_classes=dataset.num_classes,
-    )
-    settings = SearchSettings(**choices, space=fitted)
-    if out is None and not dry_run:  # others may have been started meanwhile
-        folder = claim_run_folder(data, budget_flops)
-        settings = replace(settings, out=str(folder))
-        if storage is not None:
-            refuse_existing_study(storage, folder.name)
-    recipe = Recipe.for_dataset(dataset, epochs=epochs, proxy=settings.proxy)
-    introduce(settings, dataset, recipe, console)
+    plan = plan_search(asked, console, claim=not dry_run)
+    introduce(plan.settings, plan.dataset, plan.recipe, console)
     if not dry_run:
-        command = ["vit-frontier", *sys.argv[1:]]
-        run = new_run(settings, dataset, recipe, command)
-        try:
-            _run(run, settings, dataset, recipe, console, as_json)
-        except ValueError:
-            discard_unbegun(run)
-            raise
+        _run(plan, console, as_json, command=["vit-frontier", *sys.argv[1:]])
     elif as_json:
-        from results.words import hide_password
-
-        shown = {**settings.to_dict(), "storage": storage and hide_password(storage)}
-        print(json.dumps({"settings": shown, "recipe": recipe.to_dict()}))
-
-
-def _require_utf8(option: str, text: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ValueError(f"`{option}` must be a name in UTF-8, but got {text!r}.") from None
+        storage = plan.settings.storage
+        shown = {**plan.settings.to_dict(), "storage": storage and hide_password(storage)}
+        print(json.dumps({"settings": shown, "recipe": plan.recipe.to_dict()}))
 
 
-def _load_space(name: str | None) -> Any:
-    from space import SearchSpace
-
-    return SearchSpace.load(name or "digits")
-
-
-def _parse_workers(text: str) -> int | None:
-    from search.settings import MAX_WORKERS
-
-    if text == "auto":
-        return None
-    count = int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
-    if not 1 <= count <= MAX_WORKERS:
-        raise ValueError(
-            f"`--workers` must be auto or an integer from 1 to {MAX_WORKERS}, but got "
-            f"{text!r:.60}: choose one of these."
-        )
-    return count
-
-
-def _load_dataset(choices: dict[str, Any], console: Console) -> Dataset:
-    from search.terminal.reading import load_with_progress
-
-    return load_with_progress(choices, console)
-
-
-def _run(
-    folder: Path,
-    settings: SearchSettings,
-    dataset: Dataset,
-    recipe: Recipe,
-    console: Console,
-    as_json: bool,
-) -> None:
+def _run(plan: Plan, console: Console, as_json: bool, *, command: list[str] | None) -> None:
     """Runs or goes on with a search and ends the process with its exit code."""
-    from search.driver import run_search
+    from search.plan import carry_out
     from search.terminal.messages import conclude, interrupted_text
 
     try:
-        run, interrupted = run_search(folder, settings, dataset, recipe, console=console)
+        run, interrupted = carry_out(plan, console, command=command)
     except SystemExit:
-        console.print(interrupted_text(folder), markup=False, highlight=False, soft_wrap=True)
+        text = interrupted_text(plan.folder)
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
         raise
     conclude(run, console, interrupted=interrupted, as_json=as_json)
     if interrupted:
@@ -290,37 +171,18 @@ def resume(
     as_json: Json = False,
 ) -> None:
     """Go on with a run that was interrupted, or that should have more trials."""
-    from search.settings import parse_seconds
-
-    changes = {
-        "trials": trials,
-        "time_limit": None if time_limit is None else parse_seconds(time_limit),
-        "cpus_per_trial": cpus_per_trial,
-        "gpus_per_trial": gpus_per_trial,
-        "address": address,
-    }
-    kept: dict[str, Any] = {k: v for k, v in changes.items() if v is not None}
-    if workers is not None:
-        kept["workers"] = _parse_workers(workers)
-    _resume(run, kept, as_json=as_json)
+    changes = {name: value for name, value in locals().items() if name not in ("run", "as_json")}
+    _resume(run, changes, as_json=as_json)
 
 
 def _resume(run: Path, changes: dict[str, Any], *, as_json: bool) -> None:
-    from search.settings import SearchSettings, refuse_shadows
-    from search.study.run_folder import check_same_data, read_search
+    from search.plan import plan_resume, read_changes
     from search.terminal.messages import introduce
-    from trainers import Recipe
 
     console = _console(as_json)
-    refuse_shadows()
-    description = read_search(run)
-    values = {**description["settings"], "time_limit": None, **changes, "out": str(run)}
-    settings = SearchSettings.from_dict(values)
-    dataset = _load_dataset(settings.to_dict(), console)
-    check_same_data(run, description["data"], dataset)
-    recipe = Recipe.from_dict(description["recipe"])
-    introduce(settings, dataset, recipe, console)
-    _run(run, settings, dataset, recipe, console, as_json)
+    plan = plan_resume(run, read_changes(changes), console)
+    introduce(plan.settings, plan.dataset, plan.recipe, console)
+    _run(plan, console, as_json, command=None)
 
 
 @app.command()
@@ -332,10 +194,9 @@ def retry(
 ) -> None:
     """Run the failed trials of a run again, then go on with it."""
     from search.driver import forget_failures
+    from search.plan import read_changes
 
-    changes: dict[str, Any] = {"address": address} if address is not None else {}
-    if workers is not None:
-        changes["workers"] = _parse_workers(workers)
+    changes = read_changes({"workers": workers, "address": address})
     count = forget_failures(run)
     _console(as_json).print(f"{count} failed trials will run again.")
     _resume(run, changes, as_json=as_json)

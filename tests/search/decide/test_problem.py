@@ -62,10 +62,10 @@ def test_parameter_limit_is_a_limit():
 
 
 def test_the_smallest_network_keeps_to_a_bound_of_parameters_if_any_does():
-    space = SearchSpace(
-        name="pools", img_size=(8,), patch_size=(1,), in_chans=1, num_classes=10, embed_dim=(16,),
-        depth=(2,), head_dim=(16,), mlp_ratio=(1,), pool_stages=(0, 1),
-    )  # fmt: skip
+    space = SearchSpace.from_dict({
+        "name": "pools", "img_size": 8, "patch_size": 1, "in_chans": 1, "num_classes": 10,
+        "embed_dim": 16, "depth": 2, "head_dim": 16, "mlp_ratio": 1, "pooling": {"stages": [0, 1]},
+    })  # fmt: skip
     leanest = space.leanest(10**9)
     most = count_params(leanest)
     assert count_params(space.smallest()) > most

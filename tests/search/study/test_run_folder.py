@@ -114,7 +114,7 @@ def test_weights_do_not_leave_the_run_folder_and_no_foreign_file_is_deleted(tmp_
 def test_weights_that_are_broken_or_of_another_network_are_named_and_the_others_tested():
     space, data = SearchSpace.load("digits"), load_dataset("digits")
     smallest = space.smallest()
-    larger = dataclasses.replace(smallest, depth=smallest.depth + 1)
+    larger = smallest.replace(depth=smallest.depth + 1)
     whole = save(build_model(smallest).state_dict())
     members = [(n, smallest.to_dict(), b) for n, b in enumerate([b"junk", whole])]
     members.append((2, larger.to_dict(), whole))

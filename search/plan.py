@@ -1,0 +1,280 @@
+"""From what was asked to what will run: images, fitted space, settings, recipe, run folder.
+
+The command line and `search.search` both come through here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from search.settings import (
+    SearchSettings,
+    check_options,
+    default_space,
+    new_run_folder,
+    parse_budget,
+    parse_max_params,
+    parse_seconds,
+    parse_workers,
+    refuse_existing_run,
+    refuse_shadows,
+)
+from space import SearchSpace
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from results import Run
+    from trainers import Dataset, Recipe
+
+GIVEN = "given:"  # before the name of images or a training loop that a program handed over
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """All that a search needs to run. `train` is the training loop of one's own, None for ours."""
+
+    folder: Path
+    settings: SearchSettings
+    dataset: Dataset
+    recipe: Recipe
+    train: Callable[..., Any] | str | None = None
+
+
+def plan_search(
+    asked: Mapping[str, Any],
+    console: Console,
+    *,
+    dataset: Dataset | None = None,
+    recipe: Recipe | None = None,
+    train: Callable[..., Any] | str | None = None,
+    claim: bool = True,
+) -> Plan:
+    """What `asked`, options by name as the command line spells their values, comes to.
+
+    Mistakes in typing are told before images are read. `claim`: take a folder of its own where
+    `out` is not given. Raises ValueError.
+    """
+    options = read_options(asked)
+    named = asked.get("space")
+    space = named if isinstance(named, SearchSpace) else SearchSpace.load(named or "digits")
+    if isinstance(named, str) and named.endswith(".toml") and len(space.img_size) == 1:
+        options["img_size"] = options["img_size"] or space.img_size[0]
+    out = asked.get("out")
+    folder = Path(out) if out else new_run_folder(options["data"], options["budget"])
+    refuse_existing_run(folder)
+    check_options({**options, "out": str(folder)})
+    refuse_shadows()
+    if options["storage"] is not None:
+        from search.study.storage import absolute_url, refuse_existing_study
+
+        options["storage"] = absolute_url(options["storage"])
+        refuse_existing_study(options["storage"], folder.resolve().name)
+    dataset = dataset or _load(options, console)
+    if named is None:
+        space = SearchSpace.load(default_space(dataset.img_size))
+    settings = SearchSettings(
+        **{**options, "out": str(folder), "train": _kept_name(train)},
+        space=space.fit(
+            img_size=dataset.img_size, in_chans=dataset.in_chans, num_classes=dataset.num_classes
+        ),
+    )
+    if not out and claim:
+        folder, settings = _claimed(settings)
+    if recipe is None:
+        from trainers import Recipe
+
+        recipe = Recipe.for_dataset(dataset, epochs=settings.epochs, proxy=settings.proxy)
+    return Plan(folder=folder, settings=settings, dataset=dataset, recipe=recipe, train=train)
+
+
+def _claimed(settings: SearchSettings) -> tuple[Path, SearchSettings]:
+    """A run folder of a name of its own: other searches may have been started meanwhile."""
+    from search.study.run_folder import claim_run_folder
+    from search.study.storage import refuse_existing_study
+
+    folder = claim_run_folder(settings.data, settings.budget)
+    if settings.storage is not None:
+        refuse_existing_study(settings.storage, folder.name)
+    return folder, dataclasses.replace(settings, out=str(folder))
+
+
+def plan_resume(
+    run: Path,
+    changes: Mapping[str, Any],
+    console: Console,
+    *,
+    dataset: Dataset | None = None,
+    train: Callable[..., Any] | str | None = None,
+) -> Plan:
+    """What going on with a run comes to. Raises ValueError if its data or its training loop is not
+    what it began with."""
+    from search.study.run_folder import check_same_data, read_search
+    from trainers import Recipe
+
+    refuse_shadows()
+    description = read_search(run)
+    values = {**description["settings"], "time_limit": None, **changes, "out": str(run)}
+    settings = SearchSettings.from_dict(values)
+    if train is None and settings.train is not None:
+        if settings.train.startswith(GIVEN):
+            raise ValueError(
+                f"The run {str(run)!r} was trained by {settings.train.removeprefix(GIVEN)}, which "
+                "only its program has: go on by `search.resume(run, train=...)`."
+            )
+        train = settings.train
+    if dataset is None and settings.data.startswith(GIVEN):
+        raise ValueError(
+            f"The images of the run {str(run)!r} ({settings.data.removeprefix(GIVEN)}) were given "
+            "by a program: go on by `search.resume(run, data=...)`."
+        )
+    dataset = dataset or _load(settings.to_dict(), console)
+    check_same_data(run, description["data"], dataset)
+    recipe = Recipe.from_dict(description["recipe"])
+    return Plan(folder=run, settings=settings, dataset=dataset, recipe=recipe, train=train)
+
+
+def carry_out(plan: Plan, console: Console, *, command: list[str] | None) -> tuple[Run, bool]:
+    """Runs the search; the run, and whether it was interrupted. `command`: of a new run, as it is
+    kept in run.json; None goes on with one that is there. Raises ValueError."""
+    from search.driver import run_search
+    from search.study.run_folder import discard_unbegun, new_run
+
+    folder = plan.folder
+    if command is not None:
+        folder = new_run(plan.settings, plan.dataset, plan.recipe, command)
+    try:
+        return run_search(
+            folder, plan.settings, plan.dataset, plan.recipe, console=console, train=plan.train
+        )
+    except ValueError:
+        if command is not None:
+            discard_unbegun(folder)
+        raise
+
+
+def search(
+    budget: str | int,
+    data: str | Path | Dataset = "digits",
+    *,
+    space: str | SearchSpace | None = None,
+    recipe: Recipe | None = None,
+    train: Callable[..., Any] | str | None = None,
+    show: bool = False,
+    **options: Any,
+) -> Run:
+    """Searches for the networks on the accuracy/FLOPs frontier, as `vit-frontier search` does.
+
+    `budget`: FLOPs of one image, "2M" or a number; `data`: digits, an image folder, a name that
+    timm.data knows, or a `trainers.Dataset`. `train`: a training loop of one's own with the
+    contract of `trainers.train_proxy`, a function or "module:function", which a resume can find
+    again. `options`: those of the command line by name (trials=24, time_limit="2h", seed=0,
+    workers="auto", out="runs/mine", ...). `show` prints what the command line does.
+
+    Ctrl-C ends it early: the run then has `finished` False and can be resumed. Raises ValueError on
+    wrong use, OSError where the run folder cannot be written.
+    """
+    from trainers import Dataset
+
+    given = data if isinstance(data, Dataset) else None
+    console = _console(show=show)
+    asked = {"budget": budget, "space": space, **options}
+    asked["data"] = str(data) if given is None else GIVEN + given.name
+    plan = plan_search(asked, console, dataset=given, recipe=recipe, train=train)
+    return carry_out(plan, console, command=[sys.argv[0] or "python"])[0]
+
+
+def resume(
+    run: str | Path,
+    *,
+    data: Dataset | None = None,
+    train: Callable[..., Any] | str | None = None,
+    show: bool = False,
+    **options: Any,
+) -> Run:
+    """Goes on with a run, as `vit-frontier resume` does; `options`: trials, time_limit, workers,
+    cpus_per_trial, gpus_per_trial, address. `data` and `train` are given again where a program gave
+    them to `search`. Raises ValueError."""
+    console = _console(show=show)
+    plan = plan_resume(Path(run), read_changes(options), console, dataset=data, train=train)
+    return carry_out(plan, console, command=None)[0]
+
+
+def read_options(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of `SearchSettings` but space and folder, from values as people write them.
+    Raises ValueError."""
+    known = {f.name: f.default for f in dataclasses.fields(SearchSettings) if f.name != "space"}
+    unknown = next((name for name in asked if name not in known and name != "space"), None)
+    if unknown is not None:
+        from space.rules import did_you_mean
+
+        raise ValueError(f"Unknown option {unknown!r}{did_you_mean(unknown, known)}")
+    options = {**known, **{k: v for k, v in asked.items() if k in known and k != "out"}}
+    for option in ("data", "data_root"):
+        _require_utf8("--" + option.replace("_", "-"), options[option])
+    _require_utf8("--out", asked.get("out"))
+    data, root = options["data"], options["data_root"]
+    if not data:
+        raise ValueError("`--data` must be digits, a folder or a name, but got an empty text.")
+    if data != "digits" and Path(data).is_dir():
+        options["data"] = os.path.abspath(data)  # a run may be resumed from elsewhere
+    options["data_root"] = None if root is None else os.path.abspath(root)
+    return options | _read(options, {"budget": parse_budget, **_TEXTS})
+
+
+def read_changes(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a resume from values as people write them; those that are None are as before."""
+    known = ("trials", "time_limit", "workers", "cpus_per_trial", "gpus_per_trial", "address")
+    unknown = next((name for name in asked if name not in known), None)
+    if unknown is not None:
+        raise ValueError(f"Unknown option {unknown!r}: choose from {', '.join(known)}.")
+    given = {name: value for name, value in asked.items() if value is not None}
+    return given | _read(given, _TEXTS)
+
+
+_TEXTS: dict[str, Callable[[str], Any]] = {
+    "max_params": parse_max_params,
+    "time_limit": parse_seconds,
+    "silence": lambda text: parse_seconds(text, "--silence"),
+    "workers": parse_workers,
+}
+
+
+def _read(values: Mapping[str, Any], readers: Mapping[str, Callable[[str], Any]]) -> dict[str, Any]:
+    texts = {name: values[name] for name in readers if isinstance(values.get(name), str)}
+    return {name: readers[name](text) for name, text in texts.items()}
+
+
+def _require_utf8(option: str, text: Any) -> None:
+    try:
+        str(text or "").encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"`{option}` must be a name in UTF-8, but got {text!r}.") from None
+
+
+def _load(options: Mapping[str, Any], console: Console) -> Dataset:
+    from search.terminal.reading import load_with_progress
+
+    return load_with_progress(options, console)
+
+
+def _kept_name(train: Callable[..., Any] | str | None) -> str | None:
+    """What run.json says of a training loop: where a resume finds it, or that a program gave it."""
+    if train is None or isinstance(train, str):
+        return train
+    module, name = train.__module__, train.__qualname__
+    if getattr(sys.modules.get(module), name, None) is train and module != "__main__":
+        return f"{module}:{name}"
+    return f"{GIVEN}{name}"
+
+
+def _console(*, show: bool) -> Console:
+    from rich.console import Console
+
+    return Console(quiet=not show)
