@@ -2,9 +2,9 @@
 
 import sys
 
-from search.commands.app import COMMANDS, main
+from search.commands.app import COMMANDS, OPTIONS, main
 
 if __name__ == "__main__":
-    if not (len(sys.argv) > 1 and sys.argv[1] in COMMANDS):
+    if not (len(sys.argv) > 1 and sys.argv[1] in (*COMMANDS, *OPTIONS)):
         sys.argv.insert(1, "search")
     main()

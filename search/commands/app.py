@@ -13,17 +13,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from search.commands.rooms import refuse_foreign_rooms
+
 if TYPE_CHECKING:
     from rich.console import Console
 
     from search.plan import Plan
 
 COMMANDS = ("search", "resume", "retry", "status", "report", "export", "flops", "doctor")
+OPTIONS = ("--version", "--help", "--install-completion", "--show-completion")
 INTERRUPTED = 130
 _OF_THE_COMMAND = ("as_json", "dry_run")
 
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -32,6 +34,29 @@ app = typer.Typer(
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON line to stdout at the end.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, runs/<name>.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib import metadata
+
+        try:
+            print(f"vit-frontier {metadata.version('vit-frontier')}")
+        except metadata.PackageNotFoundError:
+            print("vit-frontier, from a checkout")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version and end.", callback=_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Find the Vision Transformers on the accuracy/FLOPs frontier of your images."""
 
 
 def main() -> None:
@@ -46,6 +71,7 @@ def main() -> None:
         if kind != signal.SIGHUP or signal.getsignal(kind) != signal.SIG_IGN:  # nohup
             signal.signal(kind, lambda *_: sys.exit(INTERRUPTED))
     try:
+        refuse_foreign_rooms()
         app(prog_name="vit-frontier")
     except ValueError as error:
         print(f"Error: {error}", file=sys.stderr)

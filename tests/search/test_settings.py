@@ -4,15 +4,15 @@ import math
 import pytest
 
 from results.words import format_count
-from search.commands.app import _parse_workers
 from search.settings import (
-    NO_BUDGET,
     SearchSettings,
+    check_options,
     default_space,
     new_run_folder,
     parse_budget,
     parse_max_params,
     parse_seconds,
+    parse_workers,
     refuse_existing_run,
 )
 from space import SearchSpace, count_flops, count_params
@@ -141,7 +141,10 @@ def test_more_parameters_are_asked_for_than_the_leanest_that_fits_has():
 
 
 def test_the_space_of_images_yet_unknown_is_not_held_against_max_params():
-    SearchSettings(budget=NO_BUDGET, space=DIGITS, max_params=1)
+    values = SearchSettings(budget=10**6, space=DIGITS).to_dict()
+    check_options({**values, "max_params": 1})
+    with pytest.raises(ValueError, match="--max-params"):
+        check_options({**values, "max_params": 0})
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "100001", "9" * 5000, "٣", "many", "1.0", ""])
@@ -149,8 +152,8 @@ def test_bad_numbers_of_workers_are_refused_by_option(text):
     with pytest.raises(
         ValueError, match=r"`--workers` must be auto or an integer from 1 to 100000"
     ):
-        _parse_workers(text)
-    assert [_parse_workers(text) for text in ("auto", "1", "100000")] == [None, 1, 100000]
+        parse_workers(text)
+    assert [parse_workers(text) for text in ("auto", "1", "100000")] == [None, 1, 100000]
 
 
 def test_a_study_that_lost_its_description_is_not_written_over(tmp_path):
