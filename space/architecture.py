@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Annotated, Any, Literal, NamedTuple
 
 from space.flat import COLUMN_FIELDS, Column
@@ -142,6 +143,7 @@ class Architecture:
     stages: tuple[Stage, ...]
     head: Annotated[Head, one_of(*HEADS)]
     _places: tuple[Place, ...] = field(init=False, repr=False, compare=False)
+    known: dict[str, Any] = field(init=False, repr=False, compare=False)  # what was counted once
 
     def __init__(
         self,
@@ -174,6 +176,7 @@ class Architecture:
             fill(self, "stem", stem)
             fill(self, "stages", _joined(stages))
         fill(self, "_places", self._walked())
+        fill(self, "known", {})
 
     def _walked(self) -> tuple[Place, ...]:
         shape = behind_stem(self.stem, self.img_size, self.in_chans, self.head)
@@ -181,7 +184,8 @@ class Architecture:
         for stage in self.stages:
             place = stage.at(shape, first)
             places.append(place)
-            masked = _check_masked(stage, masked)
+            if masked or stage.then:
+                masked = _check_masked(stage, masked)
             first, shape = first + stage.depth, place.out
         if first > LIMITS["depth"] or not places:
             raise ValueError(
@@ -254,6 +258,12 @@ class Architecture:
     def key(self) -> tuple[Any, ...]:
         """A hashable identity of the network, equal for two spellings of one: mlp_ratio 4 and 4.0,
         the stride of a pool that leaves one token."""
+        if "key" not in self.known:
+            self.known["key"] = self._key()
+        key: tuple[Any, ...] = self.known["key"]
+        return key
+
+    def _key(self) -> tuple[Any, ...]:
         a = self
         stages: list[list[Any]] = []
         for place in self._places:
@@ -312,7 +322,7 @@ class Architecture:
         missing or impossible value; nothing is converted: "12" is not 12."""
         if not isinstance(values, Mapping) or "stages" not in values:
             return cls(**Column.checked(values))
-        known = [name for name in field_names(cls) if name != "_places"]
+        known = [name for name in field_names(cls) if name not in ("_places", "known")]
         check_keys("architecture", values, known, ("img_size", "stem", "stages"))
         stages = values["stages"]
         if not isinstance(stages, (list, tuple)):
@@ -336,6 +346,7 @@ def _check_masked(stage: Stage, masked: bool) -> bool:
     return masked
 
 
+@lru_cache(maxsize=4096)
 def behind_stem(stem: Part, img_size: int, in_chans: int, head: str) -> Shape:
     """The shape that enters the first block. Raises ValueError."""
     shape = stem.after(Shape((img_size, img_size), img_size * img_size, 0, in_chans))

@@ -104,11 +104,8 @@ class SearchSpace:
         Combinations that cannot be built are mended: the nearest patch size that divides the image,
         as many pools as the tokens allow.
         """
-        values = {
-            field: params.get(field, choices[0])
-            for field in GRID
-            if (choices := getattr(self, field))
-        }
+        get = params.get
+        values = {field: get(field, first) for field, first in self._firsts}
         grid = self._nearest_grid(values["img_size"], values["patch_size"], values["stem"])
         heads = values.get("num_heads") or values["embed_dim"] // values["head_dim"]
         draft = self._draft(
@@ -123,6 +120,11 @@ class SearchSpace:
         for placement in self.placements:
             placement.decode(params, draft)
         return draft.architecture()
+
+    @cached_property
+    def _firsts(self) -> tuple[tuple[str, Any], ...]:
+        """The fields of the grid with their first choices."""
+        return tuple((field, choices[0]) for field in GRID if (choices := getattr(self, field)))
 
     def encode(self, architecture: Architecture) -> Params:
         """The canonical assignment of `genes` for a network of the space (`decode` gives it back,

@@ -60,6 +60,10 @@ class Part(Protocol):
     def __post_init__(self) -> None:
         check_fields(self)
 
+    def __hash__(self) -> int:
+        """That of the fields, which a frozen dataclass brings."""
+        ...
+
     def after(self, shape: Shape) -> Shape:
         """The shape that leaves it. Raises ValueError naming rule, values and fix."""
         return shape
