@@ -61,8 +61,8 @@ class Part(Protocol):
         check_fields(self)
 
     def __hash__(self) -> int:
-        """That of the fields, which a frozen dataclass brings."""
-        ...
+        """Parts are values: a frozen dataclass brings the hash of its fields."""
+        return object.__hash__(self)
 
     def after(self, shape: Shape) -> Shape:
         """The shape that leaves it. Raises ValueError naming rule, values and fix."""
