@@ -22,6 +22,7 @@ assert [record.epochs for record in again.records] == [2, 2]
 }
 
 
+@pytest.mark.slow  # several starts of Ray
 @pytest.mark.parametrize("name", CALLS)
 def test_an_example_runs(name, tmp_path):
     examples = ROOT / "examples"

@@ -42,6 +42,7 @@ def run(folder, *words):
     return done.stdout
 
 
+@pytest.mark.slow  # several starts of Ray
 def test_a_search_in_made_up_kinds_by_two_workers_goes_on_is_reported_and_carried_away(folder):
     search = ["-m", "search"]
     run(
