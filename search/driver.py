@@ -166,6 +166,31 @@ def early_stopping_rule(ledger: Ledger, recipe: Recipe) -> FreezeThaw[Network]:
     return rule
 
 
+class _Between:
+    """What the driver does between two steps of Tune: draws, looks at the disk, and starts the
+    `reader` of the test split in time."""
+
+    def __init__(self, settings: SearchSettings, ledger: Ledger, display: Display) -> None:
+        self._settings, self._ledger, self._display = settings, ledger, display
+        self._on_gpu = bool(trial_resources(settings)["gpu"])
+        self._looked, self._full = time.monotonic(), False
+        self.reader: Any = None
+
+    def __call__(self) -> None:
+        self._display.update()
+        if not self._full and time.monotonic() - self._looked > DISK_SECONDS:
+            self._looked, why = time.monotonic(), few_bytes_for_ray()
+            self._full = why is not None
+            if self._full:
+                self._display.say(f"Workers may not be able to start: {why}.")
+        # While the last trials train, one worker has none; where there is but one, beside it. A
+        # GPU that it held would be missing if one of them had to be trained again.
+        if self.reader is not None or self._on_gpu or self._ledger.remaining:
+            return
+        if len(self._ledger.live) < max(2, workers(self._settings)):
+            self.reader = start_reader(self._settings)
+
+
 def _tune(
     folder: Path,
     settings: SearchSettings,
@@ -177,33 +202,8 @@ def _tune(
     train: Any = None,
 ) -> tuple[bool, Any]:
     """Trains; whether it was interrupted, and the reader of the test split if it was started."""
-    from ray import tune
-
     from search.cluster.scheduler import FrontierHalving, InTurn
-    from search.cluster.searcher import (
-        Recorder,
-        Stop,
-        StudySearcher,
-        take_all_losses_for_lost_workers,
-    )
-    from search.cluster.worker import ProxyTrainable
-
-    resources = trial_resources(settings)
-    reader: Any = None
-    looked, full = time.monotonic(), None
-
-    def step() -> None:
-        nonlocal reader, looked, full
-        display.update()
-        if full is None and time.monotonic() - looked > DISK_SECONDS:
-            looked, full = time.monotonic(), few_bytes_for_ray()
-            if full is not None:
-                display.say(f"Workers may not be able to start: {full}.")
-        # While the last trials train, one worker has none; where there is but one, beside it. A
-        # GPU that it held would be missing if one of them had to be trained again.
-        last = not ledger.remaining and len(ledger.live) < max(2, workers(settings))
-        if last and reader is None and not resources["gpu"]:
-            reader = start_reader(settings)
+    from search.cluster.searcher import Recorder, Stop
 
     deadline = None if settings.time_limit is None else time.monotonic() + settings.time_limit
     stop = Stop(ledger, deadline)
@@ -211,6 +211,7 @@ def _tune(
     scheduler = InTurn()
     if settings.early_stopping:
         scheduler = FrontierHalving(early_stopping_rule(ledger, recipe))
+    between = _Between(settings, ledger, display)
     recorder = Recorder(
         ledger,
         stop,
@@ -218,38 +219,13 @@ def _tune(
         silence=settings.silence,
         starting=lambda: scheduler.starting,
         on_finished=display.finished,
-        on_step=step,
+        on_step=between,
         say=display.say,
     )
-    take_all_losses_for_lost_workers()
-    scratch = tempfile.mkdtemp(prefix="vit-frontier-")
+    options = {"dataset": dataset, "recipe": recipe, "train": train}
     try:
         with _signals(stop):
-            tune.run(
-                tune.with_parameters(
-                    ProxyTrainable,
-                    dataset=dataset,
-                    recipe=recipe,
-                    threads=max(1, int(settings.cpus_per_trial)),
-                    gpus=resources["gpu"],
-                    graphs=settings.cuda_graphs,
-                    train=train,
-                ),
-                name="search",
-                search_alg=StudySearcher(
-                    ledger, lambda: workers(settings), stop, recorder.judge_lost_workers
-                ),
-                scheduler=scheduler,
-                num_samples=-1,
-                resources_per_trial=resources,
-                reuse_actors=True,
-                callbacks=[recorder],
-                stop=stop,
-                storage_path=scratch,
-                verbose=0,
-                raise_on_failed_trial=False,
-                _remote=False,
-            )
+            _run_tune(settings, ledger, scheduler, recorder, stop, options)
     except Exception as error:
         if not isinstance(error, OSError) or error.errno is not None:  # Ray's own have none
             error.add_note(f"Nothing finished is lost; go on by: vit-frontier resume {folder}")
@@ -259,10 +235,54 @@ def _tune(
     finally:
         with contextlib.suppress(StorageError):
             ledger.release_all()
-        shutil.rmtree(scratch, ignore_errors=True)
     if stop.failure is not None:
         raise stop.failure
-    return stop.interrupted, reader
+    return stop.interrupted, between.reader
+
+
+def _run_tune(
+    settings: SearchSettings,
+    ledger: Ledger,
+    scheduler: Any,
+    recorder: Any,
+    stop: Any,
+    options: dict[str, Any],
+) -> None:
+    """Has Tune train what the ledger proposes; `options`: of the worker, what is trained on."""
+    from ray import tune
+
+    from search.cluster.searcher import StudySearcher, take_all_losses_for_lost_workers
+    from search.cluster.worker import ProxyTrainable
+
+    take_all_losses_for_lost_workers()
+    resources = trial_resources(settings)
+    trainable = tune.with_parameters(
+        ProxyTrainable,
+        threads=max(1, int(settings.cpus_per_trial)),
+        gpus=resources["gpu"],
+        graphs=settings.cuda_graphs,
+        **options,
+    )
+    judge = recorder.judge_lost_workers
+    scratch = tempfile.mkdtemp(prefix="vit-frontier-")
+    try:
+        tune.run(
+            trainable,
+            name="search",
+            search_alg=StudySearcher(ledger, lambda: workers(settings), stop, judge),
+            scheduler=scheduler,
+            num_samples=-1,
+            resources_per_trial=resources,
+            reuse_actors=True,
+            callbacks=[recorder],
+            stop=stop,
+            storage_path=scratch,
+            verbose=0,
+            raise_on_failed_trial=False,
+            _remote=False,
+        )
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 @contextlib.contextmanager

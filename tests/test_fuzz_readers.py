@@ -22,7 +22,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from search.commands.app import _read_architecture
+from search.commands.look import _read_architecture
 from space import NAMED, Architecture, SearchSpace, count_flops, count_params
 from space.files import MAX_TOML_BYTES
 from space.search_space import BUILT_IN_SPACES

@@ -1,0 +1,122 @@
+"""The commands that train: search, resume, retry."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from search.commands import options as o
+from search.commands.exits import INTERRUPTED, console_of
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from search.plan import Plan
+
+_OF_THE_COMMAND = ("as_json", "dry_run")
+
+
+def search(
+    budget: o.Budget,
+    max_params: o.MaxParams = None,
+    space: o.Space = None,
+    data: o.Data = "digits",
+    data_root: o.DataRoot = None,
+    img_size: o.ImgSize = None,
+    train_samples: o.TrainSamples = None,
+    val_samples: o.ValSamples = None,
+    trials: o.Trials = 24,
+    time_limit: o.TimeLimit = None,
+    proxy: o.Proxy = "faithful",
+    epochs: o.Epochs = None,
+    sampler: o.Sampler = "frontier",
+    early_stopping: o.EarlyStopping = True,
+    baselines: o.Baselines = True,
+    seed: o.Seed = 0,
+    workers: o.Workers = "auto",
+    cpus_per_trial: o.CpusPerTrial = 1.0,
+    gpus_per_trial: o.GpusPerTrial = None,
+    cuda_graphs: o.CudaGraphs = False,
+    silence: o.Silence = "30m",
+    address: o.Address = None,
+    storage: o.Storage = None,
+    out: o.Out = None,
+    dry_run: o.DryRun = False,
+    as_json: o.Json = False,
+) -> None:
+    """Search for the networks on the accuracy/FLOPs frontier."""
+    asked = {name: value for name, value in locals().items() if name not in _OF_THE_COMMAND}
+    from results.words import hide_password
+    from search.plan import plan_search
+    from search.terminal.messages import introduce
+
+    console = console_of(as_json)
+    plan = plan_search(asked, console, claim=not dry_run)
+    introduce(plan.settings, plan.dataset, plan.recipe, console)
+    if not dry_run:
+        _run(plan, console, as_json, command=["vit-frontier", *sys.argv[1:]])
+    elif as_json:
+        storage = plan.settings.storage
+        shown = {**plan.settings.to_dict(), "storage": storage and hide_password(storage)}
+        print(json.dumps({"settings": shown, "recipe": plan.recipe.to_dict()}))
+
+
+def resume(
+    run: o.RunFolder,
+    trials: o.TrialsInAll = None,
+    time_limit: o.AnotherLimit = None,
+    workers: o.OtherWorkers = None,
+    cpus_per_trial: o.OtherCpus = None,
+    gpus_per_trial: o.OtherGpus = None,
+    address: o.AnotherAddress = None,
+    as_json: o.Json = False,
+) -> None:
+    """Go on with a run that was interrupted, or that should have more trials."""
+    changes = {name: value for name, value in locals().items() if name not in ("run", "as_json")}
+    _resume(run, changes, as_json=as_json)
+
+
+def retry(
+    run: o.RunFolder,
+    workers: o.OtherWorkers = None,
+    address: o.AnotherAddress = None,
+    as_json: o.Json = False,
+) -> None:
+    """Run the failed trials of a run again, then go on with it."""
+    from search.driver import forget_failures
+    from search.plan import read_changes
+
+    changes = read_changes({"workers": workers, "address": address})
+    count = forget_failures(run)
+    console_of(as_json).print(f"{count} failed trials will run again.")
+    _resume(run, changes, as_json=as_json)
+
+
+def _resume(run: Path, changes: dict[str, Any], *, as_json: bool) -> None:
+    from search.plan import plan_resume, read_changes
+    from search.terminal.messages import introduce
+
+    console = console_of(as_json)
+    plan = plan_resume(run, read_changes(changes), console)
+    introduce(plan.settings, plan.dataset, plan.recipe, console)
+    _run(plan, console, as_json, command=None)
+
+
+def _run(plan: Plan, console: Console, as_json: bool, *, command: list[str] | None) -> None:
+    """Runs or goes on with a search and ends the process with its exit code."""
+    from search.plan import carry_out
+    from search.terminal.messages import conclude, interrupted_text
+
+    try:
+        run, interrupted = carry_out(plan, console, command=command)
+    except SystemExit:
+        text = interrupted_text(plan.folder)
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+        raise
+    conclude(run, console, interrupted=interrupted, as_json=as_json)
+    if interrupted:
+        sys.exit(INTERRUPTED)
+    if run.stop_reason or not run.front:
+        sys.exit(1)
