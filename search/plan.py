@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from search.cluster.own_training import found
 from search.settings import (
     SearchSettings,
     check_options,
@@ -71,6 +72,8 @@ def plan_search(
     refuse_existing_run(folder)
     check_options({**options, "out": str(folder)})
     refuse_shadows()
+    if train is not None:
+        found(train)  # before any trial fails for it
     if options["storage"] is not None:
         from search.study.storage import absolute_url, refuse_existing_study
 
@@ -129,6 +132,8 @@ def plan_resume(
                 "only its program has: go on by `search.resume(run, train=...)`."
             )
         train = settings.train
+    if train is not None:
+        found(train)  # before any trial fails for it
     if dataset is None and settings.data.startswith(GIVEN):
         raise ValueError(
             f"The images of the run {str(run)!r} ({settings.data.removeprefix(GIVEN)}) were given "
@@ -177,8 +182,9 @@ def search(
     again. `options`: those of the command line by name (trials=24, time_limit="2h", seed=0,
     workers="auto", out="runs/mine", ...). `show` prints what the command line does.
 
-    Ctrl-C ends it early: the run then has `finished` False and can be resumed. Raises ValueError on
-    wrong use, OSError where the run folder cannot be written.
+    Ctrl-C ends it early: the run then has `finished` False and can be resumed. A second one, or one
+    before the first trial, raises KeyboardInterrupt. Raises ValueError on wrong use, OSError where
+    the run folder cannot be written. Where Ray's head is lost, the process ends with code 1.
     """
     from trainers import Dataset
 
@@ -187,7 +193,7 @@ def search(
     asked = {"budget": budget, "space": space, **options}
     asked["data"] = str(data) if given is None else GIVEN + given.name
     plan = plan_search(asked, console, dataset=given, recipe=recipe, train=train)
-    return carry_out(plan, console, command=[sys.argv[0] or "python"])[0]
+    return _called(plan, console, command=[sys.argv[0] or "python"])
 
 
 def resume(
@@ -203,7 +209,7 @@ def resume(
     them to `search`. Raises ValueError."""
     console = _console(show=show)
     plan = plan_resume(Path(run), read_changes(options), console, dataset=data, train=train)
-    return carry_out(plan, console, command=None)[0]
+    return _called(plan, console, command=None)
 
 
 def read_options(asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -268,10 +274,19 @@ def _kept_name(train: Callable[..., Any] | str | None) -> str | None:
     """What run.json says of a training loop: where a resume finds it, or that a program gave it."""
     if train is None or isinstance(train, str):
         return train
-    module, name = train.__module__, train.__qualname__
-    if getattr(sys.modules.get(module), name, None) is train and module != "__main__":
+    module = getattr(train, "__module__", None)
+    name = getattr(train, "__qualname__", type(train).__name__)  # a partial has none
+    if module != "__main__" and getattr(sys.modules.get(module or ""), name, None) is train:
         return f"{module}:{name}"
     return f"{GIVEN}{name}"
+
+
+def _called(plan: Plan, console: Console, *, command: list[str] | None) -> Run:
+    """`carry_out` for a program, which a second Ctrl-C must not end."""
+    try:
+        return carry_out(plan, console, command=command)[0]
+    except SystemExit:
+        raise KeyboardInterrupt from None
 
 
 def _console(*, show: bool) -> Console:

@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 import math
+import os
 import queue
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import Any
 
+from space.rules import show
 from trainers.errors import NonFiniteLossError
 
 
 def found(train: Callable[..., Any] | str) -> Callable[..., Any]:
-    """The function, or that of "module:function". Raises ValueError."""
-    if not isinstance(train, str):
-        return train
-    module, _, name = train.partition(":")
-    try:
-        function = getattr(import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(
-            f"`train` (={train!r}) must be a function that every worker can import, but: {error}."
-        ) from None
+    """The function, or that of "module:function", also of a file in the current folder, where
+    workers look too. Raises ValueError."""
+    function: Any = train
+    if isinstance(train, str):
+        module, _, name = train.partition(":")
+        if os.getcwd() not in sys.path and "" not in sys.path:
+            sys.path.append(os.getcwd())
+        try:
+            function = getattr(import_module(module), name)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise ValueError(
+                f"`train` (={train!r}) must be a function that every worker can import, but: "
+                f"{error}."
+            ) from None
     if not callable(function):
-        raise ValueError(f"`train` (={train!r}) must be a function, but is {function!r:.80}.")
+        raise ValueError(f"`train` (={train!r}) must be a function, but is {show(function)}.")
     called: Callable[..., Any] = function
     return called
 
