@@ -23,6 +23,8 @@ class ProxyTrainable(tune.Trainable):
     goes wrong inside a training is a result with `failed`, so that the actor lives on for the next
     trial."""
 
+    _training: ProxyTraining | OwnTraining | None = None
+
     def setup(
         self,
         config: dict[str, Any],
@@ -40,7 +42,6 @@ class ProxyTrainable(tune.Trainable):
         torch.set_num_threads(threads)
         self._dataset, self._recipe, self._gpus, self._graphs = dataset, recipe, gpus, graphs
         self._train = train
-        self._training: ProxyTraining | OwnTraining | None = None
         self._start(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
