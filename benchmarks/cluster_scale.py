@@ -31,7 +31,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from search.cluster.connect import RAY_ENVIRONMENT
+from search.cluster.quirks import ENVIRONMENT as RAY_ENVIRONMENT
 
 # Ray reads it when it is imported. Dozens of workers start at once on the few cores of one machine.
 os.environ.update(RAY_ENVIRONMENT | {"RAY_worker_register_timeout_seconds": "1200"})

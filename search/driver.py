@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import shutil
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,15 +18,16 @@ from rich.console import Console
 
 from results import Run, load_run, write_results
 from results.words import counted
+from search.cluster import quirks
 from search.cluster.connect import (
     connected,
     describe_room,
     few_bytes_for_ray,
-    head_watched,
     trial_resources,
     workers,
 )
 from search.cluster.finalists import measure_test_accuracy, start_reader
+from search.cluster.lost import head_watched
 from search.cluster.sharing import for_workers
 from search.decide.baselines import baselines
 from search.settings import SearchSettings
@@ -100,6 +99,8 @@ def run_search(
                 head_watched(lambda why: _end_without_head(folder, ledger, display, patience, why)),
             ):
                 display.note("")
+                for unknown in quirks.check():
+                    display.say(unknown)
                 # What a trial takes stays, whatever machines join.
                 settings = replace(settings, gpus_per_trial=trial_resources(settings)["gpu"])
                 display.say(describe_room(settings))
@@ -202,8 +203,8 @@ def _tune(
     train: Any = None,
 ) -> tuple[bool, Any]:
     """Trains; whether it was interrupted, and the reader of the test split if it was started."""
-    from search.cluster.scheduler import FrontierHalving, InTurn
-    from search.cluster.searcher import Recorder, Stop
+    from search.cluster.recorder import Recorder
+    from search.cluster.tune import FrontierHalving, InTurn, Stop, train_all
 
     deadline = None if settings.time_limit is None else time.monotonic() + settings.time_limit
     stop = Stop(ledger, deadline)
@@ -225,9 +226,9 @@ def _tune(
     options = {"dataset": dataset, "recipe": recipe, "train": train}
     try:
         with _signals(stop):
-            _run_tune(settings, ledger, scheduler, recorder, stop, options)
+            train_all(settings, ledger, scheduler, recorder, stop, options)
     except Exception as error:
-        if not isinstance(error, OSError) or error.errno is not None:  # Ray's own have none
+        if not quirks.is_of_ray(error):
             error.add_note(f"Nothing finished is lost; go on by: vit-frontier resume {folder}")
             raise
         why = f"Ray on this machine was lost ({error})"
@@ -238,51 +239,6 @@ def _tune(
     if stop.failure is not None:
         raise stop.failure
     return stop.interrupted, between.reader
-
-
-def _run_tune(
-    settings: SearchSettings,
-    ledger: Ledger,
-    scheduler: Any,
-    recorder: Any,
-    stop: Any,
-    options: dict[str, Any],
-) -> None:
-    """Has Tune train what the ledger proposes; `options`: of the worker, what is trained on."""
-    from ray import tune
-
-    from search.cluster.searcher import StudySearcher, take_all_losses_for_lost_workers
-    from search.cluster.worker import ProxyTrainable
-
-    take_all_losses_for_lost_workers()
-    resources = trial_resources(settings)
-    trainable = tune.with_parameters(
-        ProxyTrainable,
-        threads=max(1, int(settings.cpus_per_trial)),
-        gpus=resources["gpu"],
-        graphs=settings.cuda_graphs,
-        **options,
-    )
-    judge = recorder.judge_lost_workers
-    scratch = tempfile.mkdtemp(prefix="vit-frontier-")
-    try:
-        tune.run(
-            trainable,
-            name="search",
-            search_alg=StudySearcher(ledger, lambda: workers(settings), stop, judge),
-            scheduler=scheduler,
-            num_samples=-1,
-            resources_per_trial=resources,
-            reuse_actors=True,
-            callbacks=[recorder],
-            stop=stop,
-            storage_path=scratch,
-            verbose=0,
-            raise_on_failed_trial=False,
-            _remote=False,
-        )
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -8,45 +8,16 @@ import logging
 import math
 import os
 import shutil
-import signal
 import socket
-import subprocess
-import threading
-import time
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 
 from results.words import counted
+from search.cluster import quirks
 from search.settings import SearchSettings, refuse_ray_client
 
-# Ray reads these at import. Its own console output, file loggers and usage statistics are off, and
-# a trial that is told to stop is given 10 s to finish its epoch.
-RAY_ENVIRONMENT = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_DEDUP_LOGS": "0",
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
-    "TUNE_FORCE_TRIAL_CLEANUP_S": "10",
-    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
-    # Actors start side by side, not one after another: the searcher limits how many there are.
-    "TUNE_MAX_PENDING_TRIALS_PG": "1000",
-    "TUNE_WARN_THRESHOLD_S": "60",
-    # Else Tune runs a trial again without a word whose machine was taken away with notice.
-    "RAY_TRAIN_COUNT_PREEMPTION_AS_FAILURE": "1",
-}
 LEAST_SESSION_BYTES = 5 * 10**6  # with less, workers may not start
 KNOCK_SECONDS = 10.0
-NODE_KNOCK_SECONDS = 3.0
-HEAD_LOOK_SECONDS = 2.0  # between two looks at whether the head answers
-# Ray ends a process that has not heard of the head for this long, without a word that a user
-# understands; the search says so before, at a share of that time.
-RAY_GIVES_UP = ("RAY_gcs_rpc_server_reconnect_timeout_s", "60")
-HEAD_SHARE = 0.7
 
 
 def trial_resources(settings: SearchSettings) -> dict[str, float]:
@@ -117,37 +88,21 @@ def _describe_resources(cpus: float, gpus: float) -> str:
 def connected(address: str | None, *, least_cpus: int = 1) -> Iterator[None]:
     """Ray, on the cluster at `address` or RAY_ADDRESS; without one, or for "local", on this machine
     with at least `least_cpus`. Raises ValueError if no cluster answers there."""
-    for name, value in RAY_ENVIRONMENT.items():
+    for name, value in quirks.ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     import ray
 
-    _silence_ray()
-    on_sigterm = _sigterm_kept()
+    quirks.silence()
+    on_sigterm = quirks.keep_sigterm()
     address = address or os.environ.get("RAY_ADDRESS")
     refuse_ray_client(address)
     if ray.is_initialized():
         yield
         return
     if address and address != "local":
-        try:
-            _knock(address)
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-        except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-            raise ValueError(_explain_connection(address, error)) from None
+        _join(address)
     else:
-        cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        try:
-            ray.init(
-                address="local",
-                num_cpus=max(cpus or 1, least_cpus),
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
-        except Exception as error:  # Ray raises that very class
-            why = _explain_start(error)
-            ray.shutdown()  # which may free the disk
-            raise ValueError(why) from None
+        _start(least_cpus)
     on_sigterm()
     try:
         yield
@@ -162,113 +117,35 @@ def connected(address: str | None, *, least_cpus: int = 1) -> Iterator[None]:
             gc.enable()
 
 
-@contextlib.contextmanager
-def head_watched(on_lost: Callable[[str], None]) -> Iterator[None]:
-    """Calls `on_lost(sentence)` in a thread when the cluster's head has been silent for too long,
-    or the raylet of this machine has ended. The main thread cannot: without a head, calls into Ray
-    do not return, and without a raylet Ray ends the process."""
+def _join(address: str) -> None:
     import ray
 
-    context = ray.get_runtime_context()
-    address, here = context.gcs_address, context.get_node_id()
-    raylet = next(
-        f"{node['NodeManagerAddress']}:{node['NodeManagerPort']}"
-        for node in ray.nodes()
-        if node["NodeID"] == here
-    )
-    limit = HEAD_SHARE * float(os.environ.get(*RAY_GIVES_UP))
-    over = threading.Event()
-
-    def watch() -> None:
-        heard = time.monotonic()
-        while not over.wait(min(HEAD_LOOK_SECONDS, limit / 3)):
-            try:
-                _knock(raylet)
-            except ConnectionRefusedError:
-                if not over.is_set():
-                    on_lost("Ray on this machine was lost: its raylet ended")
-                return
-            except OSError:
-                pass
-            try:
-                _knock(address, NODE_KNOCK_SECONDS)
-                heard = time.monotonic()
-            except OSError:
-                silent = time.monotonic() - heard
-                if silent > limit and not over.is_set():
-                    on_lost(
-                        f"The head of the Ray cluster at {address} is lost: {silent:.0f} s silent"
-                    )
-                    return
-
-    threading.Thread(target=watch, daemon=True, name="head-watch").start()
     try:
-        yield
-    finally:
-        over.set()
+        knock(address)
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        raise ValueError(_explain_connection(address, error)) from None
 
 
-def died_alone(actor_id: str | None) -> bool:
-    """Whether a lost actor's process died on a machine that lives on; else the machine or the
-    network was lost. An actor that Ray ended itself had only lost its connection."""
-    from ray._private import state
-    from ray.core.generated.common_pb2 import ActorDiedErrorContext
-
-    actor = state.actors(actor_id) if actor_id else None
-    if not actor:
-        return True
-    reason = actor["DeathCause"].actor_died_error_context.reason
-    ended_by_ray = actor["State"] != "DEAD" or reason in (
-        ActorDiedErrorContext.OUT_OF_SCOPE,
-        ActorDiedErrorContext.REF_DELETED,
-        ActorDiedErrorContext.NODE_DIED,
-    )
-    return not ended_by_ray and node_answers(actor["Address"]["NodeID"])
-
-
-def node_answers(node_id: str) -> bool:
-    """Whether the raylet of a node listens; Ray itself may take a minute to notice a dead node."""
+def _start(least_cpus: int) -> None:
     import ray
 
-    node = next((node for node in ray.nodes() if node["NodeID"] == node_id), None)
-    if node is None or not node["Alive"]:
-        return False
-    with contextlib.suppress(OSError):
-        _knock(f"{node['NodeManagerAddress']}:{node['NodeManagerPort']}", NODE_KNOCK_SECONDS)
-        return True
-    return False
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    try:
+        ray.init(
+            address="local",
+            num_cpus=max(cpus or 1, least_cpus),
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    except Exception as error:  # Ray raises that very class
+        why = _explain_start(error)
+        ray.shutdown()  # which may free the disk
+        raise ValueError(why) from None
 
 
-def _sigterm_kept() -> Callable[[], object]:
-    """Has SIGTERM end a search as it would without Ray, whose handlers end the process with 15 or,
-    in C++, abort it: none is set while Ray starts, and what this returns undoes that of C++."""
-    import ray._private.utils
-
-    ours = signal.getsignal(signal.SIGTERM)
-    if not callable(ours) or threading.current_thread() is not threading.main_thread():
-        return lambda: None
-    ray._private.utils.set_sigterm_handler = lambda theirs: None
-    return lambda: signal.signal(signal.SIGTERM, ours)
-
-
-def _silence_ray() -> None:
-    """Ray's words about workers go to its log files; ours are in the records."""
-    import ray._private.services
-    import ray._private.utils
-    import ray._private.worker
-
-    for name in ("ray", "ray.tune", "ray.tune.tune"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    # What raylets report of dead workers is printed to stdout, and no setting turns that off.
-    ray._private.worker.print_to_stdstream = lambda *data, **options: None
-    # A signal to all processes of a search must not end Ray before the search; where the system
-    # ends Ray with the search, its processes are a group of their own.
-    services = ray._private.services
-    if ray._private.utils.detect_fate_sharing_support():
-        services.ConsolePopen = partial(subprocess.Popen, process_group=0)
-
-
-def _knock(address: str, seconds: float = KNOCK_SECONDS) -> None:
+def knock(address: str, seconds: float = KNOCK_SECONDS) -> None:
     """Raises OSError if nothing listens at host:port; Ray itself would try for minutes."""
     host, _, port = address.rpartition(":")
     if host and port.isdigit():
@@ -279,7 +156,7 @@ def _explain_start(error: Exception) -> str:
     reason = " ".join(str(error).split())[:300]
     if (few := few_bytes_for_ray()) is not None:
         reason = few
-    elif "AF_UNIX" in reason:
+    elif quirks.TOO_LONG.text in reason:
         reason = (
             f"the name of {str(_session_folder())!r}, where it keeps its session, is too long for "
             "its sockets: set RAY_TMPDIR to a folder with a short name, such as /tmp"
@@ -310,7 +187,7 @@ def _explain_connection(address: str, error: Exception) -> str:
     """What to do when a cluster does not answer."""
     text = " ".join(str(error).split())
     # Something listens there, and Ray does not say why it may not connect.
-    refused = text.startswith("Failed to connect to Ray cluster")
+    refused = text.startswith(quirks.REFUSED.text)
     if refused or "token" in text.lower() or "auth" in text.lower():
         other = " If the token is right, see that the port is the head's." if refused else ""
         return (

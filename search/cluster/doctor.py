@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from search.cluster import quirks
 from search.cluster.connect import connected
 from search.cluster.nodes import ask_nodes
 from search.study.run_folder import versions
@@ -18,6 +19,7 @@ from trainers.images.load import TIMM_PREFIXES
 
 LEAST_DISK = 2 * 10**9
 LEAST_SHARED_MEMORY = 10**9
+OTHER_RAY = f"install ray {quirks.TRIED[0]} to {quirks.TRIED[1]} where a search does not work"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +33,7 @@ class Finding:
 def examine(*, address: str | None, data: str | None) -> list[Finding]:
     """Looks at this machine and at every node of the cluster; starts Ray, so it takes seconds."""
     findings = [Finding(what=", ".join(f"{name} {v}" for name, v in versions().items()))]
+    findings += [Finding(what=unknown, fix=OTHER_RAY) for unknown in quirks.check()]
     with connected(address):
         nodes = _ask_every_node()
     for node in nodes:

@@ -1,14 +1,15 @@
-"""The run folder of a search: its run.json, and the lock that gives it one driver at a time."""
+"""The run folder of a search: its run.json, its weights, and the lock for one driver at a time."""
 
 from __future__ import annotations
 
 import contextlib
 import datetime
+import errno
 import json
 import os
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,6 +90,25 @@ def discard_unbegun(folder: Path) -> None:
             for name in ("study.db", "run.json", ".lock"):
                 (folder / name).unlink(missing_ok=True)
             folder.rmdir()
+
+
+def keep_weights(folder: Path, number: int, weights: Any) -> None:
+    """Writes a trial's weights (the bytes of a safetensors file) into the folder `weights` of a
+    run. Raises StorageError."""
+    with writing(folder.parent):
+        folder.mkdir(exist_ok=True)
+        if folder.is_symlink():
+            raise OSError(errno.ELOOP, "a link out of the run folder", str(folder))
+        replace_file(folder / f"{number}.safetensors", memoryview(weights))
+
+
+def drop_weights(folder: Path, numbers: Collection[int]) -> None:
+    """Removes the weights of these trials from the folder `weights` of a run, and no other file.
+    Raises StorageError."""
+    with writing(folder.parent):
+        for file in folder.glob("*.safetensors"):
+            if file.stem.isdecimal() and int(file.stem) in numbers:
+                file.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -15,7 +15,8 @@ import pytest
 from command_line import ENVIRONMENT, ROOT, wait_for
 
 from results import load_run
-from search.cluster.searcher import NO_MEMORY, _read_error
+from search.cluster.lost import read_error
+from search.cluster.recorder import NO_MEMORY
 from space import Architecture
 
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for workers in /proc")
@@ -96,7 +97,7 @@ def call_script(script, *words):
 
 HANGS = """
 import os, signal, sys
-from search.cluster.connect import RAY_ENVIRONMENT
+from search.cluster.quirks import ENVIRONMENT as RAY_ENVIRONMENT
 os.environ.update(RAY_ENVIRONMENT)
 import search.cluster.worker
 class Hanging(search.cluster.worker.ProxyTrainable):
@@ -172,7 +173,7 @@ def test_workers_that_cannot_start_are_no_trials_fault(mended, start, tmp_path, 
 
 SLOW_TO_START = """
 import os, sys, time
-from search.cluster.connect import RAY_ENVIRONMENT
+from search.cluster.quirks import ENVIRONMENT as RAY_ENVIRONMENT
 os.environ.update(RAY_ENVIRONMENT)
 import search.cluster.worker
 first = sys.argv.pop()
@@ -276,14 +277,14 @@ RuntimeError: CUDA error: an illegal access"""
 def test_what_ray_says_of_a_lost_worker_is_read(text, reason, actor, tmp_path):
     """An actor whose process may have died is asked about; one that raised lives."""
     (tmp_path / "error.txt").write_text(f"Failure # 1 (occurred at noon)\n{text}\n")
-    read = _read_error(SimpleNamespace(error_file=tmp_path / "error.txt"))
+    read = read_error(SimpleNamespace(error_file=tmp_path / "error.txt"))
     assert read == (f"{text}\n", reason, actor)
 
 
 BREAKS_TRAININGS = """
 import json, os, sys, time
 from pathlib import Path
-from search.cluster.connect import RAY_ENVIRONMENT
+from search.cluster.quirks import ENVIRONMENT as RAY_ENVIRONMENT
 os.environ.update(RAY_ENVIRONMENT)
 import search.cluster.worker
 faults = json.loads(sys.argv.pop())

@@ -14,13 +14,15 @@ from make_run import make_run
 from safetensors.torch import save
 
 from search.cluster import doctor, worker
-from search.cluster.searcher import Recorder, Stop
+from search.cluster.recorder import Recorder
+from search.cluster.tune import Stop
 from search.settings import SearchSettings, refuse_ray_client
 from search.study.run_folder import (
     check_same_data,
     claim_run_folder,
     discard_unbegun,
     keep_trials,
+    keep_weights,
     new_run,
     only_driver,
 )
@@ -103,7 +105,7 @@ def test_weights_do_not_leave_the_run_folder_and_no_foreign_file_is_deleted(tmp_
     run.mkdir()
     (run / "weights").symlink_to(elsewhere)
     with pytest.raises(StorageError, match="a link out of the run folder"):
-        recorder(run / "weights")._keep_weights(1, np.zeros(3, np.uint8))
+        keep_weights(run / "weights", 1, np.zeros(3, np.uint8))
     assert not list(elsewhere.iterdir())
     for name in ("mine", "7", "8"):
         (elsewhere / f"{name}.safetensors").touch()

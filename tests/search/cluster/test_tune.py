@@ -6,7 +6,7 @@ import ray
 from ray import tune
 
 from benchmarks.halving import HalvingRule
-from search.cluster.scheduler import FrontierHalving
+from search.cluster.tune import FrontierHalving
 from search.cluster.worker import ProxyTrainable
 from search.decide.early_stopping import FreezeThaw
 from search.decide.problem import SpaceProblem
