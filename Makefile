@@ -4,14 +4,14 @@ check:
 	ruff format --check .
 	ruff check .
 	mypy
-	pytest
+	pytest -n 2
 
 format:
 	ruff format .
 	ruff check --fix .
 
 test:
-	pytest
+	pytest -n 2
 
 slow-test:
 	pytest -m slow

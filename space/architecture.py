@@ -56,23 +56,18 @@ class Stage:
     def at(self, shape: Shape, first: int) -> Place:
         """The stage where tokens of that shape enter its block of index `first`. Raises ValueError
         if a part cannot stand there."""
-        met: list[Met] = []
-        inside, depth = shape, self.depth
-        if self.local is not None:
-            _meet(met, self.local, depth, shape)
-            self.local.after(shape)
-        for part in (self.attention, self.mlp):
-            _meet(met, part, depth, inside)
-            inside = part.after(inside)
-        if depth > 1 and inside != shape:
+        blocks = _blocks(self, shape)
+        if self.depth > 1 and blocks.out != shape:
             raise ValueError(
                 f"`depth` of a stage must be 1 where its blocks change the tokens ({shape} to "
-                f"{inside}), but got {depth}: write one stage for each block."
+                f"{blocks.out}), but got {self.depth}: write one stage for each block."
             )
+        then: tuple[Met, ...] = ()
+        out = blocks.out
         for part in self.then:
-            met.append((part, 1, inside))
-            inside = part.after(inside)
-        return Place(self, first, shape, inside, tuple(met))
+            then = (*then, (part, 1, out))
+            out = part.after(out)
+        return Place(self, first, shape, out, blocks, then)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON; `from_dict` gives the same stage back."""
@@ -102,6 +97,17 @@ class Stage:
         return cls(**{**values, **parts, "then": then})
 
 
+class Blocks(NamedTuple):
+    """Blocks of a stage on tokens of one shape: how many are looked at as one, the shape that
+    leaves them, and their parts, each with how often and the shape it sees. `known` is what was
+    counted once."""
+
+    number: int
+    out: Shape
+    parts: tuple[Met, ...]
+    known: dict[str, Any]
+
+
 class Place(NamedTuple):
     """A stage where it stands: the index of its first block, the shape that enters its blocks, the
     one that leaves what is done after them, and its parts in the order in which tokens meet them,
@@ -111,19 +117,65 @@ class Place(NamedTuple):
     first: int
     shape: Shape
     out: Shape
-    parts: tuple[Met, ...]
+    blocks: Blocks
+    then: tuple[Met, ...]
 
     @property
-    def then(self) -> tuple[Met, ...]:
-        """The parts after the blocks."""
-        return self.parts[len(self.parts) - len(self.stage.then) :]
+    def times(self) -> int:
+        """How often `blocks` stand one after the other."""
+        return self.stage.depth // self.blocks.number
+
+    @property
+    def parts(self) -> tuple[Met, ...]:
+        """All of its parts: those of the blocks, then those after them."""
+        times = self.times
+        return (*((p, times * count, s) for p, count, s in self.blocks.parts), *self.then)
 
 
-def _meet(met: list[Met], part: Part, depth: int, shape: Shape) -> None:
-    if getattr(type(part), "at", None) is Part.at:
-        met.append((part, depth, shape))
+_BLOCKS: dict[Any, tuple[Stage, Blocks]] = {}
+MOST_KEPT = 10_000
+
+
+def _blocks(stage: Stage, shape: Shape) -> Blocks:
+    """What its blocks do to tokens of that shape. Raises ValueError if a part cannot stand there.
+
+    Looked at once for all stages of the same parts: those kept hold their parts, so that their ids
+    are no others'.
+    """
+    attention, mlp, local = stage.attention, stage.mlp, stage.local
+    alike = _is_alike(attention) and _is_alike(mlp) and (local is None or _is_alike(local))
+    number = 1 if alike else stage.depth
+    key = (number, id(attention), id(mlp), id(local), shape)
+    found = _BLOCKS.get(key)
+    if found is None:
+        if len(_BLOCKS) > MOST_KEPT:
+            _BLOCKS.clear()
+        found = _BLOCKS[key] = (stage, _walked(stage, shape, number))
+    return found[1]
+
+
+def _walked(stage: Stage, shape: Shape, number: int) -> Blocks:
+    met: list[Met] = []
+    inside = shape
+    if stage.local is not None:
+        _meet(met, stage.local, number, shape)
+        stage.local.after(shape)
+    for part in (stage.attention, stage.mlp):
+        _meet(met, part, number, inside)
+        inside = part.after(inside)
+    return Blocks(number, inside, tuple(met), {})
+
+
+def _is_alike(part: Part) -> bool:
+    """Whether all blocks of a stage have the same of it."""
+    return type(part).at is Part.at
+
+
+def _meet(met: list[Met], part: Part, number: int, shape: Shape) -> None:
+    if _is_alike(part):
+        met.append((part, number, shape))
     else:
-        met.extend((part.at(index), 1, shape) for index in range(depth))
+        met.extend((part.at(index), 1, shape) for index in range(number))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, init=False)
@@ -267,19 +319,17 @@ class Architecture:
         a = self
         stages: list[list[Any]] = []
         for place in self._places:
-            stage, shape = place.stage, place.shape
-            block = (
-                stage.attention.key(shape),
-                stage.mlp.key(shape),
-                None if stage.local is None else stage.local.key(shape),
-                float(stage.residual_scale),
-            )
+            block, then = place.blocks.known.get("key"), ()
+            if block is None:
+                block = place.blocks.known["key"] = _block_key(place.stage, place.shape)
+            block = (block, float(place.stage.residual_scale))
+            if place.then:
+                then = tuple(part.key(seen) for part, _, seen in place.then)
             if stages and stages[-1][1] == block and not stages[-1][2]:
-                stages[-1][0] += stage.depth
+                stages[-1][0] += place.stage.depth
+                stages[-1][2] = then
             else:
-                stages.append([stage.depth, block, ()])
-            if stage.then:
-                stages[-1][2] = tuple(part.key(seen) for part, _, seen in place.then)
+                stages.append([place.stage.depth, block, then])
         image = (a.img_size, a.in_chans, a.num_classes, a.head, a.stem.key(a.image))
         return (*image, *map(tuple, stages))
 
@@ -322,13 +372,17 @@ class Architecture:
         missing or impossible value; nothing is converted: "12" is not 12."""
         if not isinstance(values, Mapping) or "stages" not in values:
             return cls(**Column.checked(values))
-        known = [name for name in field_names(cls) if name not in ("_places", "known")]
-        check_keys("architecture", values, known, ("img_size", "stem", "stages"))
+        check_keys("architecture", values, field_names(cls), ("img_size", "stem", "stages"))
         stages = values["stages"]
         if not isinstance(stages, (list, tuple)):
             raise ValueError(f"`stages` must be a list of stages, but got {show(stages)}.")
         stem = read_part("stem", values["stem"])
         return cls(**{**values, "stem": stem, "stages": tuple(map(Stage.from_dict, stages))})
+
+
+def _block_key(stage: Stage, shape: Shape) -> tuple[Any, ...]:
+    local = None if stage.local is None else stage.local.key(shape)
+    return stage.attention.key(shape), stage.mlp.key(shape), local
 
 
 def _check_masked(stage: Stage, masked: bool) -> bool:

@@ -15,9 +15,10 @@ _PLACED: dict[Any, Part] = {}  # parts are values: what was made once is made fo
 
 class Draft:
     """Blocks of one depth that placements change: `roles[role][block]` is a part or None, and
-    `then[block]` the parts after that block. `start` is the shape behind the stem."""
+    `then[block]` the parts after that block. `cuts` are the blocks before which they may differ.
+    `start` is the shape behind the stem."""
 
-    __slots__ = ("bases", "image", "residual_scale", "roles", "start", "stem", "then")
+    __slots__ = ("bases", "cuts", "image", "residual_scale", "roles", "start", "stem", "then")
 
     def __init__(
         self,
@@ -35,6 +36,7 @@ class Draft:
         self.start = behind_stem(stem, image["img_size"], image["in_chans"], image["head"])
         self.roles: dict[str, list[Any]] = {role: [bases.get(role)] * depth for role in ROLES}
         self.then: list[tuple[Part, ...]] = [()] * depth
+        self.cuts: set[int] = set()
 
     @property
     def depth(self) -> int:
@@ -55,8 +57,18 @@ class Draft:
         other.image, other.stem, other.bases = self.image, self.stem, self.bases
         other.residual_scale, other.start = self.residual_scale, self.start
         other.roles = {role: list(parts) for role, parts in self.roles.items()}
-        other.then = list(self.then)
+        other.then, other.cuts = list(self.then), set(self.cuts)
         return other
+
+    def put(self, role: str, first: int, end: int, part: Part) -> None:
+        """The part into the blocks from `first` to before `end`, in place of what is there."""
+        self.roles[role][first:end] = [part] * (end - first)
+        self.cuts |= {first, end}
+
+    def put_after(self, block: int, part: Part) -> None:
+        """The part after that block, behind what is there."""
+        self.then[block] = (*self.then[block], part)
+        self.cuts.add(block + 1)
 
     def placed(
         self, kind: type[Part], choices: Mapping[str, Any], before: Part | None, number: int
@@ -94,25 +106,21 @@ class Draft:
 
     def architecture(self) -> Architecture:
         """The network. Raises ValueError if a part cannot stand where it does."""
-        stages, first, scale = [], 0, self.residual_scale
-        blocks = list(zip(*(self.roles[role] for role in ROLES), strict=True))
-        for last, (block, then) in enumerate(zip(blocks, self.then, strict=True), start=1):
-            attention, mlp, local = block
-            if not then and last < len(blocks):
-                after = blocks[last]  # the same objects, where nothing was put between
-                if after[0] is attention and after[1] is mlp and after[2] is local:
-                    continue
-            stages.append(
-                Stage(
-                    depth=last - first,
-                    attention=attention,
-                    mlp=mlp,
-                    local=local,
-                    residual_scale=scale,
-                    then=then,
+        attention, mlp, local = (self.roles[role] for role in ROLES)
+        stages, first = [], 0
+        for end in sorted(self.cuts | {self.depth}):
+            if end > first:
+                stages.append(
+                    Stage(
+                        depth=end - first,
+                        attention=attention[first],
+                        mlp=mlp[first],
+                        local=local[first],
+                        residual_scale=self.residual_scale,
+                        then=self.then[end - 1],
+                    )
                 )
-            )
-            first = last
+                first = end
         return Architecture(**self.image, stem=self.stem, stages=tuple(stages))
 
     @classmethod
@@ -126,4 +134,5 @@ class Draft:
             for role in ROLES:
                 draft.roles[role][blocks] = [getattr(place.stage, role)] * place.stage.depth
             draft.then[blocks.stop - 1] = place.stage.then
+            draft.cuts.add(blocks.stop)
         return draft

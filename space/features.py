@@ -19,12 +19,20 @@ def architecture_features(
 
     Places are relative to the depth, tokens are means over each third of the depth.
     """
-    a = architecture
-    blocks, tokens, first = a.depth, a.token_counts, a.stages[0]
-    mixed, pools = a.blocks_of("reattention"), [p for p in a.after_blocks() if p[1].kind == "pool"]
-    thirds = (tokens[0], tokens[blocks // 3], tokens[2 * blocks // 3], a.tokens_out)
+    a, blocks, first = architecture, architecture.depth, architecture.stages[0]
+    mixed, middle, scaled = 0, 0.0, False
+    pools: list[tuple[int, Part]] = []
+    thirds: list[int] = []
+    wanted = (0, blocks // 3, 2 * blocks // 3)
+    for stage, start, shape, _, _, then in a.walk():
+        end = start + stage.depth
+        while len(thirds) < 3 and wanted[len(thirds)] < end:
+            thirds.append(shape.length)
+        if stage.attention.kind == "reattention":
+            mixed, middle = mixed + stage.depth, middle + (start + end - 1) / 2 * stage.depth
+        scaled = scaled or getattr(stage.attention, "scale", False)
+        pools += [(end, part) for part, _, _ in then if part.kind == "pool"]
     pool = pools[0][1] if pools else None
-    scales = [getattr(place.stage.attention, "scale", False) for place in a.walk()]
     return [
         float(blocks),
         math.log(a.embed_dim),
@@ -32,18 +40,18 @@ def architecture_features(
         math.log(getattr(first.mlp, "ratio", 1)),
         math.log(getattr(a.stem, "patch_size", 1)),
         math.log(a.img_size),
-        len(mixed) / blocks,
-        sum(mixed) / len(mixed) / blocks if mixed else 0.5,
+        mixed / blocks,
+        middle / mixed / blocks if mixed else 0.5,
         float(len(pools)),
-        (pools[0][0] + 1) / blocks if pools else 1.0,
-        (pools[-1][0] + 1) / blocks if pools else 1.0,
+        pools[0][0] / blocks if pools else 1.0,
+        pools[-1][0] / blocks if pools else 1.0,
         float(getattr(pool, "kernel_size", 2)),
         float(getattr(pool, "stride", 2)),
         float(getattr(pool, "op", "max") == "avg"),
-        *(math.log(count) for count in thirds),
+        *(math.log(count) for count in (*thirds, a.tokens_out)),
         float(a.head == "token"),
         float(a.stem.kind == "conv"),
-        float(any(scales)),
+        float(scaled),
         math.log(first.residual_scale),
         math.log(count_flops(a)),
         math.log(count_params(a)),

@@ -22,8 +22,12 @@ def count_flops(architecture: Architecture) -> int:
 def _flops(a: Architecture) -> int:
     total = a.stem.flops(a.image) + a.embed_dim * a.num_classes
     for place in a.walk():
-        for part, count, shape in place.parts:
-            total += count * part.flops(shape)
+        known = place.blocks.known
+        if "flops" not in known:
+            known["flops"] = sum(n * part.flops(seen) for part, n, seen in place.blocks.parts)
+        total += place.times * known["flops"]
+        for part, n, seen in place.then:
+            total += n * part.flops(seen)
     return total
 
 
@@ -40,7 +44,12 @@ def _params(a: Architecture) -> int:
     positions = start.dim * (start.length + start.prefix)
     total = a.stem.params(a.image) + positions + 2 * dim + a.num_classes * (dim + 1)
     for place in a.walk():
-        total += place.stage.depth * 2 * 2 * place.shape.dim  # its blocks' norms
-        for part, count, shape in place.parts:
-            total += count * part.params(shape)
+        known = place.blocks.known
+        if "params" not in known:
+            norms = place.blocks.number * 2 * 2 * place.shape.dim
+            own = sum(n * part.params(seen) for part, n, seen in place.blocks.parts)
+            known["params"] = norms + own
+        total += place.times * known["params"]
+        for part, n, seen in place.then:
+            total += n * part.params(seen)
     return total

@@ -163,7 +163,9 @@ class Among(_Bound):
         return genes if self.is_off() else genes | self._spread_genes()
 
     def decode(self, params: Mapping[str, Any], draft: Draft) -> None:
-        self._put(self._decoded(params, draft.depth), self._chosen(params), draft)
+        blocks = self._decoded(params, draft.depth)
+        if blocks:
+            self._put(blocks, self._chosen(params), draft)
 
     def _decoded(self, params: Mapping[str, Any], depth: int) -> tuple[int, ...]:
         place = params.get(self.name, self.places[0])
@@ -178,16 +180,14 @@ class Among(_Bound):
         return tuple(b for b in range(depth) if params.get(f"{self.name}_{depth - b}", False))
 
     def _put(self, blocks: tuple[int, ...], combination: Mapping[str, Any], draft: Draft) -> None:
-        if not blocks:
-            return
-        parts = draft.roles[self.role]
-        before: Any = None
-        part: Any = None
-        for block in blocks:
-            if part is None or parts[block] is not before:
-                before = parts[block]
+        there = draft.roles[self.role]
+        first = 0
+        for i, block in enumerate(blocks, start=1):  # runs that take the place of one part
+            before = there[block]
+            if i == len(blocks) or blocks[i] > block + 1 or there[blocks[i]] is not before:
                 part = draft.placed(self.kind, combination, before, 0)
-            parts[block] = part
+                draft.put(self.role, blocks[first], block + 1, part)
+                first = i
 
     def encode(self, draft: Draft) -> Params:
         parts = draft.roles[self.role]
@@ -321,7 +321,7 @@ class After(_Bound):
             copy = draft if alone else draft.copy()
             self._put(self._decoded(params, stages, positions), chosen, copy)
             if alone or copy.is_possible():
-                draft.then = copy.then
+                draft.then, draft.cuts = copy.then, copy.cuts
                 return
 
     def _decoded(
@@ -338,8 +338,7 @@ class After(_Bound):
 
     def _put(self, blocks: Any, combination: Mapping[str, Any], draft: Draft) -> None:
         for number, block in enumerate(blocks):
-            part = draft.placed(self.kind, combination, None, number)
-            draft.then[block] = (*draft.then[block], part)
+            draft.put_after(block, draft.placed(self.kind, combination, None, number))
 
     def _possible(self, start: Shape, combination: Mapping[str, Any], most: int) -> int:
         """How many in a row, at most `most`, the tokens behind the stem allow."""

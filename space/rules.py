@@ -123,13 +123,13 @@ def _field_rules(kind: Any) -> tuple[tuple[str, Rule], ...]:
 
 
 def field_names(kind: Any) -> tuple[str, ...]:
-    """The names of a dataclass's fields, in order."""
+    """The names of the fields that a dataclass is made of, in order."""
     return _field_names(kind)
 
 
 @cache
 def _field_names(kind: Any) -> tuple[str, ...]:
-    return tuple(field.name for field in dataclasses.fields(kind))
+    return tuple(field.name for field in dataclasses.fields(kind) if field.init)
 
 
 def from_dict(kind: type[Kind], what: str, values: Any) -> Kind:

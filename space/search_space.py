@@ -346,21 +346,24 @@ class SearchSpace:
 
     def smallest(self) -> Architecture:
         """The network of the space with the fewest FLOPs."""
-        return min(self._least_networks(), key=count_flops)
+        return min(self._least_networks, key=count_flops)
 
     def leanest(self, budget: int) -> Architecture | None:
         """The network of at most `budget` FLOPs with the fewest parameters; `None` without one."""
-        fitting = (a for a in self._least_networks() if count_flops(a) <= budget)
+        fitting = (a for a in self._least_networks if count_flops(a) <= budget)
         return min(fitting, key=count_params, default=None)
 
-    def _least_networks(self) -> Iterator[Architecture]:
+    @cached_property
+    def _least_networks(self) -> tuple[Architecture, ...]:
         """Networks among which are that of fewest FLOPs and, within every budget, that of fewest
         parameters: of least width, every grid, and of each placement what may cost least."""
-        for depth in sorted(self.depth):
-            for draft in self._grids_at(depth):
-                for full in self._least(draft, self.placements):
-                    if full.is_possible():
-                        yield full.architecture()
+        return tuple(
+            full.architecture()
+            for depth in sorted(self.depth)
+            for draft in self._grids_at(depth)
+            for full in self._least(draft, self.placements)
+            if full.is_possible()
+        )
 
     def _least(self, draft: Draft, placements: tuple[Placement, ...]) -> Iterator[Draft]:
         if not placements:

@@ -219,6 +219,7 @@ main()
 """
 
 
+@pytest.mark.slow
 def test_a_search_says_once_that_its_ray_was_never_tried(tmp_path):
     words = (
         "search", "--budget", "1M", "--trials", 1, "--epochs", 1, "--train-samples", 64,
