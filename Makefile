@@ -4,14 +4,14 @@ check:
 	ruff format --check .
 	ruff check .
 	mypy
-	pytest -n 2
+	pytest -n 2 --dist loadfile
 
 format:
 	ruff format .
 	ruff check --fix .
 
 test:
-	pytest -n 2
+	pytest -n 2 --dist loadfile
 
 slow-test:
 	pytest -m slow

@@ -94,14 +94,13 @@ def load(path: Path) -> Trainings:
     cheaper = {}
     for text in dict.fromkeys(text for n in networks for text in n["proxies"]):
         runs = [n["proxies"].get(text, {}) for n in networks]
-        name, value = text.split("=")
-        cost = {"epochs": float(value) / epochs, "samples": float(value)}.get(name)
-        if name == "img_size":
-            trained = [(n, f) for n, f, run in zip(networks, flops, runs, strict=True) if run]
-            cost = shrunk_cost([n["architecture"] for n, _ in trained], int(value))
-        if cost is not None:
-            length = int(value) if name == "epochs" else epochs
-            cheaper[text] = (*curves(runs, length), cost)
+        changes = dict(change.split("=") for change in text.split())
+        length = int(changes.get("epochs", epochs))
+        cost = length / epochs * float(changes.get("samples", 1))
+        if "img_size" in changes:
+            trained = [n["architecture"] for n, run in zip(networks, runs, strict=True) if run]
+            cost *= shrunk_cost(trained, int(changes["img_size"]))
+        cheaper[text] = (*curves(runs, length), cost)
     pairs: dict[str, list[tuple[int, int]]] = {}
     for i, (first, second) in enumerate(itertools.pairwise(networks)):
         if first["pair"] is not None and first["pair"] == second["pair"]:

@@ -7,6 +7,10 @@ Half of the networks are paired: with and without Re-attention, with and without
 equal. All are spread evenly over log FLOPs from the smallest network to the budget. Every epoch's
 training loss and validation accuracy is kept, and cheaper trainings (`--proxies`) of some of the
 networks. Goes on where it was interrupted; the table is written to `tables/NAME.json` at the end.
+
+    python benchmarks/train_table.py digits --add "epochs=3 optimizer=muon matrix_rate=0.05"
+
+adds cheaper trainings to the table that is there, and trains nothing else.
 """
 
 import argparse
@@ -94,12 +98,21 @@ def design(space, budget: int, networks: int, seed: int = 0):
 
 
 def variant(text: str, dataset, recipe, architecture):
-    """(dataset, recipe, architecture) of a cheaper training such as `epochs=5`."""
-    if not text:
-        return dataset, recipe, architecture
+    """(dataset, recipe, architecture) of another training, such as `epochs=5` or
+    `optimizer=muon matrix_rate=0.05 epochs=3`."""
+    for change in text.split():
+        dataset, recipe, architecture = changed(change, dataset, recipe, architecture)
+    return dataset, recipe, architecture
+
+
+def changed(text: str, dataset, recipe, architecture):
     name, value = text.split("=")
-    if name == "epochs":
-        return dataset, dataclasses.replace(recipe, epochs=int(value)), architecture
+    if name in ("epochs", "batch_size"):
+        return dataset, dataclasses.replace(recipe, **{name: int(value)}), architecture
+    if name in ("matrix_rate", "warmup_epochs"):
+        return dataset, dataclasses.replace(recipe, **{name: float(value)}), architecture
+    if name == "optimizer":
+        return dataset, dataclasses.replace(recipe, optimizer=value), architecture
     if name == "learning_rate":
         fixed = dataclasses.replace(
             recipe, learning_rate=float(value), learning_rate_size=None, reattention_rate=1.0
@@ -190,6 +203,45 @@ def described(arguments, data) -> dict:
     }
 
 
+def trained(work, data, workers: int):
+    """The rows of `work` ((network, seed, text, architecture), ...) as they are done."""
+    with concurrent.futures.ProcessPoolExecutor(
+        workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=start_worker,
+        initargs=(data,),
+    ) as pool:
+        futures = [pool.submit(train, *job) for job in work]
+        for count, future in enumerate(concurrent.futures.as_completed(futures), start=1):
+            yield future.result()
+            if count % 50 == 0:
+                print(f"{count}/{len(work)}", flush=True)
+
+
+def write(table: dict, out: Path) -> None:
+    """The table with a network a line."""
+    lines = ",\n".join(json.dumps(n, separators=(",", ":")) for n in table["networks"])
+    head = {key: value for key, value in table.items() if key != "networks"}
+    text = json.dumps(head, separators=(",", ":"))[:-1]
+    partial = out.with_suffix(".partial")
+    partial.write_text(f'{text},"networks":[\n{lines}\n]}}\n')
+    partial.replace(out)
+
+
+def add(texts, out: Path, data, workers: int) -> None:
+    """Cheaper trainings of the networks of a table that have some, by the first seed; written
+    every 20 trainings, so that it goes on where it was interrupted."""
+    table = json.loads(out.read_text())
+    some = [(i, n) for i, n in enumerate(table["networks"]) if n["proxies"]]
+    work = [(i, 0, t, n["architecture"]) for t in texts for i, n in some if t not in n["proxies"]]
+    print(f"{len(some)} networks, {len(work)} trainings to do", flush=True)
+    for count, row in enumerate(trained(work, data, workers), start=1):
+        kept = {k: row[k] for k in ("correct", "loss", "seconds", "error") if k in row}
+        table["networks"][row["network"]]["proxies"][row["proxy"]] = kept
+        if count % 20 == 0 or count == len(work):
+            write(table, out)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("space", choices=list(BUDGETS))
@@ -198,6 +250,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--budget", type=int)
     parser.add_argument("--proxies", nargs="*", help="Cheaper trainings, of seed 0.")
+    parser.add_argument("--add", nargs="*", help="Trainings to add to the table that is there.")
     parser.add_argument("--proxy-networks", type=int, default=150)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--out", type=Path)
@@ -208,6 +261,9 @@ def main() -> None:
     if arguments.space != "digits" and not arguments.data:
         parser.error(f"the table of {arguments.space} needs its images: add --data FOLDER")
     os.environ["OMP_NUM_THREADS"] = "1"
+    if arguments.add:
+        add(arguments.add, out, data, arguments.workers)
+        return
     about = described(arguments, data)
     images = about["images"]
     space = SearchSpace.load(arguments.space).fit(
@@ -227,22 +283,12 @@ def main() -> None:
     waiting = [job for job in jobs if job not in have]
     print(f"{len(networks)} networks, {len(waiting)} of {len(jobs)} trainings to do", flush=True)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        parts.open("a") as file,
-        concurrent.futures.ProcessPoolExecutor(
-            arguments.workers,
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=start_worker,
-            initargs=(data,),
-        ) as workers,
-    ):
-        futures = [workers.submit(train, *job, networks[job[0]][0].to_dict()) for job in waiting]
-        for count, future in enumerate(concurrent.futures.as_completed(futures), start=1):
-            rows.append(future.result())
-            file.write(json.dumps(rows[-1]) + "\n")
+    with parts.open("a") as file:
+        work = [(*job, networks[job[0]][0].to_dict()) for job in waiting]
+        for row in trained(work, data, arguments.workers):
+            rows.append(row)
+            file.write(json.dumps(row) + "\n")
             file.flush()
-            if count % 50 == 0:
-                print(f"{count}/{len(waiting)}", flush=True)
     table = about | {"networks": []}
     index = {(row["network"], row["seed"], row["proxy"]): row for row in rows}
     for i, (architecture, pair) in enumerate(networks):
@@ -259,9 +305,7 @@ def main() -> None:
                 text: {k: run[k] for k in kept if k in run} for text, run in cheaper.items()
             },
         })  # fmt: skip
-    lines = ",\n".join(json.dumps(n, separators=(",", ":")) for n in table.pop("networks"))
-    head = json.dumps(table, separators=(",", ":"))[:-1]
-    out.write_text(f'{head},"networks":[\n{lines}\n]}}\n')
+    write(table, out)
     seconds = sum(row.get("seconds", 0) for row in rows)
     print(json.dumps({"table": out.name, "trainings": len(rows), "core_seconds": round(seconds)}))
 

@@ -217,6 +217,7 @@ def _tune(
         ledger,
         stop,
         weights=folder / "weights",
+        batch_size=recipe.batch_size,
         silence=settings.silence,
         starting=lambda: scheduler.starting,
         on_finished=display.finished,

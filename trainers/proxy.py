@@ -15,12 +15,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from space import Architecture, VisionTransformer, build_model
+from space import Architecture, build_model
 from trainers.device.cuda_graph import Replayed
 from trainers.device.split import DeviceImages
 from trainers.device.streaming import kept_images, with_index
 from trainers.errors import NonFiniteLossError, error_kind
 from trainers.images.dataset import Dataset
+from trainers.optimizers import optimizers_of
 from trainers.recipe import Recipe
 from trainers.scoring import totals
 
@@ -101,11 +102,14 @@ class ProxyTraining(Iterator[EpochReport]):
         self._steps_done = torch.zeros(1, dtype=torch.int64, device=device)
         self._loss = torch.zeros((), device=device)  # of this epoch, summed over its steps
         self._rates = torch.tensor(
-            [recipe.learning_rate_at(step, steps_per_epoch=steps)
+            [[recipe.learning_rate_at(step, steps_per_epoch=steps, peak=peak)
+              for peak in (recipe.learning_rate, recipe.matrix_rate)]
              for step in range(recipe.epochs * steps)], device=device,
         )  # fmt: skip
-        self._rate = torch.zeros((), device=device)
-        self._optimizer = _optimizer(self.model, recipe, self._rate)
+        self._rate, self._matrix_rate = torch.zeros(2, device=device).unbind()
+        self._optimizers = optimizers_of(
+            self.model, recipe, rate=self._rate, matrix_rate=self._matrix_rate
+        )
         # No cycle of references: a training that is over must free its memory before the next.
         me = weakref.proxy(self)
         graphs = graphs and device.type == "cuda"
@@ -172,15 +176,18 @@ class ProxyTraining(Iterator[EpochReport]):
         return self._loss.item() / self.steps_per_epoch
 
     def _train_step(self) -> None:
-        self._optimizer.zero_grad(set_to_none=True)  # a step that failed half way left some
+        self.model.zero_grad(set_to_none=True)  # a step that failed half way left some
         rows = self._order.index_select(0, self._steps_done % self.steps_per_epoch)[0]
         for part in torch.tensor_split(rows, self._parts):
             self._loss += self._backward(part, share=len(part) / len(rows))
         if self.recipe.clip_grad is not None:
             nn.utils.clip_grad_norm_(self._parameters, self.recipe.clip_grad, foreach=True)
-        self._rate.copy_(self._rates.index_select(0, self._steps_done)[0])
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
+        rate, matrix_rate = self._rates.index_select(0, self._steps_done)[0]
+        self._rate.copy_(rate)
+        self._matrix_rate.copy_(matrix_rate)
+        for optimizer in self._optimizers:
+            optimizer.step()
+        self.model.zero_grad(set_to_none=True)
         self._steps_done += 1
 
     def _backward(self, rows: Tensor, *, share: float) -> Tensor:
@@ -297,22 +304,6 @@ def train_proxy(
         reason = f"{type(error).__name__}: {error}"
         return outcome("failed", error=reason, error_kind=error_kind(error))
     return outcome("complete", model=training.model)
-
-
-def _optimizer(model: VisionTransformer, recipe: Recipe, rate: Tensor) -> torch.optim.AdamW:
-    """AdamW without weight decay on norms, biases, positional embeddings and the class token; the
-    learning rate is what the tensor `rate` () holds at a step."""
-    skipped = model.no_weight_decay()
-    decayed: list[nn.Parameter] = []
-    plain: list[nn.Parameter] = []
-    for name, parameter in model.named_parameters():
-        bare = parameter.ndim <= 1 or name.endswith(".bias") or name in skipped
-        (plain if bare else decayed).append(parameter)
-    groups = [
-        {"params": decayed, "weight_decay": recipe.weight_decay},
-        {"params": plain, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=rate, fused=True, capturable=rate.is_cuda)
 
 
 @contextlib.contextmanager

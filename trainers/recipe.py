@@ -15,8 +15,12 @@ if TYPE_CHECKING:
     from trainers.images.dataset import Dataset
 
 Amp = Literal["auto", "off"]
+Optimizer = Literal["adamw", "muon"]
 PROXIES = {"fast": 0.1, "balanced": 7 / 30, "faithful": 1.0}
 """Share of the epochs of the tuned defaults; what each is worth is in `benchmarks/README.md`."""
+
+FEWEST_IMAGES = 16
+"""That go through a network at once where memory is short."""
 
 RATE_BY_BATCH = 2 / 3
 """With which power of the batch size the learning rate of photographs grows."""
@@ -27,8 +31,10 @@ RATE_FACTORS = 0.45, 4.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """AdamW with a linear warm-up and a cosine to zero, both per step.
+    """A linear warm-up and a cosine to zero, both per step.
 
+    `optimizer`: AdamW, or Muon with the peak rate `matrix_rate` for the matrices of the blocks and
+    AdamW for the rest.
     `warmup_epochs` may be fractional. `clip_grad` bounds the norm of all gradients, None is off.
     `pos_embed_std`: positional embeddings start ten times larger than timm's 0.02, which a short
     training hardly sees beside the patches. `learning_rate` holds for networks whose embed_dim x
@@ -52,6 +58,8 @@ class Recipe:
     pos_embed_std: float = 0.2
     amp: Amp = "auto"
     recalibration_batches: int = 8
+    optimizer: Optimizer = "adamw"
+    matrix_rate: float = 0.02
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "recalibration_batches"):
@@ -75,10 +83,11 @@ class Recipe:
                 raise ValueError(
                     f"`{name}` must be a number from 0 to below {below:g}, but got {show(value)}."
                 )
-        if self.amp not in get_args(Amp):
-            raise ValueError(
-                f"`amp` must be one of {list(get_args(Amp))}, but got {show(self.amp)}."
-            )
+        for name, known in (("amp", get_args(Amp)), ("optimizer", get_args(Optimizer))):
+            if getattr(self, name) not in known:
+                raise ValueError(
+                    f"`{name}` must be one of {list(known)}, but got {show(getattr(self, name))}."
+                )
 
     @classmethod
     def for_dataset(
@@ -125,14 +134,18 @@ class Recipe:
             self, learning_rate=rate, learning_rate_size=None, reattention_rate=1.0
         )
 
-    def learning_rate_at(self, step: int, *, steps_per_epoch: int) -> float:
-        """The learning rate of that step, counted from 0 over all epochs."""
+    def learning_rate_at(
+        self, step: int, *, steps_per_epoch: int, peak: float | None = None
+    ) -> float:
+        """The learning rate of that step, counted from 0 over all epochs; `peak`: its highest, by
+        default `learning_rate`."""
+        peak = self.learning_rate if peak is None else peak
         total = self.epochs * steps_per_epoch
         warmup = min(self.warmup_epochs * steps_per_epoch, total / 2)
         if step < warmup:
-            return self.learning_rate * (step + 1) / (warmup + 1)
+            return peak * (step + 1) / (warmup + 1)
         done = (step - warmup) / max(total - warmup, 1)
-        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+        return peak * 0.5 * (1 + math.cos(math.pi * done))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON; `from_dict` gives the same recipe back."""
@@ -145,12 +158,19 @@ class Recipe:
         return cls(**values)
 
 
+def more_parts(parts: int, batch_size: int) -> int | None:
+    """In how many pieces a batch is tried next where `parts` took too much memory: twice as many,
+    while each has `FEWEST_IMAGES`; then None."""
+    return 2 * parts if batch_size >= 2 * parts * FEWEST_IMAGES else None
+
+
 _OPEN_RANGES = (
     ("learning_rate", 0.0, 10.0),
     ("learning_rate_size", 0.0, math.inf),
     ("reattention_rate", 0.0, 10.0),
     ("clip_grad", 0.0, math.inf),
     ("pos_embed_std", 0.0, 10.0),
+    ("matrix_rate", 0.0, 10.0),
 )
 _HALF_OPEN_RANGES = (
     ("warmup_epochs", math.inf),

@@ -15,15 +15,16 @@ from results import Epoch, TrialRecord
 from search.cluster import quirks
 from search.cluster.lost import died_alone, read_error
 from search.cluster.tune import Stop
-from search.cluster.worker import WEIGHTS
+from search.cluster.worker import WEIGHTS, batches_in
 from search.study.ledger import Ledger
 from search.study.run_folder import drop_weights, keep_weights
+from trainers.recipe import more_parts
 
 STEP_SECONDS = 5.0  # the driver itself stood still if its steps are further apart
 LOST_SECONDS = 5.0  # after a worker died, until it is clear whether its machine did
 STARTING_SECONDS = 1.0  # between two looks for workers that have not begun their trial
 NO_MEMORY = (
-    "Ray killed the worker, also with half batches, as its machine ran low on memory: fewer "
+    "Ray killed the worker, also with smaller batches, as its machine ran low on memory: fewer "
     "--workers leave more to each"
 )
 UNSTARTED_WORKERS = 3  # that many in a row stop the run; Ray has tried five times for each
@@ -38,6 +39,7 @@ class Recorder(Callback):
         stop: Stop,
         *,
         weights: Path,
+        batch_size: int,
         silence: float,
         starting: Callable[[], Mapping[int, Any]],
         on_finished: Callable[[TrialRecord], None],
@@ -48,6 +50,7 @@ class Recorder(Callback):
         the actors of trials that have not begun, which count as silent from then on; `say`: is
         told in a sentence what befell a trial that is no fault of its own."""
         self._ledger, self._stop, self._weights = ledger, stop, weights
+        self._batch_size = batch_size
         self._silence, self._starting = silence, starting
         self._on_finished, self._on_step, self._say = on_finished, on_step, say
         self._last: dict[int, dict[str, Any]] = {}
@@ -152,10 +155,13 @@ class Recorder(Callback):
             self._run_again(number, "its machine was lost")
         elif meaning == "unstarted":
             self._note_unstarted(number, reason)
-        elif meaning == "memory" and self._ledger.live[number].parts == 1:
-            self._run_again(number, "its worker was killed as memory ran low; now half batches", 2)
         elif meaning == "memory":
-            self._fail(number, "out_of_memory", NO_MEMORY)
+            parts = more_parts(self._ledger.live[number].parts, self._batch_size)
+            why = "its worker was killed as memory ran low; now"
+            if parts is None:
+                self._fail(number, "out_of_memory", NO_MEMORY)
+            else:
+                self._run_again(number, f"{why} {batches_in(parts)}", parts)
         else:
             self._lost[number] = time.monotonic(), actor_id, reason or "the worker died"
 

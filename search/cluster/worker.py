@@ -42,6 +42,7 @@ class ProxyTrainable(tune.Trainable):
         torch.set_num_threads(threads)
         self._dataset, self._recipe, self._gpus, self._graphs = dataset, recipe, gpus, graphs
         self._train = train
+        self._too_much: dict[int, int] = {}  # parts -> the least demand that had too little memory
         self._start(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -50,6 +51,9 @@ class ProxyTrainable(tune.Trainable):
 
     def _start(self, config: dict[str, Any]) -> None:
         self._trial, self._parts = config, config.get("parts", 1)
+        demand = memory_demand(Architecture.from_dict(config["architecture"]))
+        known = [parts for parts, least in self._too_much.items() if demand >= least]
+        self._parts = max([self._parts, *(2 * parts for parts in known)])
         self._end_training()
 
     def step(self) -> dict[str, Any]:
@@ -62,15 +66,30 @@ class ProxyTrainable(tune.Trainable):
             self._end_training()
             if "CUDA error" in str(error) and error_kind(error) != "out_of_memory":
                 raise  # this process cannot use its GPU any more: Tune ends it with the trial
-            if error_kind(error) == "out_of_memory" and self._parts == 1:
-                self._parts = 2
-                return result | {"started_anew": "out of memory, now with half batches"}
+            if error_kind(error) == "out_of_memory" and (parts := self._more_parts()):
+                self._parts = parts
+                return result | {"started_anew": f"out of memory, now with {batches_in(parts)}"}
             return result | {
                 "failed": error_kind(error),
                 "error": f"{type(error).__name__}: {error}",
                 "traceback": traceback.format_exc(),
                 "done": True,
             }
+
+    def _more_parts(self) -> int | None:
+        """The number of parts to try next, if there is one; the present one is remembered."""
+        from trainers.recipe import more_parts
+
+        if self._train is not None:
+            return None if self._parts > 1 else 2
+        parts = more_parts(
+            self._parts, min(self._recipe.batch_size, len(self._dataset.train_labels))
+        )
+        if parts is not None:
+            demand = memory_demand(Architecture.from_dict(self._trial["architecture"]))
+            least = self._too_much.get(self._parts, demand)
+            self._too_much[self._parts] = min(least, demand)
+        return parts
 
     def _train_one_epoch(self) -> dict[str, Any]:
         if self._training is None:
@@ -106,6 +125,22 @@ class ProxyTrainable(tune.Trainable):
 
     def cleanup(self) -> None:
         self._end_training()
+
+
+def memory_demand(architecture: Architecture) -> int:
+    """What a training's memory grows with: numbers of tokens and of attention maps, over all
+    blocks."""
+    return sum(
+        place.stage.depth
+        * place.shape.length
+        * (place.shape.dim + place.shape.length * getattr(place.stage.attention, "num_heads", 1))
+        for place in architecture.walk()
+    )
+
+
+def batches_in(parts: int) -> str:
+    """The words for batches in so many parts."""
+    return "half batches" if parts == 2 else f"batches in {parts} parts"
 
 
 def keep_to_share_of_gpu(gpus: float) -> None:

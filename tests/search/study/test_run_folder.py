@@ -95,6 +95,7 @@ def recorder(folder, *, finished=()):
     ledger = SimpleNamespace(front=[], finished=[SimpleNamespace(trial=n) for n in finished])
     return Recorder(
         ledger, Stop(ledger, None), weights=folder, silence=1.0, starting=dict, on_finished=print,
+        batch_size=64,
         on_step=print, say=print,
     )  # fmt: skip
 
