@@ -48,12 +48,12 @@ class TrialOutcome:
 
 
 class ProxyTraining(Iterator[EpochReport]):
-    """A training under way: `next` trains and validates one epoch; `model` is the network.
+    """A training under way: `next` trains and validates one epoch; `model` is the network. The
+    global random generators stay as they were. Raises NonFiniteLossError after an epoch whose loss
+    is not finite."""
 
-    Raises NonFiniteLossError after an epoch whose loss is not finite. Draws nothing from the global
-    random generators and leaves them as they were. A step works on tensors alone, which count it
-    and hold its learning rate, so that a GPU replays it as one CUDA graph.
-    """
+    # A step works on tensors alone, which count it and hold its learning rate, so that a GPU
+    # replays it as one CUDA graph.
 
     def __init__(
         self,
@@ -244,12 +244,10 @@ def proxy_epochs(
     graphs: bool = False,
 ) -> ProxyTraining:
     """The training as an iterator of one plain dict per epoch; its `model` holds the weights.
-
-    `device`: by default the GPU if there is one. `parts`: in how many pieces a batch goes through
-    the network, gradients added up, which takes less memory. `graphs`: on a GPU, replay steps from
-    CUDA graphs. Raises ValueError if the architecture does not take the dataset's channels and
-    classes.
-    """
+    Raises ValueError if the architecture does not take the dataset's channels and classes."""
+    # `device`: by default the GPU if there is one. `parts`: in how many pieces a batch goes through
+    # the network, gradients added up, which takes less memory. `graphs`: on a GPU, replay steps
+    # from CUDA graphs.
     theirs = (dataset.in_chans, dataset.num_classes)
     if (architecture.in_chans, architecture.num_classes) != theirs:
         ours = (architecture.in_chans, architecture.num_classes)

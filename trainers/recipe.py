@@ -27,17 +27,16 @@ RATE_FACTORS = 0.45, 4.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """AdamW with a linear warm-up and a cosine to zero, both per step.
+    """AdamW with a linear warm-up and a cosine to zero, both per step. Raises ValueError naming the
+    rule and the value."""
 
-    `warmup_epochs` may be fractional. `clip_grad` bounds the norm of all gradients, None is off.
-    `pos_embed_std`: positional embeddings start ten times larger than timm's 0.02, which a short
-    training hardly sees beside the patches. `learning_rate` holds for networks whose embed_dim x
-    depth is `learning_rate_size`, others get `for_architecture`'s; None: for all.
-    `reattention_rate` multiplies it where every block has Re-attention. `amp` "auto" is bf16
-    autocast on a GPU that has it. `recalibration_batches`: how many training batches BatchNorm
-    statistics are averaged over anew before every validation.
-    Raises ValueError naming the rule and the value.
-    """
+    # `warmup_epochs` may be fractional. `clip_grad` bounds the norm of all gradients, None is off.
+    # `pos_embed_std`: positional embeddings start ten times larger than timm's 0.02, which a short
+    # training hardly sees beside the patches. `learning_rate` holds for networks whose embed_dim x
+    # depth is `learning_rate_size`, others get `for_architecture`'s; None: for all.
+    # `reattention_rate` multiplies it where every block has Re-attention. `amp` "auto" is bf16
+    # autocast on a GPU that has it. `recalibration_batches`: how many training batches BatchNorm
+    # statistics are averaged over anew before every validation.
 
     epochs: int = 30
     batch_size: int = 64
@@ -84,13 +83,11 @@ class Recipe:
     def for_dataset(
         cls, dataset: Dataset, epochs: int | None = None, proxy: str = "faithful"
     ) -> Recipe:
-        """The tuned defaults: 30 epochs for signs such as digits, 10 for photographs, where the
-        batch grows with the number of images from 32 (up to 6,000) to 512 (46,000 and more), and
-        the learning rate with it.
-
-        `proxy` (fast, balanced or faithful) takes a share of those epochs, with a schedule of its
-        own; `epochs` overrides it. Raises ValueError on another one.
-        """
+        """The tuned defaults. `proxy` (fast, balanced or faithful) takes a share of their epochs,
+        with a schedule of its own; `epochs` overrides it. Raises ValueError on another one."""
+        # 30 epochs for signs such as digits, 10 for photographs, where the batch grows with the
+        # number of images from 32 (up to 6,000) to 512 (46,000 and more), and the learning rate
+        # with it.
         if proxy not in PROXIES:
             raise ValueError(f"`proxy` must be one of {list(PROXIES)}, but got {proxy!r:.80}.")
         if dataset.augmentation == "none":
@@ -111,9 +108,10 @@ class Recipe:
         return dataclasses.replace(recipe, epochs=epochs)
 
     def for_architecture(self, architecture: Architecture) -> Recipe:
-        """This recipe with the learning rate of that network: narrow and shallow ones take a higher
-        one, by the inverse square root of embed_dim x depth within `RATE_FACTORS`; those with
-        Re-attention a lower one, by `reattention_rate` to the power of its share of the blocks."""
+        """This recipe with that network's learning rate, by the inverse square root of embed_dim x
+        depth within `RATE_FACTORS`, and by `reattention_rate` to the power of the share of blocks
+        with Re-attention."""
+        # Narrow and shallow networks take a higher rate, those with Re-attention a lower one.
         rate = self.learning_rate
         if self.learning_rate_size is not None:
             size = architecture.embed_dim * architecture.depth

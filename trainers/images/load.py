@@ -62,16 +62,14 @@ def load_dataset(
     cache_dir: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> Dataset:
-    """The dataset of that name: "digits", an image folder (layouts: `trainers.images.folder`)
-    or a name that `timm.data.create_dataset` takes, such as "torch/cifar10".
-
-    `img_size`: by default 8 for digits, else the median shorter side, at most 64. `train_samples`
-    limits the images that are trained on, `val_samples` those that validate; both are stratified
-    and drawn by `seed`, whereas the test split is the same for every seed. `data_root` is where a
-    timm dataset lies or is downloaded to. Images are decoded once and then read from a cache in
-    `cache_dir`; `progress(done, total)` is called while they are decoded.
-    Raises DataError, a ValueError.
-    """
+    """The dataset of that name: "digits", an image folder (layouts: `trainers.images.folder`) or a
+    name that `timm.data.create_dataset` takes, such as "torch/cifar10". Decoded once, into
+    `cache_dir`. Raises DataError, a ValueError."""
+    # `img_size`: by default 8 for digits, else the median shorter side, at most 64. `train_samples`
+    # limits the images that are trained on, `val_samples` those that validate; both are stratified
+    # and drawn by `seed`, whereas the test split is the same for every seed. `data_root` is where a
+    # timm dataset lies or is downloaded to. `progress(done, total)` is called while images are
+    # decoded.
     if img_size is not None and (
         isinstance(img_size, bool)
         or not isinstance(img_size, int)
