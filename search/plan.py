@@ -57,11 +57,9 @@ def plan_search(
     train: Callable[..., Any] | str | None = None,
     claim: bool = True,
 ) -> Plan:
-    """What `asked`, options by name as the command line spells their values, comes to.
-
-    Mistakes in typing are told before images are read. `claim`: take a folder of its own where
-    `out` is not given. Raises ValueError.
-    """
+    """What `asked`, options by name as the command line spells them, comes to; mistakes are told
+    before images are read. `claim`: take a folder of its own if `out` is missing. Raises
+    ValueError."""
     options = read_options(asked)
     named = asked.get("space")
     space = named if isinstance(named, SearchSpace) else SearchSpace.load(named or "digits")
@@ -174,18 +172,17 @@ def search(
     show: bool = False,
     **options: Any,
 ) -> Run:
-    """Searches for the networks on the accuracy/FLOPs frontier, as `vit-frontier search` does.
-
-    `budget`: FLOPs of one image, "2M" or a number; `data`: digits, an image folder, a name that
-    timm.data knows, or a `trainers.Dataset`. `train`: a training loop of one's own with the
-    contract of `trainers.train_proxy`, a function or "module:function", which a resume can find
-    again. `options`: those of the command line by name (trials=24, time_limit="2h", seed=0,
-    workers="auto", out="runs/mine", ...). `show` prints what the command line does.
-
-    Ctrl-C ends it early: the run then has `finished` False and can be resumed. A second one, or one
-    before the first trial, raises KeyboardInterrupt. Raises ValueError on wrong use, OSError where
-    the run folder cannot be written. Where Ray's head is lost, the process ends with code 1.
-    """
+    """Searches for the networks on the accuracy/FLOPs frontier, as `vit-frontier search` does with
+    the same `options`. Raises ValueError on wrong use, OSError on a run folder that cannot be
+    written, KeyboardInterrupt."""
+    # `budget`: FLOPs of one image, "2M" or a number; `data`: digits, an image folder, a name that
+    # timm.data knows, or a `trainers.Dataset`. `train`: a training loop of one's own with the
+    # contract of `trainers.train_proxy`, a function or "module:function", which a resume can find
+    # again. `options` by name: trials=24, time_limit="2h", seed=0, workers="auto", out="runs/mine",
+    # ... `show` prints what the command line does.
+    # Ctrl-C ends it early: the run then has `finished` False and can be resumed. A second one, or
+    # one before the first trial, raises KeyboardInterrupt. Where Ray's head is lost, the process
+    # ends with code 1.
     from trainers import Dataset
 
     given = data if isinstance(data, Dataset) else None
