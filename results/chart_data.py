@@ -31,12 +31,11 @@ class Points:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChartData:
-    """All that the charts of a run show, computed once.
+    """All that the charts of a run show, computed once."""
 
-    `page` has every trial with an accuracy, `picture` those that can be compared. `steps` are the
-    corners of the staircase, `curves` the epochs of its members, `progress` its improvements.
-    `below_axis` counts trials of the page that are drawn at the foot of the accuracy axis.
-    """
+    # `page` has every trial with an accuracy, `picture` those that can be compared. `steps` are the
+    # corners of the staircase, `curves` the epochs of its members, `progress` its improvements.
+    # `below_axis` counts trials of the page that are drawn at the foot of the accuracy axis.
 
     dataset: str | None
     budget_flops: int

@@ -1,8 +1,7 @@
-"""A small drawing of an architecture as inline SVG: one bar a block, as tall as it has tokens.
+"""A small drawing of an architecture as inline SVG: one bar a block, as tall as it has tokens, in
+its kind's colour and letter; what is done to tokens is a wedge behind."""
 
-Kinds of blocks have colours and letters of their own; what is done to the tokens after a block is a
-wedge behind it. `drawing.svg.jinja` holds the markup.
-"""
+# `drawing.svg.jinja` holds the markup.
 
 from __future__ import annotations
 

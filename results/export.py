@@ -13,13 +13,12 @@ from results.write import preprocessing
 
 
 def write_timm_folder(run: Run, trial: int, folder: Path) -> list[Path]:
-    """Writes config.json and model.safetensors of that trial's proxy training into `folder`, for
-    `timm.create_model("local-dir:FOLDER", pretrained=True)` after `import space.model`; the paths.
-
-    Raises ValueError if the trial is no member of the frontier, its weights are gone or broken, or
-    run.json does not tell the mean and std of the images, or `folder` is another program's; OSError
-    if it cannot be written. Takes seconds, mostly torch's import.
-    """
+    """Writes config.json and model.safetensors of that trial's proxy training into `folder`; the
+    paths. Takes seconds, mostly torch's import. Raises ValueError where it cannot be exported,
+    OSError where it cannot be written."""
+    # For `timm.create_model("local-dir:FOLDER", pretrained=True)` after `import space.model`. It
+    # cannot be exported if the trial is no member of the frontier, its weights are gone or broken,
+    # run.json does not tell the mean and std of the images, or `folder` is another program's.
     record = next((r for r in run.front if r.trial == trial), None)
     if record is None:
         members = ", ".join(str(r.trial) for r in run.front)

@@ -16,11 +16,9 @@ HYPERVOLUME_AXIS = "log10(flops)"
 def pareto_front(
     records: Iterable[TrialRecord], *, budget_flops: int | None = None
 ) -> list[TrialRecord]:
-    """The complete trials that no other beats, sorted by FLOPs, accuracy strictly increasing.
-
-    Of equal accuracies the one with fewer FLOPs is kept, of equal trials the lowest number. Trials
-    stopped early, failed, without a finite accuracy, or above `budget_flops` are never members.
-    """
+    """The complete trials of finite accuracy within `budget_flops` that no other beats, sorted by
+    FLOPs, accuracy strictly increasing. Of equal accuracies the one with fewer FLOPs is kept, of
+    equal trials the lowest number."""
     eligible = [(record, _point(record)) for record in records]
     ranked = sorted(
         (
@@ -42,14 +40,12 @@ def pareto_front(
 def hypervolume(
     points: Iterable[TrialRecord | Point], *, budget_flops: float, reference_accuracy: float
 ) -> float:
-    """Area under the accuracy staircase over log10(FLOPs), in accuracy times decades of FLOPs.
-
-    The exact integral of `max(0, A(t) - reference_accuracy)` over log10(t) up to the budget, where
-    `A(t)` is the best accuracy at cost t or less and 0 where there is none. The reference point is
-    (`budget_flops`, `reference_accuracy`). Points over budget, unfinished trials and accuracies
-    that are not finite add nothing. Takes records or (flops, accuracy) pairs.
-    Raises ValueError on FLOPs that are not positive, or a reference that is not finite.
-    """
+    """Area under the accuracy staircase over log10(FLOPs), in accuracy times decades, from
+    (`budget_flops`, `reference_accuracy`). Takes records or (flops, accuracy) pairs. Raises
+    ValueError on FLOPs not positive or a reference not finite."""
+    # The exact integral of `max(0, A(t) - reference_accuracy)` over log10(t) up to the budget,
+    # where `A(t)` is the best accuracy at cost t or less and 0 where there is none. Points over
+    # budget, unfinished trials and accuracies that are not finite add nothing.
     check_reference(budget_flops, reference_accuracy)
     pairs = (_point(point) if isinstance(point, TrialRecord) else point for point in points)
     return _area([pair for pair in pairs if pair is not None], budget_flops, reference_accuracy)

@@ -79,13 +79,12 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialRecord:
-    """One trained architecture, or one whose training failed and why.
+    """One trained architecture, or one whose training failed and why."""
 
-    `flops` are multiply-accumulates of one image. `state`: "complete" trained every epoch,
-    "stopped" was ended early by the scheduler. `test_accuracy` is read once, after the search, for
-    members of the frontier. `baseline` names a reference that the search did not propose.
-    `seconds` is the training's time, `started` is in seconds since 1970.
-    """
+    # `flops` are multiply-accumulates of one image. `state`: "complete" trained every epoch,
+    # "stopped" was ended early by the scheduler. `test_accuracy` is read once, after the search,
+    # for members of the frontier. `baseline` names a reference that the search did not propose.
+    # `seconds` is the training's time, `started` is in seconds since 1970.
 
     trial: int
     architecture: Architecture
@@ -125,11 +124,10 @@ class TrialRecord:
     def from_trial(
         cls, trial: FrozenTrial, study_attrs: Mapping[str, Any] | None = None
     ) -> TrialRecord | None:
-        """The record of one Optuna trial, or None where no training is to be told of.
-
-        None: over budget, duplicate, interrupted, asked for and not yet described, failed and asked
-        again. Raises ValueError on attributes the search did not write.
-        """
+        """The record of one Optuna trial, or None where no training is to be told of. Raises
+        ValueError on attributes the search did not write."""
+        # None: over budget, duplicate, interrupted, asked for and not yet described, failed and
+        # asked again.
         attrs, study_attrs = trial.user_attrs, study_attrs or {}
         if attrs.get("state") in NEVER_TRAINED or study_attrs.get(retried_key(trial.number)):
             return None

@@ -25,13 +25,12 @@ SCHEMA = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A search as its folder tells it.
+    """A search as its folder tells it. `records` are the trials that were trained, by number;
+    `finished` is False while the search runs or after it was interrupted."""
 
-    `records` are the trials that were trained, by number. `over_budget` and `duplicates` count
-    proposals that were not. `finished` is False while the search runs or after it was interrupted.
-    `ended_short` says why a finished one has fewer trials than asked for. `settings` is all of
-    `run.json`, the same as `description`; what the search was asked for is its key `settings`.
-    """
+    # `over_budget` and `duplicates` count proposals that were not trained. `ended_short` says why a
+    # finished search has fewer trials than asked for. `settings` is all of `run.json`, the same as
+    # `description`; what the search was asked for is its key `settings`.
 
     path: Path
     name: str
@@ -74,12 +73,9 @@ class Run:
         return sum(record.state == state for record in self.records)
 
     def to_frame(self) -> pandas.DataFrame:
-        """One row a trial, with the columns of trials.csv and types to compute with.
-
-        Accuracies are fractions, `flops` multiply-accumulates of one image, `seconds` of training.
-        Columns of several values hold tuples, `architecture` an `Architecture`.
-        Raises ImportError if pandas is not installed.
-        """
+        """One row a trial, with the columns of trials.csv: accuracies as fractions, `flops` of one
+        image, `seconds`, tuples, `architecture` an `Architecture`. Raises ImportError if pandas is
+        not installed."""
         from results.table import frame
 
         return frame(self)

@@ -57,9 +57,10 @@ def frontier_json(run: Run) -> str:
 
 
 def preprocessing(run: Run) -> dict[str, Any] | None:
-    """What was done with an image before a network saw it, in timm's words: the shorter side
-    resized to `img_size`, the centre cut, values as fractions less `mean`, by `std`. None where
-    run.json does not tell `mean` and `std`."""
+    """What was done with an image before a network saw it, in timm's words. None where run.json
+    does not tell `mean` and `std`."""
+    # The shorter side is resized to `img_size`, the centre cut, values are fractions less `mean`,
+    # by `std`.
     data = run.settings["data"]
     mean, std = data.get("mean"), data.get("std")
     for values in (mean, std):

@@ -68,8 +68,8 @@ def run_search(
     train: Any = None,
 ) -> tuple[Run, bool]:
     """Searches until the asked number of trials is finished; the run, and whether it was
-    interrupted. The run folder must exist; a study that is there is gone on with. `train`: a
-    training loop of one's own, see `search.search`."""
+    interrupted. The run folder must exist; a study there is gone on with. `train`: as in
+    `search.search`."""
     with only_driver(folder):
         name = keep_trials(folder, settings.trials)
         patience = Patience(

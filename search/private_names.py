@@ -12,12 +12,11 @@ from importlib import import_module, metadata
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrivateName:
-    """One name that a library does not promise.
+    """One name that a library does not promise: "module:name.name". `without` says what goes wrong
+    if it is gone."""
 
-    `name` is "module:name.name". `within` is what is used where that is not the name itself: an
-    argument of this function, or an attribute that it gives its object. `without` says what goes
-    wrong if it is gone.
-    """
+    # `within` is what is used where that is not the name itself: an argument of this function, or
+    # an attribute that it gives its object.
 
     name: str
     without: str

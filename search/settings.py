@@ -26,13 +26,12 @@ _NUMBER = r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchSettings:
-    """One search. `budget`: multiply-accumulates of one image; `time_limit`: seconds; `silence`:
-    seconds without a report after which a worker is taken to hang and killed; `train`:
-    "module:function" of a training loop of one's own; `None` means
-    off, or for `workers`, `epochs` and `gpus_per_trial`: chosen from the machine and the data.
+    """One search. `None` means off, or for `workers`, `epochs` and `gpus_per_trial`: chosen from
+    the machine and the data. Raises ValueError naming the option, its value and the fix."""
 
-    Raises ValueError naming the option, its value and the fix.
-    """
+    # `budget`: multiply-accumulates of one image; `time_limit`: seconds; `silence`: seconds without
+    # a report after which a worker is taken to hang and killed; `train`: "module:function" of a
+    # training loop of one's own.
 
     budget: int
     space: SearchSpace

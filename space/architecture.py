@@ -1,8 +1,5 @@
-"""What one network is: an `Architecture` of stem, `Stage`s and head, valid by construction.
-
-No torch here: an architecture is plain data that travels as a JSON dict. `walk` is the only loop
-over its blocks; FLOPs, parameters, keys, texts and drawings are folds over it.
-"""
+"""What one network is: an `Architecture` of stem, `Stage`s and head, valid by construction, plain
+data without torch. `walk` is the only loop over its blocks; all else is a fold over it."""
 
 from __future__ import annotations
 
@@ -35,10 +32,12 @@ HEADS = ("avg", "token")
 class Stage:
     """`depth` equal blocks, and what is then done to their tokens.
 
-    A block is `x + f(LN(r x)) / r` for its attention, then for its MLP, with r the
-    `residual_scale` (DeepViT's scale_adjustment); `local` adds a branch beside them. A part that
-    changes the shape inside a block makes a stage of one block.
+    A block is `x + f(LN(r x)) / r` for its attention, then its MLP; r is `residual_scale`
+    (DeepViT's scale_adjustment).
     """
+
+    # `local` adds a branch beside attention and MLP. A part that changes the shape inside a block
+    # makes a stage of one block.
 
     depth: Annotated[int, integer(1, LIMITS["depth"])]
     attention: Part
@@ -99,8 +98,7 @@ class Stage:
 
 class Blocks(NamedTuple):
     """Blocks of a stage on tokens of one shape: how many are looked at as one, the shape that
-    leaves them, and their parts, each with how often and the shape it sees. `known` is what was
-    counted once."""
+    leaves, each part's count and shape. `known`: what was counted once."""
 
     number: int
     out: Shape
@@ -109,9 +107,8 @@ class Blocks(NamedTuple):
 
 
 class Place(NamedTuple):
-    """A stage where it stands: the index of its first block, the shape that enters its blocks, the
-    one that leaves what is done after them, and its parts in the order in which tokens meet them,
-    each with how often and the shape it sees."""
+    """A stage where it stands: its first block's index, the shapes before its blocks and after all
+    of it, and its parts as tokens meet them, each with count and shape."""
 
     stage: Stage
     first: int
@@ -137,11 +134,10 @@ MOST_KEPT = 10_000
 
 
 def _blocks(stage: Stage, shape: Shape) -> Blocks:
-    """What its blocks do to tokens of that shape. Raises ValueError if a part cannot stand there.
-
-    Looked at once for all stages of the same parts: those kept hold their parts, so that their ids
-    are no others'.
-    """
+    """What its blocks do to tokens of that shape. Raises ValueError if a part cannot stand
+    there."""
+    # Looked at once for all stages of the same parts: those kept hold their parts, so that their
+    # ids are no others'.
     attention, mlp, local = stage.attention, stage.mlp, stage.local
     alike = _is_alike(attention) and _is_alike(mlp) and (local is None or _is_alike(local))
     number = 1 if alike else stage.depth
@@ -180,13 +176,11 @@ def _meet(met: list[Met], part: Part, number: int, shape: Shape) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True, init=False)
 class Architecture:
-    """A Vision Transformer that can be built.
+    """A Vision Transformer that can be built: stem, stages and head, or the fields of
+    `space.flat.Column`. Equal neighbours are joined: equal networks are equal values. Raises
+    ValueError naming rule, values and fix."""
 
-    Written as stem, stages and head, or as a column of equal blocks in the fields of
-    `space.flat.Column`: `Architecture(img_size=32, patch_size=4, embed_dim=64, depth=6,
-    num_heads=4)`. Equal neighbours among the stages are joined: equal networks are equal values.
-    Raises ValueError naming the rule, the values and the fix.
-    """
+    # Flat: `Architecture(img_size=32, patch_size=4, embed_dim=64, depth=6, num_heads=4)`.
 
     img_size: Annotated[int, integer(1, LIMITS["img_size"])]
     in_chans: Annotated[int, integer(1, LIMITS["in_chans"])]

@@ -14,9 +14,9 @@ _PLACED: dict[Any, Part] = {}  # parts are values: what was made once is made fo
 
 
 class Draft:
-    """Blocks of one depth that placements change: `roles[role][block]` is a part or None, and
-    `then[block]` the parts after that block. `cuts` are the blocks before which they may differ.
-    `start` is the shape behind the stem."""
+    """Blocks of one depth that placements change: `roles[role][block]` is a part or None,
+    `then[block]` the parts after it. `cuts`: blocks before which they may differ. `start`: the
+    shape behind the stem."""
 
     __slots__ = ("bases", "cuts", "image", "residual_scale", "roles", "start", "stem", "then")
 

@@ -56,14 +56,13 @@ class Pool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """Equal blocks in a column. Field names are timm's where timm has one.
+    """Equal blocks in a column, with timm's names where timm has one. Raises ValueError naming the
+    rule, the values and the fix."""
 
-    `reattention`: indices of the blocks that mix their attention maps (DeepViT, equation 3).
-    `pools`: at most one `Pool` a block; a class token (`head="token"`) is never pooled.
-    `reattention_scale`: mixed maps times head_dim**-0.5 (DeepViT's transform_scale).
-    `residual_scale`: r in `x + f(LN(r x)) / r` (DeepViT's scale_adjustment).
-    Raises ValueError naming the rule, the values and the fix.
-    """
+    # `reattention`: indices of the blocks that mix their attention maps (DeepViT, equation 3).
+    # `pools`: at most one `Pool` a block; a class token (`head="token"`) is never pooled.
+    # `reattention_scale`: mixed maps times head_dim**-0.5 (DeepViT's transform_scale).
+    # `residual_scale`: r in `x + f(LN(r x)) / r` (DeepViT's scale_adjustment).
 
     patch_size: Annotated[int, integer(1, LIMITS["patch_size"])]
     embed_dim: Annotated[int, integer(1, LIMITS["embed_dim"])]

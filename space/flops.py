@@ -6,13 +6,14 @@ from space.architecture import Architecture
 
 
 def count_flops(architecture: Architecture) -> int:
-    """Multiply-accumulates of one forward pass on one image.
+    """Multiply-accumulates of one forward pass on one image, as DeiT, HVT, DeepViT, timm's GMACs
+    and fvcore count them.
 
-    Convention: DeiT's, HVT's and DeepViT's papers, timm's GMACs and fvcore: convolutions, linear
-    layers and matrix products, both attention products included; norms, softmax, activations,
-    pooling and additions excluded. Equal to `measure_flops(build_model(architecture), ...)` to the
-    last digit. About 5 us, the first time.
+    Equal to `measure_flops(build_model(architecture), ...)` to the last digit. About 5 us, the
+    first time.
     """
+    # Counted: convolutions, linear layers and matrix products, both attention products included.
+    # Free: norms, softmax, activations, pooling and additions.
     flops: int | None = architecture.known.get("flops")
     if flops is None:
         flops = architecture.known["flops"] = _flops(architecture)

@@ -44,13 +44,11 @@ _FREE = frozenset(
 
 
 def measure_flops(model: nn.Module, input_size: int | tuple[int, ...]) -> int:
-    """Multiply-accumulates of one forward pass of `model` on one image, traced by fvcore.
-
-    `input_size`: image size in pixels or (H, W) (channels are the model's, else 3), or
-    (C, H, W). Traced in eval mode; the model's modes are put back. Costs 0.2 to 2 s. Raises
-    ValueError on an operator that no handle counts and that is not known to be free of
-    multiply-accumulates.
-    """
+    """Multiply-accumulates of one forward pass of `model` on one image, traced by fvcore in eval
+    mode; 0.2 to 2 s. `input_size`: pixels, (H, W) or (C, H, W). Raises ValueError on an uncounted
+    operator."""
+    # Without C, channels are the model's, else 3. The model's modes are put back. An operator that
+    # is known to be free of multiply-accumulates needs no handle.
     parameter = next(model.parameters(), torch.empty(0))
     if isinstance(input_size, int):
         size: tuple[int, ...] = (_in_chans(model), input_size, input_size)

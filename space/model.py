@@ -24,13 +24,10 @@ def build_model(architecture: Architecture, *, drop_path_rate: float = 0.0) -> V
 
 @register_model
 def vit_frontier(pretrained: bool = False, **kwargs: Any) -> VisionTransformer:
-    """timm's entry point: `timm.create_model("vit_frontier", architecture={...})`, or with
-    "local-dir:FOLDER" and `pretrained=True` a network and its weights from `vit-frontier export`.
-
-    `num_classes` (0: no head), `in_chans` and `img_size` go before those of `architecture`. Raises
-    ValueError on an impossible architecture, TypeError on an option that these networks do not
-    have, and timm's RuntimeError where there are no weights to load.
-    """
+    """timm's entry point, by `architecture={...}` or "local-dir:FOLDER" of `vit-frontier export`.
+    Raises ValueError on an impossible architecture, TypeError on an option these networks lack,
+    timm's RuntimeError if there are no weights."""
+    # `num_classes` (0: no head), `in_chans` and `img_size` go before those of `architecture`.
     if kwargs.get("architecture") is None:
         raise ValueError("timm's model 'vit_frontier' needs `architecture`, a dict of its fields.")
     config = kwargs.pop("pretrained_cfg", None)

@@ -1,8 +1,6 @@
-"""How a wrong value is told, once: rules for the fields of a dataclass, and the words of an error.
-
-A field says its rule in its annotation: `depth: Annotated[int, integer(1, 512)]`. A dataclass calls
-`check_fields(self)` in `__post_init__`; what exists is then valid.
-"""
+"""How a wrong value is told, once: rules in annotations, `depth: Annotated[int, integer(1, 512)]`,
+which `check_fields(self)` checks in `__post_init__`, and the words of an error. What exists is then
+valid."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""`SearchSpace`: the networks that a search may choose from, as genes, counted and enumerated.
+"""`SearchSpace`: the networks that a search may choose from, a grid of choices and placements, as
+genes, counted and enumerated. No sampler and no torch here."""
 
-A space is a grid of choices and placements. Genes are the plain values a sampler picks, one a name;
-every assignment decodes to a network of the space, and every network encodes to one canonical
-assignment. No sampler and no torch here.
-"""
+# Genes are the plain values a sampler picks, one a name; every assignment decodes to a network of
+# the space, and every network encodes to one canonical assignment.
 
 from __future__ import annotations
 
@@ -39,11 +38,10 @@ Grid = tuple[int, int, str]  # img_size, patch_size, kind of the stem
 @dataclass(frozen=True, kw_only=True)  # no slots: cached properties
 class SearchSpace:
     """The networks of all combinations of its choices; those that cannot be built are left out.
+    Give either `head_dim` or `num_heads`. Raises ValueError on a choice that no network can use."""
 
-    Give either `head_dim` or `num_heads`. `placements`: where in the depth kinds of parts may
-    stand, see `space.placements`; `from_dict` reads them as the tables of a space file. Raises
-    ValueError on a choice that no network can use.
-    """
+    # `placements`: where in the depth kinds of parts may stand, see `space.placements`; `from_dict`
+    # reads them as the tables of a space file.
 
     img_size: tuple[int, ...]
     patch_size: tuple[int, ...]
@@ -86,11 +84,10 @@ class SearchSpace:
 
     @cached_property
     def genes(self) -> dict[str, tuple[Any, ...]]:
-        """The choices of every gene by name, a fixed number of genes for all networks of the space.
-
-        A gene that a network does not use (the second pool's place in a network with one) stands at
-        its first choice in the canonical assignment. Places are relative to the depth.
-        """
+        """The choices of every gene by name, a fixed number of genes for all networks of the
+        space."""
+        # A gene that a network does not use (the second pool's place in a network with one) stands
+        # at its first choice in the canonical assignment. Places are relative to the depth.
         genes: dict[str, tuple[Any, ...]] = {
             field: getattr(self, field) for field in GRID if getattr(self, field)
         }
@@ -99,11 +96,9 @@ class SearchSpace:
         return {name: choices for name, choices in genes.items() if len(choices) > 1}
 
     def decode(self, params: Mapping[str, Any]) -> Architecture:
-        """The network of an assignment of genes; missing genes stand at their first choice.
-
-        Combinations that cannot be built are mended: the nearest patch size that divides the image,
-        as many pools as the tokens allow.
-        """
+        """The network of an assignment of genes; missing genes stand at their first choice. Where
+        it cannot be built, it takes the nearest patch size that divides, and as many pools as
+        tokens allow."""
         get = params.get
         values = {field: get(field, first) for field, first in self._firsts}
         grid = self._nearest_grid(values["img_size"], values["patch_size"], values["stem"])

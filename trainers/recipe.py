@@ -93,13 +93,11 @@ class Recipe:
     def for_dataset(
         cls, dataset: Dataset, epochs: int | None = None, proxy: str = "faithful"
     ) -> Recipe:
-        """The tuned defaults: 30 epochs for signs such as digits, 10 for photographs, where the
-        batch grows with the number of images from 32 (up to 6,000) to 512 (46,000 and more), and
-        the learning rate with it.
-
-        `proxy` (fast, balanced or faithful) takes a share of those epochs, with a schedule of its
-        own; `epochs` overrides it. Raises ValueError on another one.
-        """
+        """The tuned defaults. `proxy` (fast, balanced or faithful) takes a share of their epochs,
+        with a schedule of its own; `epochs` overrides it. Raises ValueError on another one."""
+        # 30 epochs for signs such as digits, 10 for photographs, where the batch grows with the
+        # number of images from 32 (up to 6,000) to 512 (46,000 and more), and the learning rate
+        # with it.
         if proxy not in PROXIES:
             raise ValueError(f"`proxy` must be one of {list(PROXIES)}, but got {proxy!r:.80}.")
         if dataset.augmentation == "none":
@@ -120,9 +118,10 @@ class Recipe:
         return dataclasses.replace(recipe, epochs=epochs)
 
     def for_architecture(self, architecture: Architecture) -> Recipe:
-        """This recipe with the learning rate of that network: narrow and shallow ones take a higher
-        one, by the inverse square root of embed_dim x depth within `RATE_FACTORS`; those with
-        Re-attention a lower one, by `reattention_rate` to the power of its share of the blocks."""
+        """This recipe with that network's learning rate, by the inverse square root of embed_dim x
+        depth within `RATE_FACTORS`, and by `reattention_rate` to the power of the share of blocks
+        with Re-attention."""
+        # Narrow and shallow networks take a higher rate, those with Re-attention a lower one.
         rate = self.learning_rate
         if self.learning_rate_size is not None:
             size = architecture.embed_dim * architecture.depth

@@ -21,11 +21,9 @@ HEAD_SHARE = 0.7  # of the time after which Ray ends the process: the search say
 @contextlib.contextmanager
 def head_watched(on_lost: Callable[[str], None]) -> Iterator[None]:
     """Calls `on_lost(sentence)` in a thread when the cluster's head has been silent for too long,
-    or the raylet of this machine has ended.
-
-    The main thread cannot: without a head, calls into Ray do not return, and without a raylet Ray
-    ends the process.
-    """
+    or the raylet of this machine has ended."""
+    # The main thread cannot: without a head, calls into Ray do not return, and without a raylet Ray
+    # ends the process.
     import ray
 
     context = ray.get_runtime_context()
@@ -94,11 +92,10 @@ def _address(node: dict[str, Any]) -> str:
 
 
 def read_error(trial: Any) -> tuple[str, str, str | None]:
-    """What Ray says of the lost worker of a trial: the whole text, the reason in short, the actor.
-
-    The reason is without ids, which would make two alike look different, or the last line of a
-    traceback. The actor's id is given if its process died.
-    """
+    """What Ray says of the lost worker of a trial: the whole text, the reason in short, the actor,
+    if its process died."""
+    # The reason is without ids, which would make two alike look different, or the last line of a
+    # traceback.
     text = quirks.error_text(trial)
     if text is None:
         return "", "", None

@@ -38,13 +38,12 @@ def found(train: Callable[..., Any] | str) -> Callable[..., Any]:
 
 
 class OwnTraining(Iterator[dict[str, Any]]):
-    """The epochs of `train(architecture, dataset, recipe, seed, report)`, which runs in a thread of
-    its own and waits in `report` until the next epoch is asked for.
+    """The epochs of `train(architecture, dataset, recipe, seed, report)`, in a thread that waits in
+    `report` until the next is asked for. Raises what the training raises, RuntimeError or
+    NonFiniteLossError for an outcome that failed."""
 
-    What a report leaves out beside `epoch` and `accuracy` is filled in. `model` is that of the
-    outcome once the last epoch is over, else None. Raises what the training raises, and
-    RuntimeError or NonFiniteLossError for an outcome that failed.
-    """
+    # What a report leaves out beside `epoch` and `accuracy` is filled in. `model` is that of the
+    # outcome once the last epoch is over, else None.
 
     def __init__(
         self, train: Callable[..., Any] | str, architecture: Any, dataset: Any, recipe: Any,

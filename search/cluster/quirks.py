@@ -1,9 +1,9 @@
 """What is used of Ray and Tune that they do not promise: variables, private names, sentences.
+`check` looks for the names when a search starts."""
 
-Nothing else in the project names them. `check` looks for the names when a search starts, and
-`tests/search/cluster/test_quirks.py` has a test for each entry. All names were found in both
-releases of `TRIED`; Ray 2.45 lacks four of the sentences, which say `found_in`.
-"""
+# Nothing else in the project names them, and `tests/search/cluster/test_quirks.py` has a test for
+# each entry. All names were found in both releases of `TRIED`; Ray 2.45 lacks four of the
+# sentences, which say `found_in`.
 
 from __future__ import annotations
 
@@ -125,11 +125,10 @@ NAMES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sentence:
-    """Words of Ray's that are looked for in its errors, and the file of Ray that holds them.
+    """Words of Ray's that are looked for in its errors, and the file of Ray that holds them."""
 
-    `means`: the machine was lost, the worker could not start, the memory ran low, a cluster refuses
-    a connection, a name is too long for a socket.
-    """
+    # `means`: the machine was lost, the worker could not start, the memory ran low, a cluster
+    # refuses a connection, a name is too long for a socket.
 
     text: str
     means: Literal["machine", "unstarted", "memory", "refused", "socket"]
@@ -259,11 +258,9 @@ def silence() -> None:
 
 
 def node_of_death(actor_id: str) -> str | None:
-    """The node on which a lost actor's process died by itself.
-
-    "" if Ray says nothing of the actor. None if Ray ended it: it had lost its connection, or Ray
-    saw its node die. `ray.util.state` would ask the dashboard, which a local search does not start.
-    """
+    """The node on which a lost actor's process died by itself. "" if Ray says nothing of the actor.
+    None if Ray ended it: it had lost its connection, or Ray saw its node die."""
+    # `ray.util.state` would ask the dashboard, which a local search does not start.
     from ray._private import state
     from ray.core.generated.common_pb2 import ActorDiedErrorContext
 

@@ -47,8 +47,9 @@ class Recorder(Callback):
         say: Callable[[str], None],
     ) -> None:
         """`silence`: seconds without a report after which a worker is taken to hang; `starting`:
-        the actors of trials that have not begun, which count as silent from then on; `say`: is
-        told in a sentence what befell a trial that is no fault of its own."""
+        actors of trials that have not begun; `say`: is told what befell a trial that is no fault of
+        its own."""
+        # Those of `starting` count as silent from when they are there.
         self._ledger, self._stop, self._weights = ledger, stop, weights
         self._batch_size = batch_size
         self._silence, self._starting = silence, starting

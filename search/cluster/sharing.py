@@ -19,10 +19,11 @@ STORE_SHARE = 0.9  # of a node's object store that images may fill
 
 
 def for_workers(dataset: Dataset, say: Callable[[str], None]) -> Dataset:
-    """The dataset as workers of the cluster can read it. Arrays in memory travel by Ray's object
-    store anyway. Stored images are paths where every node has them decoded (one machine, or a
-    folder that all share); else they travel as well, and nodes that join later have them too.
-    Raises ValueError if they must travel and a node has no room for them."""
+    """The dataset as workers of the cluster can read it: stored images as paths where every node
+    has them, else sent. Raises ValueError if they must travel and a node has no room for them."""
+    # Arrays in memory travel by Ray's object store anyway. Every node has stored images on one
+    # machine, or in a folder that all share; where they are sent, nodes that join later have them
+    # too.
     names = [f"{split}_images" for split in ("train", "val", "test")]
     splits = {name: getattr(dataset, name) for name in names}
     stored = {name: part for name, part in splits.items() if isinstance(part, StoredImages)}

@@ -158,15 +158,13 @@ class Stop(Stopper):
 
 
 class InTurn(FIFOScheduler):
-    """First in, first out, among the trials that are not over.
+    """First in, first out, among the trials that are not over; one whose worker is still starting
+    comes last. Tune's own looks through all that ever were, at every step."""
 
-    Tune's own looks through all that ever were, at every step. A trial whose worker is still
-    starting comes last: Tune would give it a worker that has just finished another trial and end
-    its own, and where trials finish faster than workers start, none ever would.
-
-    A trial's config carries `trial`, its number. `starting` are the actors of trials that have not
-    begun, by number, from when Ray has had room for them.
-    """
+    # Tune would give a trial whose worker is starting one that has just finished another trial, and
+    # end its own; where trials finish faster than workers start, none ever would.
+    # A trial's config carries `trial`, its number. `starting` are the actors of trials that have
+    # not begun, by number, from when Ray has had room for them.
 
     def __init__(self) -> None:
         super().__init__()
@@ -185,12 +183,11 @@ class InTurn(FIFOScheduler):
 
 class FrontierHalving(InTurn):
     """Early stopping: stops trials that `rule` gives up, but no baseline, which is there to be
-    compared with.
+    compared with."""
 
-    A trial's config carries `trial` (its number), `flops` and, if it is one, `baseline`. A result
-    carries `epoch` and `accuracy`; one without an epoch decides nothing. The state is the rule's,
-    which `Rungs.take_in` rebuilds after a restart: Tune saves and restores nothing.
-    """
+    # A trial's config carries `trial` (its number), `flops` and, if it is one, `baseline`. A result
+    # carries `epoch` and `accuracy`; one without an epoch decides nothing. The state is the rule's,
+    # which `Rungs.take_in` rebuilds after a restart: Tune saves and restores nothing.
 
     def __init__(self, rule: Rungs) -> None:
         super().__init__()

@@ -20,8 +20,7 @@ WEIGHTS = "weights"  # the key under which a completed trial's weights travel, o
 
 class ProxyTrainable(tune.Trainable):
     """One step is one epoch of `trainers.proxy_epochs`, on the CPU if Ray reserved no GPU. What
-    goes wrong inside a training is a result with `failed`, so that the actor lives on for the next
-    trial."""
+    fails inside a training is a result with `failed`: the actor lives on for the next trial."""
 
     _training: ProxyTraining | OwnTraining | None = None
 
@@ -161,7 +160,7 @@ def keep_to_share_of_gpu(gpus: float) -> None:
 
 def memory_fraction(gpus: float, total: int) -> float:
     """The fraction of a GPU of `total` bytes that torch may allocate in a process which has `gpus`
-    of it: its share less what CUDA takes in each process, but at least half of the share."""
+    of it: its share less what CUDA takes a process, at least half of it."""
     return max(gpus - CUDA_CONTEXT_BYTES / total, gpus / 2)
 
 

@@ -49,12 +49,10 @@ def expected_improvement(mean: Array, sd: Array, level: Array) -> Array:
 
 
 def expected_gain(costs: Array, mean: Array, sd: Array, front: Staircase) -> Array:
-    """Expected growth of the hypervolume by each candidate of exact cost and accuracy
-    ~ N(mean, sd^2).
-
-    Exact: raising A(t) to y for all t >= c adds, over step j, its length right of c times
-    max(0, y - A_j); so the expectation is a weighted sum of ordinary expected improvements.
-    """
+    """Expected growth of the hypervolume by each candidate of exact cost and accuracy ~ N(mean,
+    sd^2). Exact: a weighted sum of ordinary expected improvements."""
+    # Raising A(t) to y for all t >= c adds, over step j, its length right of c times max(0, y -
+    # A_j).
     right = np.append(front.starts[1:], front.end)
     widths = np.maximum(right - np.maximum(front.starts, costs[:, None]), 0.0)  # (N, J)
     sd = np.maximum(sd, 1e-12)

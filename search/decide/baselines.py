@@ -13,12 +13,10 @@ ASPECT = 16  # embed_dim / depth of DeiT-Ti
 def baselines(
     space: SearchSpace, budget: int, *, most: int, max_params: int | None = None
 ) -> dict[str, Architecture]:
-    """At most `most` networks of the space under the budget and, if given, of at most `max_params`
-    parameters, by name, the largest first.
-
-    The named models that are in the space, then a ladder of plain ViTs (no Re-attention, no pools)
-    near 1, 1/2, 1/4 and 1/8 of the most that fits, of DeiT's proportions.
-    """
+    """At most `most` networks of the space under the budget and `max_params`, by name, the largest
+    first: named models that are in it, then a ladder of plain ViTs."""
+    # The ladder has no Re-attention and no pools, stands near 1, 1/2, 1/4 and 1/8 of the most that
+    # fits, and has DeiT's proportions.
 
     def fits(a: Architecture) -> bool:
         few = max_params is None or count_params(a) <= max_params

@@ -29,11 +29,11 @@ ALL, GROWTH = 100, 1.1
 
 class Rungs(ABC):
     """Epochs at which a trial is compared with all that came that far, and what these had there.
+    Raises ValueError on impossible arguments."""
 
-    The rungs are at 1/9 and 1/3 of the epochs, the first after the warm-up at least. An early
-    accuracy is noisy: a trial dominates another only if its error is less than (1 - `tolerance`)
-    times as large. Raises ValueError on impossible arguments.
-    """
+    # The rungs are at 1/9 and 1/3 of the epochs, the first after the warm-up at least. An early
+    # accuracy is noisy: a trial dominates another only if its error is less than (1 - `tolerance`)
+    # times as large.
 
     def __init__(
         self,
@@ -113,18 +113,18 @@ class Belief:
 
 
 class FreezeThaw(Rungs, Generic[Item]):
-    """Stops a trial that is expected to add next to nothing to the accuracy/cost frontier.
+    """Stops a trial that is expected to add next to nothing to the accuracy/cost frontier
+    (freeze-thaw, arXiv 1406.3896). `item(trial)` is the item of a trial's number. Same results,
+    same decisions."""
 
-    At a rung a Gaussian process over features and log epochs
-    predicts the accuracy at the last epoch, of the trial from its result there and of untried
-    candidates without one (freeze-thaw, arXiv 1406.3896). The trial goes on while the expected gain
-    in hypervolume over log cost is at least `share` of what the best untried candidate promises,
-    and as long as nothing cheaper was clearly more accurate at the rung. With fewer than
-    `reduction_factor` trials complete nothing is stopped; a NaN is at once.
-
-    `item(trial)` is the item of a trial's number. Same results, same decisions: the process is
-    fitted to the trials of the lowest numbers, whenever these are a tenth more or changed.
-    """
+    # At a rung a Gaussian process over features and log epochs predicts the accuracy at the last
+    # epoch, of the trial from its result there and of untried candidates without one. The trial
+    # goes on while the expected gain in hypervolume over log cost is at least `share` of what the
+    # best untried candidate promises, and as long as nothing cheaper was clearly more accurate at
+    # the rung. With fewer than `reduction_factor` trials complete nothing is stopped; a NaN is at
+    # once.
+    # The process is fitted to the trials of the lowest numbers, whenever these are a tenth more or
+    # changed.
 
     def __init__(
         self,

@@ -47,20 +47,18 @@ class History(Generic[Item]):
 
 
 class FrontierSampler(BaseSampler):
-    """Proposes the untried item that is expected to add most to the accuracy/cost frontier.
+    """Proposes the untried item expected to add most to the accuracy/cost frontier. Directions:
+    ["maximize", "minimize"], accuracy in [0, 1]. Raises SpaceExhaustedError if none is left, at
+    construction ValueError if nothing fits."""
 
-    For studies with directions ["maximize", "minimize"], accuracy in [0, 1] and `problem`'s cost.
-    The gain in hypervolume over log cost, above `reference_accuracy` and up to the budget, is in
-    closed form, since the cost is exact and the accuracy comes from a Gaussian process. The first
-    picks are spread over log cost; every sixth is random.
-
-    Read from the study: COMPLETE trials (but not those with the user attribute `state`
-    "over_budget" or "duplicate"); PRUNED ones by their user attribute `curve`, a list of
-    {"epoch", "accuracy"}, as observations after fewer epochs; RUNNING and WAITING ones as if the
-    surrogate's belief came true; FAIL as tried. No other state: the same study and `seed` give the
-    same proposal. Never proposes what was tried. Raises `SpaceExhaustedError` if nothing is left,
-    and at construction ValueError if nothing fits.
-    """
+    # The gain in hypervolume over log cost, above `reference_accuracy` and up to the budget, is in
+    # closed form, since the cost (`problem`'s) is exact and the accuracy comes from a Gaussian
+    # process. The first picks are spread over log cost; every sixth is random.
+    # Read from the study: COMPLETE trials (but not those with the user attribute `state`
+    # "over_budget" or "duplicate"); PRUNED ones by their user attribute `curve`, a list of
+    # {"epoch", "accuracy"}, as observations after fewer epochs; RUNNING and WAITING ones as if the
+    # surrogate's belief came true; FAIL as tried. No other state: the same study and `seed` give
+    # the same proposal. Never proposes what was tried.
 
     def __init__(
         self, problem: Problem[Any], *, seed: int = 0, reference_accuracy: float = 0.0
@@ -169,12 +167,10 @@ class FrontierSampler(BaseSampler):
     def _by_expected_gain(
         self, history: History[Any], pool: list[Candidate[Any]], rng: np.random.Generator
     ) -> Candidate[Any]:
-        """The candidate of largest expected gain.
-
-        The staircase is that of the posterior means, so that one lucky seed does not hide what is
-        better. The standard deviation is taken times `CAUTION`: a gain that rests on not knowing is
-        spread over all that is not known, and one trial realises little of it.
-        """
+        """The candidate of largest expected gain."""
+        # The staircase is that of the posterior means, so that one lucky seed does not hide what is
+        # better. The standard deviation is taken times `CAUTION`: a gain that rests on not knowing
+        # is spread over all that is not known, and one trial realises little of it.
         surrogate = _fit(history)
         if history.pending:
             surrogate.believe(_inputs(history.pending, history))

@@ -24,11 +24,11 @@ Item = TypeVar("Item")
 
 
 class Problem(Protocol[Item]):
-    """Items that have an exact cost, known before one is tried, and an accuracy that is not.
+    """Items that have an exact cost, known before one is tried, and an accuracy that is not. `key`
+    is equal for two spellings of one item."""
 
-    An item is encoded by the same parameters as all others; `key` is equal for two spellings of one
-    item. Features are numbers an accuracy may depend on, of any scale, always as many.
-    """
+    # An item is encoded by the same parameters as all others. Features are numbers an accuracy may
+    # depend on, of any scale, always as many.
 
     @property
     def distributions(self) -> Mapping[str, BaseDistribution]:

@@ -24,13 +24,12 @@ _WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
 
 
 class Surrogate:
-    """Gaussian process, Matern 5/2 with a length scale for each feature, with noise, on logits.
+    """Gaussian process, Matern 5/2 with a length scale for each feature, with noise, on logits, of
+    `features` (N, D), scaled to about [0, 1], and `accuracies` (N,). No random numbers."""
 
-    Fitted to `features` (N, D), scaled to about [0, 1], and `accuracies` (N,). The hyperparameters
-    are the most probable ones, from the rows `subset` (all by default), the posterior is that of
-    all rows. No random numbers. Not scikit-learn's: that takes ten times as long to fit, as it
-    forms an (N, N, D) gradient, and maximises the likelihood without priors.
-    """
+    # The hyperparameters are the most probable ones, from the rows `subset` (all by default), the
+    # posterior is that of all rows. Not scikit-learn's: that takes ten times as long to fit, as it
+    # forms an (N, N, D) gradient, and maximises the likelihood without priors.
 
     def __init__(
         self, features: Array, accuracies: Array, *, subset: NDArray[np.intp] | None = None

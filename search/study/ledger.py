@@ -1,7 +1,5 @@
-"""The study of a run: what was proposed, what is running, what came out. The only writer of it.
-
-`Ledger.ask` proposes, and what is over budget or was tried before never leaves it. No Ray here.
-"""
+"""The study of a run: what was proposed, is running, came out. The only writer of it. `Ledger.ask`
+proposes; what is over budget or was tried before never leaves it. No Ray here."""
 
 from __future__ import annotations
 
@@ -65,11 +63,9 @@ class LiveTrial:
 
 
 class Ledger:
-    """Asks the sampler, keeps to the budget, and writes every trial to the study.
-
-    `finished` are the records of trained trials, complete, stopped early or failed, without what
-    only the report asks for (see `_recall`); `front` those on the frontier.
-    """
+    """Asks the sampler, keeps to the budget, and writes every trial to the study. `finished`:
+    records of trained trials, without what only the report asks for (`_recall`); `front`: those on
+    the frontier."""
 
     def __init__(self, study: optuna.Study, settings: SearchSettings) -> None:
         self.study, self.settings, self.space = study, settings, settings.space

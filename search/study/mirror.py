@@ -1,8 +1,7 @@
 """A study in memory with its database behind it: reading is free, writing a whole trial at a time.
+Optuna's own storage makes a transaction of every parameter and attribute, dozens a trial."""
 
-Optuna's own storage makes a transaction of every parameter and attribute, dozens a trial. Of trials
-that are over, memory holds only what is asked for again; the database holds all.
-"""
+# Of trials that are over, memory holds only what is asked for again; the database holds all.
 
 from __future__ import annotations
 
@@ -69,10 +68,11 @@ class StudyDatabase(RDBStorage):
         changed: Mapping[int, set[Part]],
         writer: str,
     ) -> dict[int, int]:
-        """Makes the database's trials of these numbers what is given, in one transaction; by
-        number the row that each has. `rows`: what is known of that, the newest last. `changed`: of
-        trials with a known row, the parts to write, else all. Doing it again changes nothing.
-        Raises StorageInternalError, and TakenOverError if the study's `WRITER` is not `writer`."""
+        """Makes the database's trials of these numbers what is given, in one transaction; by number
+        the row that each has. Raises StorageInternalError, and TakenOverError if the study's
+        `WRITER` is not `writer`."""
+        # `rows`: what is known of that, the newest last. `changed`: of trials with a known row, the
+        # parts to write, else all. Doing it again changes nothing.
         new = [trial.number for trial in trials if trial.number not in rows]
         with _create_scoped_session(self.scoped_session) as session:
             _check_writer(session, study_id, writer)
@@ -223,12 +223,11 @@ def in_short(trial: FrozenTrial, distributions: dict[str, BaseDistribution]) -> 
 
 
 class Mirror(InMemoryStorage):
-    """The study `name` of a database, for the one that writes it: from the moment that another is
-    opened, writing raises TakenOverError.
+    """The study `name` of a database, for the one that writes it. What is written is on disk when
+    the call returns. From when another is opened, writing raises TakenOverError."""
 
-    What is written is on disk when the call returns; within `together`, when that ends. From then
-    on a finished trial, which Optuna lets nobody change, is held `in_short`.
-    """
+    # Within `together`, it is on disk when that ends. From then on a finished trial, which Optuna
+    # lets nobody change, is held `in_short`.
 
     def __init__(self, database: StudyDatabase, name: str) -> None:
         super().__init__()

@@ -70,14 +70,12 @@ class Patience:
 
 
 class PatientDatabase:
-    """A study's database that may be away for a while: a server that is restarted, a network that
-    is cut, a file that is locked. Every method of it waits, and tries again.
+    """A study's database that may be away for a while: every method waits, and tries again. Raises
+    StorageError if waiting does not help or took too long; from then on, at once."""
 
-    Each method is one transaction. One whose answer was lost may have been done, so doing it again
-    must change nothing, as `StudyDatabase.write_trials` and setting an attribute do.
-
-    Raises StorageError if waiting does not help or took too long; from then on, at once.
-    """
+    # A server is restarted, a network is cut, a file is locked. Each method is one transaction. One
+    # whose answer was lost may have been done, so doing it again must change nothing, as
+    # `StudyDatabase.write_trials` and setting an attribute do.
 
     def __init__(
         self,
@@ -153,9 +151,8 @@ class PatientDatabase:
 def open_study(
     folder: Path, name: str, url: str | None, patience: Patience | None = None
 ) -> optuna.Study:
-    """The study of a run, created if it is new. Raises ValueError if the database that `--storage`
-    names cannot be opened or the study of a run with results is gone, StorageError if `study.db`
-    cannot be opened."""
+    """The study of a run, created if it is new. Raises ValueError if `--storage` cannot be opened
+    or the study of a run with results is gone, StorageError if `study.db` cannot be opened."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     place, file = _database_folder(folder, url), folder / "study.db"
     results = [name for name in ("trials.csv", "weights") if (folder / name).exists()]
@@ -290,8 +287,8 @@ def _connect(text: str) -> StudyDatabase:
 
 
 def _engine_options(url: URL) -> dict[str, Any]:
-    """A connection that was lost is found out before it is used, a host that is away soon, and one
-    that falls silent in the middle of an answer after half a minute, not after TCP's many."""
+    """A lost connection is found before it is used, a host that is away soon, and one that falls
+    silent within an answer after half a minute, not after TCP's many."""
     options: dict[str, Any] = {"connect_timeout": 10}
     if url.get_backend_name() == "postgresql":
         options |= SILENT_SERVER

@@ -47,11 +47,9 @@ def kept_softmax(scores: Tensor, keep: Tensor) -> Tensor:
 
 
 def attention_maps(model: nn.Module, images: Tensor) -> list[Tensor]:
-    """The attention maps (B, H, N_i, N_i) of every block of `model` on `images` (B, C, H, W), of
-    those kinds whose module offers `attention_maps(x)`.
-
-    In the model's present mode. A forward in train mode updates BatchNorm statistics, as always.
-    """
+    """The attention maps (B, H, N_i, N_i) on `images` (B, C, H, W) of every block whose module
+    offers `attention_maps(x)`, in the model's present mode: in train mode BatchNorm statistics are
+    updated."""
     maps: list[Tensor] = []
 
     def record(attn: nn.Module, args: tuple[Tensor, ...]) -> None:

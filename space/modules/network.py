@@ -65,11 +65,10 @@ class Block(nn.Module):
 
 
 class Blocks(nn.Sequential):
-    """Blocks in a row, which hand on what tokens are kept if one of them masks some in training.
+    """Blocks in a row, which hand on what tokens are kept if one of them masks some in training."""
 
-    From `mask_from` on all that come before that one have a mask too, of tokens that are all kept:
-    the masked softmax is not quite the plain one.
-    """
+    # From `mask_from` on all that come before that one have a mask too, of tokens that are all
+    # kept: the masked softmax is not quite the plain one.
 
     def __init__(self, *blocks: Block, mask_from: int | None) -> None:
         super().__init__(*blocks)

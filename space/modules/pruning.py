@@ -12,11 +12,9 @@ RATIO_WEIGHT = 2.0
 
 
 class TokenPruning(nn.Module):
-    """Scores of tokens by `in_conv` and `out_conv`, which carry the names of the authors' code.
-
-    In evaluation the best `kept` tokens stay, the best first. In training all stay, and which are
-    kept is drawn (Gumbel softmax, straight through).
-    """
+    """Scores tokens by `in_conv` and `out_conv`, named as in the authors' code. Evaluation keeps
+    the best `kept`, the best first; training keeps all and draws a mask (Gumbel softmax, straight
+    through)."""
 
     def __init__(self, pruning: Pruning, shape: Shape) -> None:
         super().__init__()
@@ -35,7 +33,7 @@ class TokenPruning(nn.Module):
 
     def forward(self, x: Tensor, keep: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
         """(B, P + N, C) to (B, P + N', C); in training to itself and `keep` (B, P + N): 1 for a
-        token that is kept by this module and all before it, else 0."""
+        token kept by this module and all before it, else 0."""
         prefix, tokens = x[:, : self.prefix_tokens], x[:, self.prefix_tokens :]
         before = (
             tokens.new_ones(tokens.shape[:2]) if keep is None else keep[:, self.prefix_tokens :]

@@ -10,14 +10,14 @@ from space.modules.attention import kept_softmax
 
 class ReAttention(nn.Module):
     """`BatchNorm(Conv1x1(softmax(q k^T / sqrt(d)))) @ v` over H heads (arXiv 2103.11886, eq. 3).
+    `map_scale` multiplies the mixed maps. Parameters carry the names of the authors' code."""
 
-    Parameters carry the names of the authors' code; `map_scale` multiplies the mixed maps. The
-    convolution and the BatchNorm are never run as such: every row of a softmax sums to 1, so each
-    head's map has mean 1/N exactly, and with `A0 = A - 1/N` the batch statistics of the mixed maps
-    follow from one H x H Gram matrix of A0. Training and evaluation are then one mixing matrix M
-    and one constant c per head: `out_h = (sum_g M[h, g] A0_g) V_h + c_h sum_tokens(V_h)`. Exact,
-    and safe in bf16, where the convolution of nearly uniform maps is not.
-    """
+    # The convolution and the BatchNorm are never run as such: every row of a softmax sums to 1, so
+    # each head's map has mean 1/N exactly, and with `A0 = A - 1/N` the batch statistics of the
+    # mixed maps follow from one H x H Gram matrix of A0. Training and evaluation are then one
+    # mixing matrix M and one constant c per head: `out_h = (sum_g M[h, g] A0_g) V_h + c_h
+    # sum_tokens(V_h)`. Exact, and safe in bf16, where the convolution of nearly uniform maps is
+    # not.
 
     def __init__(self, dim: int, num_heads: int, *, scale_maps: bool = False) -> None:
         super().__init__()

@@ -8,13 +8,11 @@ from torch import Tensor, nn
 
 
 def load_released_state_dict(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
-    """Loads a state dict of the authors' code (dvit_repo 1ccb152, HVT f32cc1c) or of timm.
-
-    `model` is a whole network, one of its blocks or a block's attention. HVT's positional
-    embedding after a pool has another name there: `blocks.i.pos_embed`, here
-    `blocks.i.pool.pos_embed`; DynamicViT's predictors are `score_predictor.s` there, here
-    `blocks.i.pruning`. Raises ValueError if names or shapes differ.
-    """
+    """Loads a state dict of the authors' code (dvit_repo 1ccb152, HVT f32cc1c) or of timm into a
+    network, a block or a block's attention. Raises ValueError if names or shapes differ."""
+    # HVT's positional embedding after a pool has another name there: `blocks.i.pos_embed`, here
+    # `blocks.i.pool.pos_embed`; DynamicViT's predictors are `score_predictor.s` there, here
+    # `blocks.i.pruning`.
     ours = model.state_dict()
     released = {_released_name(name, list(ours)): name for name in ours}
     renamed = {released.get(name, name): tensor for name, tensor in state_dict.items()}

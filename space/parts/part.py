@@ -14,11 +14,9 @@ if TYPE_CHECKING:
 
 
 class Shape(NamedTuple):
-    """What travels through a network: `tokens` of width `dim`, on a `grid` (rows, columns) or, once
-    their order is lost, on none; `prefix` further tokens (a class token) stand before them.
-
-    An image is a shape too: a grid of pixels, as wide as it has channels.
-    """
+    """What travels through a network: `tokens` of width `dim`, on a `grid` (rows, columns) or on
+    none, behind `prefix` class tokens. An image is one too: a grid of pixels, as wide as its
+    channels."""
 
     grid: tuple[int, int] | None
     tokens: int
@@ -34,7 +32,7 @@ class Shape(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Mark:
     """How the drawing shows a kind: a letter below its blocks (or none), and a colour for light and
-    for dark pages. `name` is its class in the style sheet, for kinds that have rules there."""
+    for dark pages. `name`: its class in the style sheet, if that has rules."""
 
     letter: str = ""
     colour: str = "#3b9c8f"
@@ -43,11 +41,9 @@ class Mark:
 
 
 class Part(Protocol):
-    """A stem, an attention, an MLP, a local branch, or what is done to the tokens after a stage.
-
-    Subclass it and only `kind`, `flops`, `params` and `build` have to be said. Fields are read,
-    checked and written by `space.rules`.
-    """
+    """A stem, an attention, an MLP, a local branch, or what is done to tokens after a stage.
+    Subclasses say `kind`, `flops`, `params` and `build`; `space.rules` reads, checks and writes
+    their fields."""
 
     kind: ClassVar[str]
     placement: ClassVar[Placement | None] = None  # its table in a space file, choices and defaults

@@ -14,19 +14,18 @@ Result = TypeVar("Result")
 
 
 class Replayed(Generic[Result]):
-    """`function`, which takes nothing and reads and writes only tensors that stay where they are.
+    """`function`, which takes nothing and reads and writes only tensors that stay where they are;
+    if `enabled`, as replays of one CUDA graph, with the same numbers. Raises OutOfMemoryError if
+    the GPU's memory runs out."""
 
-    With `enabled`, which takes a GPU, the first `warm_up` calls run as they are on a stream of
-    their own, the next is captured in a CUDA graph, and that one and all later ones are replays:
-    one launch, no Python. Every call does the same work on the same numbers, random ones of
-    `generator` and of the default generator included. The result is overwritten by the next replay.
-    A function that cannot be captured is run as it is, with a RuntimeWarning; torch before 2.13
-    does not get over that: random numbers then fail, and so does the training. All is done on the
-    current GPU; OutOfMemoryError is raised where its memory does not suffice.
-
-    Those of one training may share the memory `pool` (`torch.cuda.graph_pool_handle`), if none
-    needs what another one left there.
-    """
+    # The first `warm_up` calls run as they are on a stream of their own, the next is captured, and
+    # that one and all later ones are replays: one launch, no Python. Random numbers of `generator`
+    # and of the default generator are the same too. The result is overwritten by the next replay.
+    # Trainings may share the memory `pool` (`torch.cuda.graph_pool_handle`) of functions of which
+    # none needs what another left there.
+    # A function that cannot be captured is run as it is, with a RuntimeWarning; torch before 2.13
+    # does not get over that: random numbers then fail, and so does the training. All is done on the
+    # current GPU.
 
     def __init__(
         self,

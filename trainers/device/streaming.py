@@ -26,11 +26,11 @@ _MOVED_AT_ONCE = 2048
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamedImages:
-    """One split whose images (N, C, H, W) stay stored; `window` is where batches arrive.
+    """One split whose images (N, C, H, W) stay stored; `window` is where batches arrive. Threads
+    read into memory, pinned for a GPU; a stream of its own copies from there while the device
+    computes."""
 
-    Threads read into memory, pinned for a GPU; a stream of its own copies from there while the
-    device computes. The rows decide what arrives when, not the threads.
-    """
+    # The rows decide what arrives when, not the threads.
 
     stored: StoredImages
     labels: Tensor

@@ -1,10 +1,9 @@
 """Decoded images on disk: a memory-mapped uint8 array, filled row by row, read by any later run.
+Pixels are on disk before their state is, so that a killed decoding goes on where it stopped."""
 
-A cache is a directory of `images.npy` (N, 3, S, S) uint8, `state.npy` (N,) uint8 (0 not decoded,
-1 decoded) and `cache.json` (what it holds); no pickle. The array is sparse: rows that nobody asked
-for take no space. Pixels are on disk before their state is, so that a killed decoding goes on where
-it stopped. Directories are readable by their user alone.
-"""
+# A cache is a directory of `images.npy` (N, 3, S, S) uint8, `state.npy` (N,) uint8 (0 not decoded,
+# 1 decoded) and `cache.json` (what it holds); no pickle. The array is sparse: rows that nobody
+# asked for take no space. Directories are readable by their user alone.
 
 from __future__ import annotations
 
@@ -100,14 +99,11 @@ class DecodedImages:
         source: Callable[[int], Source],
         progress: Progress | None = None,
     ) -> Unreadable:
-        """Decodes those of `rows` that are not here yet, in parallel; `progress(done, total)`.
-
-        `source(row)` gives the image; an OSError or UnreadableImageError of it is a reason too.
-        After an error that may pass the image is read again, twice, and if that fails too a
-        DataError ends the decoding. Returns the rows that cannot be decoded; they are tried again
-        the next time. Decodes 1,400 JPEGs of 32 x 32 or 550 of 500 x 375 a second on one core, all
-        included.
-        """
+        """Decodes those of `rows` that are not here yet, in parallel; returns those that cannot be,
+        which are tried again next time. Raises DataError where an error that may pass comes three
+        times."""
+        # `source(row)` gives the image; an OSError or UnreadableImageError of it is a reason too.
+        # `progress(done, total)`. 1,400 JPEGs of 32 x 32 or 550 of 500 x 375 a second on one core.
 
         unreadable: Unreadable = {}
         state = np.load(self.directory / "state.npy", mmap_mode="r", allow_pickle=False)
@@ -215,12 +211,10 @@ def is_decoded(splits: list[StoredImages]) -> bool:
 
 
 def open_cache(root: Path, contents: dict[str, Any], *, count: int, img_size: int) -> DecodedImages:
-    """The cache of `contents`, made empty if it is not there or a file of it is damaged.
-
-    `contents` is plain JSON that says all that the pixels depend on; its digest names the
-    directory. `contents["source"]` says where the images come from: a cache of the same source and
-    size with other contents is out of date and is removed, unless a process that opened it lives.
-    """
+    """The cache of `contents`, made empty if it is not there or a file of it is damaged. `contents`
+    is plain JSON that says all that the pixels depend on; its digest names the directory."""
+    # `contents["source"]` says where the images come from: a cache of the same source and size with
+    # other contents is out of date and is removed, unless a process that opened it lives.
     described = {"version": VERSION, "count": count, "img_size": img_size, **contents}
     origin = str(contents["source"]).encode("utf-8", "surrogateescape")  # a path need not be UTF-8
     digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:32]

@@ -22,14 +22,13 @@ _COUNTED_AT_ONCE = 2**24  # bytes of images; counting takes up to eight times as
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
-    """Images (N, C, S, S) uint8 and labels (N,) int64 of the three splits; plain arrays, so that
-    Ray's object store shares them, but `StoredImages` where a split takes more than 256 MiB.
-    `mean` and `std` are those of the training images, as fractions.
+    """Images (N, C, S, S) uint8 and labels (N,) int64 of three splits. `train_*` and `val_*` come
+    from the training split and steer the search; `test_*` is for one evaluation after it."""
 
-    `train_*` and `val_*` come from the training split and steer the search; `test_*` is for one
-    evaluation after it. `skipped` names the unreadable files that were left out, with reasons;
-    `other_files` counts by extension those that do not end like images, most frequent first.
-    """
+    # Plain arrays, so that Ray's object store shares them, but `StoredImages` where a split takes
+    # more than 256 MiB. `mean` and `std` are those of the training images, as fractions. `skipped`
+    # names the unreadable files that were left out, with reasons; `other_files` counts by extension
+    # those that do not end like images, most frequent first.
 
     name: str
     train_images: Images

@@ -1,9 +1,8 @@
-"""One image of any kind -> (3, S, S) uint8. Which images are refused is decided here.
+"""One image of any kind -> (3, S, S) uint8. Which images are refused is decided here."""
 
-The formats that `EXTENSIONS` name, known by their bytes, in any colour mode. EXIF rotation is
-applied, of an animation the first frame is read, transparent pixels are laid over white, and values
-of 16 or 12 bits are divided by 257 or 16.06.
-"""
+# The formats that `EXTENSIONS` name, known by their bytes, in any colour mode. EXIF rotation is
+# applied, of an animation the first frame is read, transparent pixels are laid over white, and
+# values of 16 or 12 bits are divided by 257 or 16.06.
 
 from __future__ import annotations
 
@@ -137,13 +136,13 @@ def _rgb(image: Image.Image, tags: Mapping[int, Any]) -> Image.Image:
 
 
 def _eight_bit(values: NDArray[Any], mode: str, tags: Mapping[int, Any]) -> Pixels:
-    """Grey values of more than 8 bits as 0 to 255; `values` is (H, W), `tags` are those of a TIFF.
-
-    "I;16" is divided by 257, that of a 12-bit TIFF by 16.06: the largest value of its bits becomes
-    255. It is inverted where the TIFF says that white is zero. "I" and "F" do not state their
-    range: values up to 255 stay as they are, up to 65,535 are divided by 257. "F" from -0.05 to
-    1.05 is a fraction with what interpolation may add: cut to 0 to 1 and multiplied by 255.
-    """
+    """Grey values of more than 8 bits as 0 to 255; `values` is (H, W), `tags` are those of a
+    TIFF."""
+    # "I;16" is divided by 257, that of a 12-bit TIFF by 16.06: the largest value of its bits
+    # becomes 255. It is inverted where the TIFF says that white is zero. "I" and "F" do not state
+    # their range: values up to 255 stay as they are, up to 65,535 are divided by 257. "F" from
+    # -0.05 to 1.05 is a fraction with what interpolation may add: cut to 0 to 1 and multiplied by
+    # 255.
     low, high = float(values.min()), float(values.max())
     if mode == "F" and -0.05 <= low <= high <= 1.05:
         scaled = values.clip(0, 1) * 255.0

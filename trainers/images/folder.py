@@ -1,10 +1,9 @@
-"""Image folders: which files are which class and split, and their pixels through the cache.
+"""Image folders: which files are which class and split, and their pixels through the cache."""
 
-Layouts, `*` at any depth below a class, names of splits and extensions in any case:
-* `train/<class>/*` with `test/<class>/*` or `val/<class>/*`: the second is the test split.
-* `train`, `val` and `test`: `val` is the search-validation split as it is.
-* `train/<class>/*` alone, or `<class>/*`: a fifth of every class becomes the test split.
-"""
+# Layouts, `*` at any depth below a class, names of splits and extensions in any case:
+# * `train/<class>/*` with `test/<class>/*` or `val/<class>/*`: the second is the test split.
+# * `train`, `val` and `test`: `val` is the search-validation split as it is.
+# * `train/<class>/*` alone, or `<class>/*`: a fifth of every class becomes the test split.
 
 from __future__ import annotations
 
@@ -34,11 +33,9 @@ BY_PRODUCTS = tuple(".txt .csv .json .xml .md .py .db .ini".split())  # notes, T
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFolder:
-    """The files of a folder: `paths` relative to `root` in sorted order, with `labels` beside them.
-
-    `splits` maps "train" and, where the folder has them, "val" and "test" to rows of `paths`.
-    `other_files` has the extensions of the files that are no images, the most frequent first.
-    """
+    """The files of a folder: `paths` relative to `root`, sorted, with their `labels`. `splits` maps
+    "train", and "val" and "test" if it has them, to rows of `paths`. `other_files`: the other
+    extensions, most frequent first."""
 
     root: Path
     paths: tuple[str, ...]

@@ -1,8 +1,5 @@
-"""Stratified splits: which images train, validate and test. Pure index arithmetic.
-
-The test split depends on the labels alone, never on a seed, so that no run has seen another run's
-test images. Search-training and search-validation images both come from the training split.
-"""
+"""Stratified splits: which images train, validate and test; the first two come from the training
+split. The test split depends on the labels alone, so that no run has seen another's test images."""
 
 from __future__ import annotations
 
@@ -28,11 +25,10 @@ def split_off_test(labels: Labels) -> tuple[Indices, Indices]:
 def split_search(
     labels: Labels, *, train_samples: int | None, val_samples: int | None, seed: int
 ) -> tuple[Indices, Indices]:
-    """(search-training, search-validation) of a training split's `labels`, as sorted indices.
-
-    By default a fifth of the split validates, at most 10,000 images, and at most half as many as
-    `train_samples`. A smaller `train_samples` takes a subset of what a larger one takes.
-    """
+    """(search-training, search-validation) of a training split's `labels`, as sorted indices. A
+    smaller `train_samples` takes a subset of what a larger one takes."""
+    # By default a fifth of the split validates, at most 10,000 images, and at most half as many as
+    # `train_samples`.
     most = len(labels)
     if val_samples is None:
         val_samples = min(round(VALIDATION_SHARE * most), MOST_VALIDATION)

@@ -19,11 +19,10 @@ _DENSE = 4  # of so many images in a row one is wanted: all are read in one piec
 
 
 class StoredImages:
-    """Images `rows` of `stored` in that order: a .npy file (N, C, S, S) uint8, or such an array.
+    """Images `rows` of `stored`, a .npy file (N, C, S, S) uint8 or such an array; indexed, an array
+    in memory. Of a file only the path is pickled: another process opens it itself."""
 
-    Opens in no time and takes no memory but for the rows; indexed, it gives an array in memory. Of
-    a file only the path is pickled: another process of the machine opens it itself.
-    """
+    # Opens in no time and takes no memory but for the rows.
 
     dtype, ndim = np.dtype(np.uint8), 4
 

@@ -1,8 +1,7 @@
-"""Datasets that `timm.data.create_dataset` names: torchvision, Hugging Face, TFDS, WebDataset.
+"""Datasets that `timm.data.create_dataset` names: torchvision, Hugging Face, TFDS, WebDataset."""
 
-The train split trains. The test split, or the validation split where no test labels are public, is
-the test split; without either a fifth of the training images is held out.
-"""
+# The train split trains. The test split, or the validation split where no test labels are public,
+# is the test split; without either a fifth of the training images is held out.
 
 from __future__ import annotations
 
@@ -42,11 +41,9 @@ _STREAM_WINDOW = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimmImages:
-    """The splits of a timm dataset one after another; a row counts through all of them.
-
-    `parts` have an item (image, label) per row, or only iterate over them (`streamed`): those are
-    read once from end to end.
-    """
+    """The splits of a timm dataset one after another; a row counts through all. `parts` have an
+    (image, label) per row, or only iterate over them (`streamed`): those are read once, in
+    order."""
 
     name: str
     parts: tuple[Any, ...]
@@ -105,11 +102,10 @@ class TimmImages:
 
 
 def open_timm(name: str, *, root: str | os.PathLike[str] | None, downloads: Path) -> TimmImages:
-    """Opens, and where torchvision can, downloads a dataset by its timm name.
-
-    `root`: where it lies; by default `downloads` for torchvision and the library's own place for
-    the others. Raises DataError saying what to install, to put there, or to write instead.
-    """
+    """Opens, and where torchvision can, downloads a dataset by its timm name. Raises DataError
+    saying what to install, to put there, or to write instead."""
+    # `root`: where it lies; by default `downloads` for torchvision and the library's own place for
+    # the others.
     prefix, _, rest = name.partition("/")
     prefix = prefix.lower()
     if prefix == "torch" and rest.lower() not in _TORCH_NAMES:

@@ -16,12 +16,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pruning(Part):
-    """A small network scores the tokens; the best `keep` of the `of` that there were stay
-    (arXiv 2106.02034). A class token goes by; the grid is lost.
+    """A small network scores the tokens; the best `keep` of the `of` that there were stay (arXiv
+    2106.02034). A class token goes by; the grid is lost."""
 
-    In training all tokens stay, the attention of later blocks leaves out those that were not
-    drawn, and a loss draws their share to `keep`.
-    """
+    # In training all tokens stay, the attention of later blocks leaves out those that were not
+    # drawn, and a loss draws their share to `keep`.
 
     kind: ClassVar[str] = "pruning"
     mark: ClassVar[Mark] = Mark("", "#c0504d", "#e08784")
