@@ -24,7 +24,7 @@ class Pruning(Part):
     """
 
     kind: ClassVar[str] = "pruning"
-    mark: ClassVar[Mark] = Mark("", "#c0504d", "#e08784")
+    mark: ClassVar[Mark] = Mark("", "#c0504d", "#e08784", words="tokens pruned")
     takes_mask: ClassVar[bool] = True
     masks: ClassVar[bool] = True
     placement: ClassVar[Placement] = After(
