@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from search.cluster.connect import refuse_ray_client, refuse_shadows
 from search.cluster.own_training import found
-from search.settings import SearchSettings, check_options
+from search.settings import SearchSettings
 from search.units import read_texts, require_utf8
 from space import SearchSpace
 from space.rules import did_you_mean, show
@@ -57,7 +57,7 @@ def plan_search(
     from search.study.run_folder import new_run_folder, refuse_existing_run
 
     options = read_options(asked)
-    check_options(options)
+    SearchSettings.check_typed(options)
     refuse_ray_client(options["address"])
     _refuse_two_schedules(recipe, asked)
     named = asked.get("space")

@@ -14,7 +14,7 @@ from space.rules import (
     Rule,
     check_fields,
     check_keys,
-    check_values,
+    check_options,
     flag,
     integer,
     number,
@@ -97,6 +97,12 @@ class SearchSettings:
                 f"({_sizes(leanest)}): raise it or --budget, or give a smaller space by --space."
             )
 
+    @classmethod
+    def check_typed(cls, options: Mapping[str, Any]) -> None:
+        """Raises ValueError on an option whose value cannot be, whatever the space and the images
+        are: a mistake in typing does not wait for them."""
+        check_options(cls, options, fix=_FIX)
+
     @property
     def reference_accuracy(self) -> float:
         """The accuracy of guessing, from which the hypervolume is measured."""
@@ -119,12 +125,6 @@ class SearchSettings:
             "settings", values, [f.name for f in dataclasses.fields(cls)], ("budget", "space")
         )
         return cls(**{**values, "space": SearchSpace.from_dict(values["space"])})
-
-
-def check_options(values: Mapping[str, Any]) -> None:
-    """Raises ValueError on an option whose value cannot be, whatever the space and the images are:
-    a mistake in typing does not wait for them."""
-    check_values(SearchSettings, values, option=True, fix=_FIX)
 
 
 def _sizes(architecture: Architecture) -> str:

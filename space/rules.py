@@ -114,18 +114,20 @@ def check_fields(value: Any, *, option: bool = False, fix: str = "") -> None:
     `option`: fields are named as options of the command line, `--max-params`.
     """
     kind: Any = type(value)
-    values = {name: getattr(value, name) for name, _ in _field_rules(kind)}
-    check_values(kind, values, option=option, fix=fix)
-
-
-def check_values(
-    kind: Any, values: Mapping[str, Any], *, option: bool = False, fix: str = ""
-) -> None:
-    """`check_fields` of a dataclass `kind` that is not yet made, from the values it will have."""
     for name, rule in _field_rules(kind):
-        if not rule.holds(values[name]):
-            shown = "--" + name.replace("_", "-") if option else name
-            rule.check(shown, values[name], fix=fix)
+        field = getattr(value, name)
+        if not rule.holds(field):
+            rule.check(_option(name) if option else name, field, fix=fix)
+
+
+def check_options(kind: Any, values: Mapping[str, Any], *, fix: str = "") -> None:
+    """`check_fields` of a dataclass `kind` that is not yet made, from the options it will have."""
+    for name, rule in _field_rules(kind):
+        rule.check(_option(name), values[name], fix=fix)
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
 
 
 @cache

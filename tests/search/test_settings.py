@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from search.settings import SearchSettings, check_options
+from search.settings import SearchSettings
 from space import SearchSpace, count_flops, count_params
 
 DIGITS = SearchSpace.load("digits")
@@ -89,9 +89,9 @@ def test_more_parameters_are_asked_for_than_the_leanest_that_fits_has():
 
 def test_the_space_of_images_yet_unknown_is_not_held_against_max_params():
     values = SearchSettings(budget=10**6, space=DIGITS).to_dict()
-    check_options({**values, "max_params": 1})
+    SearchSettings.check_typed({**values, "max_params": 1})
     with pytest.raises(ValueError, match="--max-params"):
-        check_options({**values, "max_params": 0})
+        SearchSettings.check_typed({**values, "max_params": 0})
 
 
 def test_settings_of_a_run_without_a_proxy_are_those_of_a_faithful_one():
