@@ -9,9 +9,10 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from space import Architecture
+from space.rules import Rule, check_fields, one_of
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -88,9 +89,9 @@ class TrialRecord:
 
     trial: int
     architecture: Architecture
-    flops: int
+    flops: Annotated[int, Rule("positive", lambda x: x > 0)]
     params: int
-    state: State
+    state: Annotated[State, one_of(*get_args(State))]
     seed: int
     curve: tuple[Epoch, ...] = ()
     seconds: float | None = None
@@ -103,12 +104,7 @@ class TrialRecord:
     started: float | None = None
 
     def __post_init__(self) -> None:
-        if self.state not in get_args(State):
-            raise ValueError(
-                f"`state` must be one of {', '.join(get_args(State))}, but got {self.state!r}."
-            )
-        if not self.flops > 0:
-            raise ValueError(f"`flops` must be positive, but got {self.flops!r}.")
+        check_fields(self)
 
     @property
     def accuracy(self) -> float | None:

@@ -15,7 +15,7 @@ from results.frontier import hypervolume, pareto_front
 from results.record import TrialRecord, record_from_trial
 from results.study_file import read_study
 from space.files import refuse_irregular
-from space.rules import LIMITS, show
+from space.rules import LIMITS, integer, optional, text
 
 if TYPE_CHECKING:
     import pandas
@@ -129,31 +129,25 @@ def _check_settings(file: Path, settings: Any) -> None:
             f"{got!r:.200}: it was written by another program or by another version of "
             "vit-frontier."
         )
-    for key in (*_TEXTS, *_INTEGERS):
+    for key, rule in _RULES.items():
         table, _, name = key.rpartition(".")
         values = settings.get(table) if table else settings
         value = values.get(name) if isinstance(values, dict) else None
-        if key in _TEXTS:
-            rule, holds = "a text", isinstance(value, str)
-        else:
-            low, high = _INTEGERS[key]
-            rule = f"an integer from {low} to {high}"
-            holds = type(value) is int and low <= value <= high
-        if not holds and (value is not None or key in _REQUIRED):
-            raise ValueError(
-                f"In {str(file)!r} `{key}` must be {rule}, but got {show(value)}: restore the file."
-            )
+        if not rule.holds(value):
+            why = rule.sentence(key, value, fix="restore the file")
+            raise ValueError(f"In {str(file)!r} {why}")
 
 
 # Whatever is computed with. The rest is only shown.
-_TEXTS = ("name", "storage", "data.name")
-_INTEGERS = {
-    "budget_flops": (1, 10**21),
-    "data.num_classes": (1, LIMITS["num_classes"]),
-    "data.validation": (0, 10**12),
-    "hardware.memory_bytes": (0, 10**18),
+_RULES = {
+    "name": text(),
+    "storage": optional(text()),
+    "data.name": optional(text()),
+    "budget_flops": integer(1, 10**21),
+    "data.num_classes": integer(1, LIMITS["num_classes"]),
+    "data.validation": optional(integer(0, 10**12)),
+    "hardware.memory_bytes": optional(integer(0, 10**18)),
 }
-_REQUIRED = ("name", "budget_flops", "data.num_classes")
 
 
 def _what_is_there(folder: Path) -> str:

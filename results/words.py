@@ -147,10 +147,9 @@ def marks(architectures: Iterable[Architecture]) -> list[tuple[Mark, str, bool]]
 
 
 def _key_words(part: Part, words: str) -> str:
-    known = {"plain": "plain block", "pool": "tokens pooled", "pruning": "tokens pruned"}
-    letter = f", marked {part.mark.letter}" if part.mark.letter else ""
-    block = f"{words} block{letter}" if part.mark.letter else words
-    return known.get(part.kind, block)
+    mark = part.mark
+    said = mark.words or (f"{words} block" if mark.letter else words)
+    return f"{said}, marked {mark.letter}" if mark.letter else said
 
 
 def blocks_text(architecture: Architecture) -> str:

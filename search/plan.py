@@ -13,20 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from search.cluster.connect import refuse_ray_client, refuse_shadows
 from search.cluster.own_training import found
-from search.settings import (
-    SearchSettings,
-    check_options,
-    default_space,
-    new_run_folder,
-    parse_budget,
-    parse_max_params,
-    parse_seconds,
-    parse_workers,
-    refuse_existing_run,
-    refuse_shadows,
-)
+from search.settings import SearchSettings
+from search.units import read_texts, require_utf8
 from space import SearchSpace
+from space.rules import did_you_mean, show
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -62,7 +54,12 @@ def plan_search(
     Mistakes in typing are told before images are read. `claim`: take a folder of its own where
     `out` is not given. Raises ValueError.
     """
+    from search.study.run_folder import new_run_folder, refuse_existing_run
+
     options = read_options(asked)
+    SearchSettings.check_typed(options)
+    refuse_ray_client(options["address"])
+    _refuse_two_schedules(recipe, asked)
     named = asked.get("space")
     space = named if isinstance(named, SearchSpace) else SearchSpace.load(named or "digits")
     if isinstance(named, str) and named.endswith(".toml") and len(space.img_size) == 1:
@@ -70,7 +67,6 @@ def plan_search(
     out = asked.get("out")
     folder = Path(out) if out else new_run_folder(options["data"], options["budget"])
     refuse_existing_run(folder)
-    check_options({**options, "out": str(folder)})
     refuse_shadows()
     if train is not None:
         found(train)  # before any trial fails for it
@@ -95,6 +91,23 @@ def plan_search(
 
         recipe = Recipe.for_dataset(dataset, epochs=settings.epochs, proxy=settings.proxy)
     return Plan(folder=folder, settings=settings, dataset=dataset, recipe=recipe, train=train)
+
+
+def default_space(img_size: int) -> str:
+    """The built-in space that fits images of that size."""
+    if img_size <= 16:
+        return "digits"
+    return "cifar" if img_size <= 96 else "hvt_deit_tiny"
+
+
+def _refuse_two_schedules(recipe: Recipe | None, asked: Mapping[str, Any]) -> None:
+    """Raises ValueError if a recipe is given and something else says how long to train, too."""
+    for name in ("epochs", "proxy"):
+        if recipe is not None and asked.get(name) is not None:
+            raise ValueError(
+                f"`{name}` (={show(asked[name])}) must not be given beside `recipe`, whose epochs "
+                f"are {recipe.epochs}: leave it out, or change the recipe."
+            )
 
 
 def _claimed(settings: SearchSettings) -> tuple[Path, SearchSettings]:
@@ -125,6 +138,7 @@ def plan_resume(
     description = read_search(run)
     values = {**description["settings"], "time_limit": None, **changes, "out": str(run)}
     settings = SearchSettings.from_dict(values)
+    refuse_ray_client(settings.address)
     if train is None and settings.train is not None:
         if settings.train.startswith(GIVEN):
             raise ValueError(
@@ -218,20 +232,18 @@ def read_options(asked: Mapping[str, Any]) -> dict[str, Any]:
     known = {f.name: f.default for f in dataclasses.fields(SearchSettings) if f.name != "space"}
     unknown = next((name for name in asked if name not in known and name != "space"), None)
     if unknown is not None:
-        from space.rules import did_you_mean
-
         raise ValueError(f"Unknown option {unknown!r}{did_you_mean(unknown, known)}")
     options = {**known, **{k: v for k, v in asked.items() if k in known and k != "out"}}
     for option in ("data", "data_root"):
-        _require_utf8("--" + option.replace("_", "-"), options[option])
-    _require_utf8("--out", asked.get("out"))
+        require_utf8("--" + option.replace("_", "-"), options[option])
+    require_utf8("--out", asked.get("out"))
     data, root = options["data"], options["data_root"]
     if not data:
         raise ValueError("`--data` must be digits, a folder or a name, but got an empty text.")
     if data != "digits" and Path(data).is_dir():
         options["data"] = os.path.abspath(data)  # a run may be resumed from elsewhere
     options["data_root"] = None if root is None else os.path.abspath(root)
-    return options | _read(options, {"budget": parse_budget, **_TEXTS})
+    return options | read_texts(options)
 
 
 def read_changes(asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -241,27 +253,7 @@ def read_changes(asked: Mapping[str, Any]) -> dict[str, Any]:
     if unknown is not None:
         raise ValueError(f"Unknown option {unknown!r}: choose from {', '.join(known)}.")
     given = {name: value for name, value in asked.items() if value is not None}
-    return given | _read(given, _TEXTS)
-
-
-_TEXTS: dict[str, Callable[[str], Any]] = {
-    "max_params": parse_max_params,
-    "time_limit": parse_seconds,
-    "silence": lambda text: parse_seconds(text, "--silence"),
-    "workers": parse_workers,
-}
-
-
-def _read(values: Mapping[str, Any], readers: Mapping[str, Callable[[str], Any]]) -> dict[str, Any]:
-    texts = {name: values[name] for name in readers if isinstance(values.get(name), str)}
-    return {name: readers[name](text) for name, text in texts.items()}
-
-
-def _require_utf8(option: str, text: Any) -> None:
-    try:
-        str(text or "").encode()
-    except UnicodeEncodeError:
-        raise ValueError(f"`{option}` must be a name in UTF-8, but got {text!r}.") from None
+    return given | read_texts(given)
 
 
 def _load(options: Mapping[str, Any], console: Console) -> Dataset:

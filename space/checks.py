@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from space.rules import LIMITS, Rule, integer, number, one_of, show
+from space.rules import LIMITS, Rule, integer, number, one_of, text
 
 if TYPE_CHECKING:
     from space.search_space import SearchSpace
@@ -32,10 +32,7 @@ RULES: dict[str, Rule] = {
 
 def check_name(name: object) -> None:
     """Raises ValueError unless it is a short text."""
-    if not isinstance(name, str) or len(name) > MAX_NAME:
-        raise ValueError(
-            f"`name` must be a text of at most {MAX_NAME} characters, but got {show(name)}."
-        )
+    text(MAX_NAME).check("name", name)
 
 
 def check_shapes(space: SearchSpace) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from space.rules import Rule, did_you_mean, show
+from space.rules import Rule, show
 
 MAX_CHOICES = 1024
 
@@ -20,8 +20,6 @@ def checked_choices(name: str, choices: Any, rule: Rule) -> tuple[Any, ...]:
     if len(choices) > MAX_CHOICES:
         raise ValueError(f"`{name}` must have at most {MAX_CHOICES} choices, not {len(choices)}.")
     for choice in choices:
-        if rule.names and not rule.holds(choice):
-            raise ValueError(f"Unknown `{name}` {show(choice)}{did_you_mean(choice, rule.names)}")
         rule.check(name, choice)
     distinct = tuple(dict.fromkeys(choices))
     return distinct if rule.names else tuple(sorted(distinct))

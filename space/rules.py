@@ -36,14 +36,22 @@ class Rule:
     names: tuple[str, ...] = ()  # all values that it allows, where these are texts
 
     def check(self, name: str, value: Any, *, fix: str = "") -> None:
-        """Raises ValueError naming `name`, the rule and the value, unless the rule holds."""
+        """Raises ValueError with the sentence, unless the rule holds."""
         if not self.holds(value):
-            end = f": {fix}" if fix else ""
-            raise ValueError(f"`{name}` must be {self.words}, but got {show(value)}{end}.")
+            raise ValueError(self.sentence(name, value, fix=fix))
+
+    def sentence(self, name: str, value: Any, *, fix: str = "") -> str:
+        """What is wrong with `value`: its name, the rule, the value, and the nearest of the texts
+        that it may be, else `fix`."""
+        near = _nearest(value, self.names)
+        end = f": did you mean {near!r}?" if near else f": {fix}." if fix else "."
+        return f"`{name}` must be {self.words}, but got {show(value)}{end}"
 
 
-def integer(low: int, high: int) -> Rule:
-    """An int, not a bool, from `low` to `high`."""
+def integer(low: int, high: int | None = None) -> Rule:
+    """An int, not a bool, from `low` to `high`, or of at least `low`."""
+    if high is None:
+        return Rule(f"an integer of at least {low}", lambda x: type(x) is int and low <= x)
     return Rule(f"an integer from {low} to {high}", lambda x: type(x) is int and low <= x <= high)
 
 
@@ -58,12 +66,10 @@ def number(
     `high`) bound on each side."""
     least = above if above is not None else low
     most = below if below is not None else high
-    start = f"above {least:g}" if above is not None else f"from {least:g}"
-    end = f"below {most:g}" if below is not None else f"at most {most:g}"
-    closed = low is not None and high is not None
-    words = f"a number {start} to {most:g}" if closed else f"a number {start} and {end}"
-    if low is not None and below is not None:
-        words = f"a number {start} to below {most:g}"
+    start = "above" if above is not None else "from"
+    end = "below " if below is not None else ""
+    to = "to" if low is not None else "and" if below is not None else "and at most"
+    words = f"a number {start} {_figure(least)} {to} {end}{_figure(most)}"
 
     def holds(x: Any) -> bool:
         if type(x) not in (int, float):
@@ -87,14 +93,17 @@ def flag() -> Rule:
     return Rule("true or false", lambda x: type(x) is bool)
 
 
-def text() -> Rule:
-    """A str."""
-    return Rule("a text", lambda x: isinstance(x, str))
+def text(most: int | None = None) -> Rule:
+    """A str, of at most `most` characters."""
+    if most is None:
+        return Rule("a text", lambda x: isinstance(x, str))
+    words = f"a text of at most {most} characters"
+    return Rule(words, lambda x: isinstance(x, str) and len(x) <= most)
 
 
 def optional(rule: Rule) -> Rule:
     """None, or what `rule` asks for."""
-    return Rule(rule.words, lambda x: x is None or rule.holds(x))
+    return Rule(rule.words, lambda x: x is None or rule.holds(x), rule.names)
 
 
 def check_fields(value: Any, *, option: bool = False, fix: str = "") -> None:
@@ -106,8 +115,17 @@ def check_fields(value: Any, *, option: bool = False, fix: str = "") -> None:
     for name, rule in _field_rules(kind):
         field = getattr(value, name)
         if not rule.holds(field):
-            shown = "--" + name.replace("_", "-") if option else name
-            rule.check(shown, field, fix=fix)
+            rule.check(_option(name) if option else name, field, fix=fix)
+
+
+def check_options(kind: Any, values: Mapping[str, Any], *, fix: str = "") -> None:
+    """`check_fields` of a dataclass `kind` that is not yet made, from the options it will have."""
+    for name, rule in _field_rules(kind):
+        rule.check(_option(name), values[name], fix=fix)
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
 
 
 @cache
@@ -177,9 +195,19 @@ _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxlong, _SHORT.maxother = 2, 60, 60, 
 def did_you_mean(name: object, known: Iterable[str]) -> str:
     """The end of an error sentence: the nearest known name, else all of them."""
     known = list(known)
+    near = _nearest(name, known)
+    return f": did you mean {near!r}?" if near else f": choose from {', '.join(known)}."
+
+
+def _nearest(name: object, known: Iterable[str]) -> str | None:
     text = name[:80] if isinstance(name, str) else ""
-    near = difflib.get_close_matches(text, known, n=1, cutoff=0.5)
-    return f": did you mean {near[0]!r}?" if near else f": choose from {', '.join(known)}."
+    near = difflib.get_close_matches(text, list(known), n=1, cutoff=0.5)
+    return near[0] if near else None
+
+
+def _figure(value: float | None) -> str:
+    """1e9 as people write it, where Python writes 1e+09."""
+    return f"{value:g}".replace("e+0", "e").replace("e+", "e")
 
 
 def nearest_multiple(value: int, factor: int) -> int:

@@ -6,9 +6,9 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
-from space.rules import check_keys, show
+from space.rules import check_fields, check_keys, integer, number, one_of, optional
 
 if TYPE_CHECKING:
     from space import Architecture
@@ -45,61 +45,37 @@ class Recipe:
     Raises ValueError naming the rule and the value.
     """
 
-    epochs: int = 30
-    batch_size: int = 64
-    learning_rate: float = 4e-3
-    learning_rate_size: float | None = None
-    reattention_rate: float = 1.0
-    warmup_epochs: float = 3.0
-    weight_decay: float = 0.05
-    label_smoothing: float = 0.1
-    clip_grad: float | None = 1.0
-    drop_path_rate: float = 0.0
-    pos_embed_std: float = 0.2
-    amp: Amp = "auto"
-    recalibration_batches: int = 8
-    optimizer: Optimizer = "adamw"
-    matrix_rate: float = 0.02
+    epochs: Annotated[int, integer(1)] = 30
+    batch_size: Annotated[int, integer(1)] = 64
+    learning_rate: Annotated[float, number(above=0.0, below=10.0)] = 4e-3
+    learning_rate_size: Annotated[float | None, optional(number(above=0.0, below=math.inf))] = None
+    reattention_rate: Annotated[float, number(above=0.0, below=10.0)] = 1.0
+    warmup_epochs: Annotated[float, number(low=0.0, below=math.inf)] = 3.0
+    weight_decay: Annotated[float, number(low=0.0, below=10.0)] = 0.05
+    label_smoothing: Annotated[float, number(low=0.0, below=1.0)] = 0.1
+    clip_grad: Annotated[float | None, optional(number(above=0.0, below=math.inf))] = 1.0
+    drop_path_rate: Annotated[float, number(low=0.0, below=1.0)] = 0.0
+    pos_embed_std: Annotated[float, number(above=0.0, below=10.0)] = 0.2
+    amp: Annotated[Amp, one_of(*get_args(Amp))] = "auto"
+    recalibration_batches: Annotated[int, integer(1)] = 8
+    optimizer: Annotated[Optimizer, one_of(*get_args(Optimizer))] = "adamw"
+    matrix_rate: Annotated[float, number(above=0.0, below=10.0)] = 0.02
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "recalibration_batches"):
-            value = getattr(self, name)
-            if type(value) is not int or value < 1:
-                raise ValueError(
-                    f"`{name}` must be an integer of at least 1, but got {show(value)}."
-                )
-        for name, above, below in _OPEN_RANGES:
-            value = getattr(self, name)
-            if value is None and name in ("clip_grad", "learning_rate_size"):
-                continue
-            if type(value) not in (int, float) or not above < value < below:
-                raise ValueError(
-                    f"`{name}` must be a number above {above:g} and below {below:g}, "
-                    f"but got {show(value)}."
-                )
-        for name, below in _HALF_OPEN_RANGES:
-            value = getattr(self, name)
-            if type(value) not in (int, float) or not 0 <= value < below:
-                raise ValueError(
-                    f"`{name}` must be a number from 0 to below {below:g}, but got {show(value)}."
-                )
-        for name, known in (("amp", get_args(Amp)), ("optimizer", get_args(Optimizer))):
-            if getattr(self, name) not in known:
-                raise ValueError(
-                    f"`{name}` must be one of {list(known)}, but got {show(getattr(self, name))}."
-                )
+        check_fields(self)
 
     @classmethod
     def for_dataset(
         cls, dataset: Dataset, epochs: int | None = None, proxy: str = "faithful"
     ) -> Recipe:
-        """The tuned defaults. `proxy` (fast, balanced or faithful) takes a share of their epochs,
-        with a schedule of its own; `epochs` overrides it. Raises ValueError on another one."""
-        # 30 epochs for signs such as digits, 10 for photographs, where the batch grows with the
-        # number of images from 32 (up to 6,000) to 512 (46,000 and more), and the learning rate
-        # with it.
-        if proxy not in PROXIES:
-            raise ValueError(f"`proxy` must be one of {list(PROXIES)}, but got {proxy!r:.80}.")
+        """The tuned defaults: 30 epochs for signs such as digits, 10 for photographs, where the
+        batch grows with the number of images from 32 (up to 6,000) to 512 (46,000 and more), and
+        the learning rate with it.
+
+        `proxy` (fast, balanced or faithful) takes a share of those epochs, with a schedule of its
+        own; `epochs` overrides it. Raises ValueError on another one.
+        """
+        one_of(*PROXIES).check("proxy", proxy)
         if dataset.augmentation == "none":
             recipe = cls(learning_rate_size=256.0)
         else:
@@ -161,19 +137,3 @@ def more_parts(parts: int, batch_size: int) -> int | None:
     """In how many pieces a batch is tried next where `parts` took too much memory: twice as many,
     while each has `FEWEST_IMAGES`; then None."""
     return 2 * parts if batch_size >= 2 * parts * FEWEST_IMAGES else None
-
-
-_OPEN_RANGES = (
-    ("learning_rate", 0.0, 10.0),
-    ("learning_rate_size", 0.0, math.inf),
-    ("reattention_rate", 0.0, 10.0),
-    ("clip_grad", 0.0, math.inf),
-    ("pos_embed_std", 0.0, 10.0),
-    ("matrix_rate", 0.0, 10.0),
-)
-_HALF_OPEN_RANGES = (
-    ("warmup_epochs", math.inf),
-    ("weight_decay", 10.0),
-    ("label_smoothing", 1.0),
-    ("drop_path_rate", 1.0),
-)

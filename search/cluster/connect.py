@@ -14,7 +14,8 @@ from pathlib import Path
 
 from results.words import counted
 from search.cluster import quirks
-from search.settings import SearchSettings, refuse_ray_client
+from search.settings import SearchSettings
+from space.rules import show
 
 LEAST_SESSION_BYTES = 5 * 10**6  # with less, workers may not start
 KNOCK_SECONDS = 10.0
@@ -82,6 +83,29 @@ def describe_room(settings: SearchSettings) -> str:
 def _describe_resources(cpus: float, gpus: float) -> str:
     """'1 CPU core and 0.25 GPU'."""
     return counted(cpus, "CPU core") + (f" and {counted(gpus, 'GPU')}" if gpus else "")
+
+
+def refuse_shadows() -> None:
+    """Raises ValueError if Ray's workers, which look into the current folder first, would import a
+    file of the user's there for one of these packages."""
+    for name in ("search", "space", "trainers"):
+        if Path(f"{name}.py").is_file():
+            raise ValueError(
+                f"The current folder must not hold {name}.py: Ray's workers would take it for the "
+                f"package {name!r} of vit-frontier. Rename it, or search from another folder."
+            )
+
+
+def refuse_ray_client(address: str | None) -> None:
+    """Raises ValueError for ray://, which reaches a cluster through a proxy: Tune then has no node
+    of Ray on this machine to run on."""
+    if address is not None and address.lower().startswith("ray://"):
+        raise ValueError(
+            f"`--address` (={show(address)}) must be auto or host:port: Ray Tune does not run "
+            "through Ray Client: start the search on a machine of the cluster with --address "
+            "host:port, or send it there by `ray job submit --working-dir . -- python -m search "
+            "search ...`."
+        )
 
 
 @contextlib.contextmanager

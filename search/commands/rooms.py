@@ -18,7 +18,7 @@ def refuse_foreign_rooms() -> None:
     for name, begin in BEGIN.items():
         spec = find_spec(name)
         file = None if spec is None or spec.origin is None else Path(spec.origin)
-        if file is not None and file.is_file() and file.read_text("utf-8")[:80].startswith(begin):
+        if file is not None and file.is_file() and file.read_bytes().startswith(begin.encode()):
             continue
         where = file or (list(spec.submodule_search_locations or [])[:1] if spec else "nowhere")
         raise ValueError(

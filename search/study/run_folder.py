@@ -8,6 +8,7 @@ import errno
 import json
 import os
 import platform
+import re
 import sys
 from collections.abc import Collection, Iterator
 from importlib import metadata
@@ -19,8 +20,8 @@ import numpy as np
 from results import load_run
 from results.replace import replace_file
 from results.run import read_settings
-from results.words import hide_password
-from search.settings import SearchSettings, new_run_folder, refuse_existing_run
+from results.words import format_count, hide_password
+from search.settings import SearchSettings
 from search.study.storage import StorageError, cannot_write, writing
 from space.rules import show
 
@@ -29,6 +30,28 @@ if TYPE_CHECKING:
 
 
 SAME = 0.01  # of white, what two decoders may differ by
+
+
+def new_run_folder(data: str, budget: int, runs: Path = Path("runs")) -> Path:
+    """runs/<data>-<budget>, or the first of -2, -3, ... that is free."""
+    stem = re.sub(r"[^A-Za-z0-9._]+", "-", Path(data).name or data).strip("-.") or "run"
+    name = f"{stem[:40]}-{format_count(budget)}"
+    candidates = (name if i == 1 else f"{name}-{i}" for i in range(1, 10**6))
+    return next(runs / n for n in candidates if not (runs / n).exists())
+
+
+def refuse_existing_run(folder: Path) -> None:
+    """Raises ValueError if the folder holds a run, or what is left of one."""
+    if (folder / "study.db").exists() and not (folder / "run.json").exists():
+        raise ValueError(
+            f"`--out` (={str(folder)!r}) must hold no run, but has a study.db whose run.json is "
+            "lost: restore run.json to go on with it, or give another folder."
+        )
+    if (folder / "run.json").exists():
+        raise ValueError(
+            f"`--out` (={str(folder)!r}) already holds a run: go on with it by "
+            f"`vit-frontier resume {folder}`, or give another folder."
+        )
 
 
 def claim_run_folder(data: str, budget: int) -> Path:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import functools
 import os
+import re
 import shutil
 import sqlite3
 import sys
@@ -26,6 +27,7 @@ from sqlalchemy.engine import URL, make_url
 
 from results.words import hide_password
 from search.study.mirror import Mirror, StudyDatabase, TakenOverError
+from space.rules import show
 
 LOCK_SECONDS = 60.0  # how long the study may be locked by another reader or writer
 SILENT_SECONDS = 1.0  # an outage that is over sooner is not worth a word
@@ -43,6 +45,7 @@ DRIVERS = {  # import name -> what to install
     "MySQLdb": "mysqlclient",
     "pymysql": "pymysql",
 }
+IN_MEMORY = re.compile(r"sqlite(\+\w+)?:(/*((file:)?:memory:)?(\?.*)?|.*[?&]mode=memory\b.*)")
 Answer = TypeVar("Answer")
 
 
@@ -229,6 +232,16 @@ def absolute_url(text: str) -> str:
     return url.set(database=os.path.abspath(file)).render_as_string(hide_password=False)
 
 
+def refuse_memory(storage: str) -> None:
+    """Raises ValueError for SQLite without a file, which would keep nothing."""
+    if IN_MEMORY.fullmatch(storage):
+        raise ValueError(
+            f"`--storage` (={show(storage)}) must keep the study, but a database in memory is lost "
+            "with the process: name a file, such as sqlite:////folder/study.db, or leave the "
+            "option out."
+        )
+
+
 def refuse_existing_study(url: str, name: str) -> None:
     """Raises ValueError if the database cannot be opened or holds a study of that name."""
     database = _connect(url)
@@ -255,7 +268,9 @@ def _open_file(file: Path) -> StudyDatabase:
 
 
 def _connect(text: str) -> StudyDatabase:
-    """The database at a URL. Raises ValueError, without the password, if it does not answer."""
+    """The database at a URL. Raises ValueError, without the password, if it does not answer or
+    would keep nothing."""
+    refuse_memory(text)
     shown = f"`--storage` (={hide_password(text.replace(' ', '%20'))!r})"
     try:
         url = make_url(text)

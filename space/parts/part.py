@@ -32,12 +32,14 @@ class Shape(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Mark:
     """How the drawing shows a kind: a letter below its blocks (or none), and a colour for light and
-    for dark pages. `name`: its class in the style sheet, if that has rules."""
+    for dark pages. `name`: its class in the style sheet, if that has rules; `words`: what the key
+    of the drawings says of it, by default the part's own words."""
 
     letter: str = ""
     colour: str = "#3b9c8f"
     dark: str = "#5cc0b2"
     name: str = "part"
+    words: str = ""
 
 
 class Part(Protocol):

@@ -102,5 +102,5 @@ def test_broken_attribute_is_refused_with_the_trial_named(broken):
 
 
 def test_unknown_state_is_refused():
-    with pytest.raises(ValueError, match="`state` must be one of running"):
+    with pytest.raises(ValueError, match=r"`state` must be one of \['running', .* got 'done'"):
         TrialRecord(trial=0, architecture=plain(1, 16), flops=1, params=1, state="done", seed=0)

@@ -6,7 +6,8 @@ import pytest
 from make_run import plain
 
 from results import words
-from space import Pool
+from space import Pool, named
+from space.parts import KINDS, Mark
 
 
 @pytest.mark.parametrize(
@@ -26,6 +27,12 @@ from space import Pool
 )
 def test_scaled_has_three_digits_and_a_prefix(count, text):
     assert words.scaled(count, "F") == text
+
+
+def test_counts_are_printed_with_units():
+    assert [words.format_count(c) for c in (999, 33_952, 2_000_000, 1_253_683_200)] == [
+        "999", "33.95K", "2M", "1.254G",
+    ]  # fmt: skip
 
 
 def test_scaled_without_a_unit_ends_in_its_prefix():
@@ -72,3 +79,12 @@ def test_what_is_unusual_is_told():
         "1 block, 16 wide, 1 head, MLP ×4, patch 2, conv stem, scaled Re-attention, "
         "residual scale 0.5"
     )
+
+
+def test_the_key_says_of_a_mark_what_its_kind_says(monkeypatch):
+    told = [said for _, said, _ in words.marks([named("hvt_s_1"), named("deepvit_s")])]
+    assert told == ["plain block", "tokens pooled", "Re-attention block, marked R"]
+    monkeypatch.setattr(KINDS["reattention"], "mark", Mark("X", words="mixed heads"))
+    monkeypatch.setattr(KINDS["plain"], "mark", Mark("", "#000"))
+    told = [said for _, said, _ in words.marks([named("hvt_s_1"), named("deepvit_s")])]
+    assert told == ["plain", "tokens pooled", "mixed heads, marked X"]

@@ -7,7 +7,8 @@ import pytest
 from rich.console import Console
 
 from search import plan
-from search.plan import plan_search, read_changes, read_options
+from search.plan import default_space, plan_search, read_changes, read_options, search
+from trainers import Recipe
 
 
 def train(architecture, dataset, recipe, seed, report):
@@ -67,3 +68,21 @@ def test_unknown_options_are_told():
         read_options({"budget": "2M", "tials": 3})
     with pytest.raises(ValueError, match="Unknown option 'seed': choose from trials"):
         read_changes({"seed": 3})
+
+
+def test_default_space_fits_the_image_size():
+    assert [default_space(size) for size in (8, 32, 64, 224)] == [
+        "digits", "cifar", "cifar", "hvt_deit_tiny",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("also", [{"epochs": 5}, {"proxy": "fast"}])
+def test_a_recipe_and_another_length_of_training_are_not_both_taken(also):
+    with pytest.raises(ValueError, match=r"must not be given beside `recipe`, .* 7: leave it out"):
+        search("500K", recipe=Recipe(epochs=7), **also)
+
+
+def test_a_cluster_is_not_reached_through_a_proxy(monkeypatch):
+    monkeypatch.setattr(plan, "_load", lambda *_: pytest.fail("read"))
+    with pytest.raises(ValueError, match=r"`--address` .*must be auto or host:port"):
+        search("500K", address="ray://head:10001")

@@ -236,7 +236,10 @@ BAD_INPUT = [
     (["--budget", "2M", "--trials", "0"], "--trials"),
     (["--budget", "2M", "--workers", "many"], "--workers"),
     (["--budget", "2M", "--sampler", "grid"], "--sampler"),
-    (["--budget", "2M", "--proxy", "quick"], "Unknown `--proxy` 'quick'"),
+    (
+        ["--budget", "2M", "--proxy", "quick"],
+        "`--proxy` must be one of ['fast', 'balanced', 'faithful'], but got 'quick': choose",
+    ),
     (["--budget", "2M", "--time-limit", "soon"], "--time-limit"),
 ]
 

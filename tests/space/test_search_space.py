@@ -178,8 +178,11 @@ def test_the_stride_of_a_pool_that_leaves_one_token_does_not_count():
         ({"depth": ["4"]}, r"`depth` must be an integer.*'4'"),
         ({"depth": {"low": 1}}, r"`depth` must be a list of choices"),
         ({"mlp_ratio": [float("nan")]}, r"`mlp_ratio` must be a number"),
-        ({"head": ["avg", "cls"]}, r"Unknown `head` 'cls'"),
-        ({"reattention": {"placement": ["sufix"]}}, r"`reattention.placement` 'sufix'.*'suffix'"),
+        ({"head": ["avg", "cls"]}, r"`head` must be one of \['avg', 'token'\], but got 'cls'"),
+        (
+            {"reattention": {"placement": ["sufix"]}},
+            r"`reattention.placement` must be one of .*'sufix': did you mean 'suffix'",
+        ),
         ({"reattention": {"places": ["all"]}}, r"Unknown search space's \[reattention\] key"),
         ({"pooling": {"stages": [9], "kernel_size": [3]}}, r"9 pools, but 1 blocks have 1"),
         ({"pooling": {"stages": [0, 4]}}, r"`pooling.stages` \(=4\) must be at most the 3 places"),

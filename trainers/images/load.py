@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
-from space.rules import did_you_mean
+from space.rules import did_you_mean, integer, optional
 from trainers.errors import DataError
 from trainers.images.cache import DecodedImages, Progress, Unreadable, cache_root
 from trainers.images.dataset import Augmentation, Dataset, channel_statistics
@@ -22,7 +22,7 @@ from trainers.images.stored import Images
 UNREADABLE_SHARE = 0.01
 TIMM_PREFIXES = ("torch", "hfds", "hfids", "tfds", "wds")
 _KNOWN = ("digits", *(f"torch/{name}" for name in "cifar10 cifar100 mnist fashion_mnist".split()))
-_LARGEST_IMG_SIZE = 4096
+_IMG_SIZE = optional(integer(1, 4096))
 _LARGEST_DIGITS = 256  # 118 MB, and 301 MB more for the training split as floats
 _LARGEST_DEFAULT_SIZE = 64
 
@@ -72,14 +72,8 @@ def load_dataset(
     `cache_dir`; `progress(done, total)` is called while they are decoded.
     Raises DataError, a ValueError.
     """
-    if img_size is not None and (
-        isinstance(img_size, bool)
-        or not isinstance(img_size, int)
-        or not 1 <= img_size <= _LARGEST_IMG_SIZE
-    ):
-        raise DataError(
-            f"`img_size` must be an integer from 1 to {_LARGEST_IMG_SIZE}, but got {img_size!r}."
-        )
+    if not _IMG_SIZE.holds(img_size):
+        raise DataError(_IMG_SIZE.sentence("img_size", img_size))
     if name == "digits":
         return _load_digits(
             img_size or 8, train_samples=train_samples, val_samples=val_samples, seed=seed

@@ -6,11 +6,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from space.rules import integer
 from trainers.errors import DataError
 
 Labels = NDArray[np.int64]
 Indices = NDArray[np.int64]
 
+_COUNT = integer(1)
 _TEST_SEED = 0
 TEST_SHARE = 0.2
 VALIDATION_SHARE = 0.2
@@ -57,8 +59,8 @@ def limit(labels: Labels, indices: Indices, count: int | None, name: str, *, see
 
 
 def _checked(name: str, count: int, *, below: int | None = None) -> int:
-    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-        raise DataError(f"`{name}` must be an integer of at least 1, but got {count!r}.")
+    if not _COUNT.holds(count):
+        raise DataError(_COUNT.sentence(name, count))
     if below is not None and count >= below:
         raise DataError(
             f"`{name}` (={count}) must be below the number of images in the training split "

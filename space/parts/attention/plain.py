@@ -26,7 +26,7 @@ class Plain(Part):
     """Multi-head self-attention (arXiv 2010.11929)."""
 
     kind: ClassVar[str] = "plain"
-    mark: ClassVar[Mark] = Mark("", "#a9b5c6", "#5b687c", "plain")
+    mark: ClassVar[Mark] = Mark("", "#a9b5c6", "#5b687c", "plain", "plain block")
     takes_mask: ClassVar[bool] = True
     num_heads: Annotated[int, integer(1, LIMITS["num_heads"])]
 

@@ -19,7 +19,7 @@ class Pool(Part):
     embedding (arXiv 2103.10619, section 3.2). A class token goes by; the grid is lost."""
 
     kind: ClassVar[str] = "pool"
-    mark: ClassVar[Mark] = Mark("", "#e2a33c", "#d99a36", "pool")
+    mark: ClassVar[Mark] = Mark("", "#e2a33c", "#d99a36", "pool", "tokens pooled")
     placement: ClassVar[Placement] = After(
         table="pooling",
         choices={

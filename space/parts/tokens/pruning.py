@@ -23,7 +23,7 @@ class Pruning(Part):
     # drawn, and a loss draws their share to `keep`.
 
     kind: ClassVar[str] = "pruning"
-    mark: ClassVar[Mark] = Mark("", "#c0504d", "#e08784")
+    mark: ClassVar[Mark] = Mark("", "#c0504d", "#e08784", words="tokens pruned")
     takes_mask: ClassVar[bool] = True
     masks: ClassVar[bool] = True
     placement: ClassVar[Placement] = After(

@@ -26,3 +26,14 @@ def test_a_folder_that_takes_the_name_of_a_package_is_named(tmp_path):
         assert done.returncode == 2, done.stderr
         assert f"The package '{name}' must be that of vit-frontier" in done.stderr
         assert str(folder) in done.stderr
+
+
+def test_a_file_that_is_no_utf8_is_named_too(tmp_path):
+    (tmp_path / "results.py").write_bytes(b'"""R\xe9sultats."""\n')
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "search", "status", "nothing"], cwd=tmp_path,
+        env={**ENVIRONMENT, "PYTHONPATH": f"{tmp_path}:{ROOT}"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("Error: The package 'results' must be that of vit-frontier")

@@ -14,9 +14,10 @@ from make_run import make_run
 from safetensors.torch import save
 
 from search.cluster import doctor, worker
+from search.cluster.connect import refuse_ray_client
 from search.cluster.recorder import Recorder
 from search.cluster.tune import Stop
-from search.settings import SearchSettings, refuse_ray_client
+from search.settings import SearchSettings
 from search.study.run_folder import (
     check_same_data,
     claim_run_folder,
@@ -24,7 +25,9 @@ from search.study.run_folder import (
     keep_trials,
     keep_weights,
     new_run,
+    new_run_folder,
     only_driver,
+    refuse_existing_run,
 )
 from search.study.storage import StorageError, absolute_url, open_study
 from space import SearchSpace, build_model
@@ -144,6 +147,20 @@ def test_other_images_of_the_same_number_are_not_gone_on_with(tmp_path):
     other = dataclasses.replace(data, val_labels=data.val_labels[::-1].copy())
     with pytest.raises(ValueError, match="`fingerprint` was"):
         check_same_data(tmp_path, before, other)
+
+
+def test_a_study_that_lost_its_description_is_not_written_over(tmp_path):
+    (tmp_path / "study.db").touch()
+    with pytest.raises(ValueError, match=r"study\.db whose run\.json is lost: restore run\.json"):
+        refuse_existing_run(tmp_path)
+
+
+def test_a_run_folder_is_named_after_data_and_budget_and_never_reused(tmp_path):
+    first = new_run_folder("/some/where/My flowers!", 1_300_000_000, tmp_path)
+    assert first == tmp_path / "My-flowers-1.3G"
+    first.mkdir()
+    assert new_run_folder("My flowers!", 1_300_000_000, tmp_path).name == "My-flowers-1.3G-2"
+    assert new_run_folder("../..", 5, tmp_path).parent == tmp_path
 
 
 def test_more_trials_are_asked_for_from_then_on(run):

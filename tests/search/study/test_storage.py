@@ -28,7 +28,13 @@ from results.words import hide_password
 from search.settings import SearchSettings
 from search.study.ledger import Ledger
 from search.study.run_folder import new_run
-from search.study.storage import Patience, StorageError, open_study, refuse_existing_study
+from search.study.storage import (
+    Patience,
+    StorageError,
+    absolute_url,
+    open_study,
+    refuse_existing_study,
+)
 from space import SearchSpace
 
 DIGITS = SearchSpace.load("digits")
@@ -490,3 +496,24 @@ def test_a_full_disk_of_rays_session_is_named_and_what_runs_is_finished(tmp_path
     assert_whole(run, 16)
     assert all(record.test_accuracy is not None for record in run.front)
     small.rmdir()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite://",
+        "sqlite:///",
+        "sqlite:///:memory:",
+        "sqlite+pysqlite:///:memory:?timeout=3",
+        "sqlite:///file::memory:?uri=true",
+        "sqlite:///file:a?mode=memory&uri=true",
+    ],
+)
+def test_a_database_that_keeps_nothing_is_refused(url, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for refused in (
+        lambda: refuse_existing_study(absolute_url(url), "run"),
+        lambda: open_study(tmp_path, "run", url),
+    ):
+        with pytest.raises(ValueError, match=r"`--storage` .* must keep the study.*name a file"):
+            refused()
