@@ -21,7 +21,7 @@ from results.replace import replace_file
 from results.run import read_settings
 from results.words import hide_password
 from search.settings import SearchSettings, new_run_folder, refuse_existing_run
-from search.study.storage import StorageError, cannot_write, writing
+from search.study.errors import StorageError, cannot_write, writing
 from space.rules import show
 
 if TYPE_CHECKING:

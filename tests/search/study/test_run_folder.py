@@ -17,6 +17,7 @@ from search.cluster import doctor, worker
 from search.cluster.recorder import Recorder
 from search.cluster.tune import Stop
 from search.settings import SearchSettings, refuse_ray_client
+from search.study.errors import StorageError
 from search.study.run_folder import (
     check_same_data,
     claim_run_folder,
@@ -26,7 +27,7 @@ from search.study.run_folder import (
     new_run,
     only_driver,
 )
-from search.study.storage import StorageError, absolute_url, open_study
+from search.study.storage import absolute_url, open_study
 from space import SearchSpace, build_model
 from trainers import Recipe, load_dataset
 
