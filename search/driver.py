@@ -31,6 +31,7 @@ from search.cluster.lost import head_watched
 from search.cluster.sharing import for_workers
 from search.decide.baselines import baselines
 from search.settings import SearchSettings
+from search.study import quirks as optuna_quirks
 from search.study.errors import StorageError, writing
 from search.study.ledger import Ledger
 from search.study.mirror import together
@@ -101,7 +102,7 @@ def run_search(
                 head_watched(lambda why: _end_without_head(folder, ledger, display, patience, why)),
             ):
                 display.note("")
-                for unknown in quirks.check():
+                for unknown in [*optuna_quirks.check(), *quirks.check()]:
                     display.say(unknown)
                 # What a trial takes stays, whatever machines join.
                 settings = replace(settings, gpus_per_trial=trial_resources(settings)["gpu"])

@@ -21,8 +21,8 @@ from tenacity import (
     wait_exponential,
 )
 
+from search.study.database import StudyDatabase, TakenOverError
 from search.study.errors import KEPT, StorageError, cause_of, reason_of
-from search.study.mirror import StudyDatabase, TakenOverError
 
 SILENT_SECONDS = 1.0  # an outage that is over sooner is not worth a word
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds between two tries, twice as long each time

@@ -15,8 +15,9 @@ from optuna.exceptions import StorageInternalError
 from sqlalchemy.engine import URL, make_url
 
 from results.words import hide_password
+from search.study.database import StudyDatabase
 from search.study.errors import KEPT, StorageError, cannot_write, cause_of, reason_of
-from search.study.mirror import Mirror, StudyDatabase
+from search.study.mirror import Mirror
 from search.study.patience import Patience, PatientDatabase
 
 LOCK_SECONDS = 60.0  # how long the study may be locked by another reader or writer

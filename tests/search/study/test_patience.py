@@ -8,8 +8,8 @@ import sqlalchemy
 from optuna.exceptions import StorageInternalError
 
 from search.study import patience
+from search.study.database import TakenOverError
 from search.study.errors import StorageError
-from search.study.mirror import TakenOverError
 from search.study.patience import Patience, PatientDatabase
 
 AWAY = sqlalchemy.exc.OperationalError("SELECT 1", {}, Exception("server closed the connection"))
