@@ -44,7 +44,8 @@ from search.driver import early_stopping_rule
 from search.settings import SearchSettings
 from search.study.ledger import Ledger
 from search.study.mirror import Mirror, together
-from search.study.storage import Patience, open_study
+from search.study.patience import Patience
+from search.study.storage import open_study
 from search.terminal.display import Display
 from space import SearchSpace
 

@@ -33,7 +33,8 @@ from space import Architecture
 from trainers import Dataset, Recipe, proxy_epochs
 from trainers.device.split import device_images
 from trainers.device.streaming import open_split
-from trainers.images.cache import DecodedImages, open_cache
+from trainers.images.cache import open_cache
+from trainers.images.decoded import DecodedImages
 from trainers.images.stored import StoredImages
 
 BATCH, SIDE, JPEGS, REPEATS = 512, 64, 1024, 3
@@ -43,7 +44,7 @@ OPEN = """
 import resource, sys, time
 import numpy as np
 from pathlib import Path
-from trainers.images.cache import DecodedImages
+from trainers.images.decoded import DecodedImages
 cache = DecodedImages(directory=Path(sys.argv[1]), count=int(sys.argv[2]), img_size=64)
 rows = np.random.default_rng(0).permutation(cache.count)
 def resident():

@@ -31,10 +31,13 @@ from search.cluster.lost import head_watched
 from search.cluster.sharing import for_workers
 from search.decide.baselines import baselines
 from search.settings import SearchSettings
+from search.study import quirks as optuna_quirks
+from search.study.errors import StorageError, writing
 from search.study.ledger import Ledger
 from search.study.mirror import together
+from search.study.patience import Patience
 from search.study.run_folder import keep_trials, only_driver, read_search
-from search.study.storage import Patience, StorageError, open_study, writing
+from search.study.storage import open_study
 from search.terminal.display import Display
 from search.terminal.messages import interrupted_text
 
@@ -99,7 +102,7 @@ def run_search(
                 head_watched(lambda why: _end_without_head(folder, ledger, display, patience, why)),
             ):
                 display.note("")
-                for unknown in quirks.check():
+                for unknown in [*optuna_quirks.check(), *quirks.check()]:
                     display.say(unknown)
                 # What a trial takes stays, whatever machines join.
                 settings = replace(settings, gpus_per_trial=trial_resources(settings)["gpu"])

@@ -37,16 +37,18 @@ class PrivateName:
         return f"{self.name} ({self.within})" if self.within else self.name
 
 
-def complaints(package: str, names: Sequence[PrivateName], tried: tuple[str, str]) -> list[str]:
-    """A sentence if `package` is older or newer than what was `tried` (oldest, newest), and one for
-    each name that it does not have. Empty if all is as we know it."""
+def complaints(
+    package: str, names: Sequence[PrivateName], tried: tuple[str, str], *, see: str
+) -> list[str]:
+    """A sentence if `package` is older or newer than what was `tried` (oldest, newest), with what
+    to `see` to, and one for each name that it does not have. Empty if all is as we know it."""
     version = metadata.version(package)
     here, oldest, newest = (_release(text) for text in (version, *tried))
     found = []
     if not oldest <= here <= newest:
         found.append(
-            f"This vit-frontier was tried with {package} {tried[0]} to {tried[1]}, here is "
-            f"{version}: see that faults are told rightly."
+            f"This vit-frontier was tried with {package} {span(tried)}, here is {version}: "
+            f"see that {see}."
         )
     for name in names:
         try:
@@ -54,6 +56,12 @@ def complaints(package: str, names: Sequence[PrivateName], tried: tuple[str, str
         except (ImportError, AttributeError):
             found.append(f"{package} {version} has no {name}: {name.without}.")
     return found
+
+
+def span(tried: tuple[str, str]) -> str:
+    """ "2.45 to 2.60", or the one version that was tried."""
+    oldest, newest = tried
+    return oldest if oldest == newest else f"{oldest} to {newest}"
 
 
 def _release(version: str) -> tuple[int, ...]:

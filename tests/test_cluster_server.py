@@ -23,7 +23,8 @@ import sys, time
 from pathlib import Path
 from test_storage import assert_whole, epoch, settings
 from search.study.ledger import Ledger
-from search.study.storage import Patience, open_study
+from search.study.patience import Patience
+from search.study.storage import open_study
 say = Patience(say=lambda text: print(text, flush=True))
 few = settings(trials=60)
 ledger = Ledger(open_study(Path("/tmp"), "silent", sys.argv[1], say), few)

@@ -12,6 +12,8 @@ from typing import Any
 from search.cluster import quirks
 from search.cluster.connect import connected
 from search.cluster.nodes import ask_nodes
+from search.private_names import span
+from search.study import quirks as optuna_quirks
 from search.study.run_folder import versions
 from trainers.errors import DataError
 from trainers.images.folder import read_folder
@@ -19,7 +21,8 @@ from trainers.images.load import TIMM_PREFIXES
 
 LEAST_DISK = 2 * 10**9
 LEAST_SHARED_MEMORY = 10**9
-OTHER_RAY = f"install ray {quirks.TRIED[0]} to {quirks.TRIED[1]} where a search does not work"
+OTHER_RAY = f"install ray {span(quirks.TRIED)} where a search does not work"
+OTHER_OPTUNA = f"install optuna {span(optuna_quirks.TRIED)} where a search does not work"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +37,7 @@ def examine(*, address: str | None, data: str | None) -> list[Finding]:
     """Looks at this machine and at every node of the cluster; starts Ray, so it takes seconds."""
     findings = [Finding(what=", ".join(f"{name} {v}" for name, v in versions().items()))]
     findings += [Finding(what=unknown, fix=OTHER_RAY) for unknown in quirks.check()]
+    findings += [Finding(what=unknown, fix=OTHER_OPTUNA) for unknown in optuna_quirks.check()]
     with connected(address):
         nodes = _ask_every_node()
     for node in nodes:

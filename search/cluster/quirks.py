@@ -204,7 +204,7 @@ ACTOR = re.compile(r"\bactor(?:_id:)? ([0-9a-f]{32})\b")
 def check() -> list[str]:
     """What is to be said of the Ray that is installed: a sentence if its version was never tried,
     and one for each private name that it does not have."""
-    return complaints("ray", NAMES, TRIED)
+    return complaints("ray", NAMES, TRIED, see="faults are told rightly")
 
 
 def meaning(text: str) -> str | None:

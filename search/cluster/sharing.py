@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from search.cluster.nodes import ask_other_nodes
-from trainers.images.cache import is_decoded
+from trainers.images.decoded import is_decoded
 from trainers.images.stored import StoredImages
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from ray.tune.search import Searcher
 from search.cluster import quirks, worker
 from search.cluster.connect import trial_resources, workers
 from search.settings import SearchSettings
+from search.study.errors import StorageError
 from search.study.ledger import Ledger
-from search.study.storage import StorageError
 
 if TYPE_CHECKING:
     from search.cluster.recorder import Recorder

@@ -49,7 +49,7 @@ def report(
 ) -> None:
     """Write report.html, frontier.json, the tables and pictures of a run again."""
     from results import load_run, write_results
-    from search.study.storage import writing
+    from search.study.errors import writing
 
     for run in runs:
         with writing(run, "report"):

@@ -21,7 +21,7 @@ from search.decide.frontier_sampler import FrontierSampler, SpaceExhaustedError
 from search.decide.problem import Network, SpaceProblem
 from search.decide.samplers import make_sampler
 from search.settings import SearchSettings
-from search.study.mirror import together
+from search.study.mirror import set_constraints, set_user_attr, together
 from space import Architecture, count_flops, count_params
 
 REJECTS_BEFORE_RANDOM = 30  # proposals in a row, over budget or known, until one is drawn at random
@@ -170,8 +170,7 @@ class Ledger:
         over = [live.flops - self.settings.budget]
         if self.settings.max_params is not None:
             over.append(live.params - self.settings.max_params)
-        # Not `trial.set_constraint`: Optuna reads this form as well, optuna-dashboard only this.
-        self.study._storage.set_trial_system_attr(trial._trial_id, "constraints", over)
+        set_constraints(self.study, trial, over)
         return live
 
     def _tell_over_budget(self, live: LiveTrial) -> None:
@@ -262,7 +261,7 @@ class Ledger:
         with together(self.study):
             self._enqueue_again(params, attrs)  # first: asked twice is found out, never is not
             trial = self.study.get_trials(deepcopy=False)[number]
-            self.study._storage.set_trial_user_attr(trial._trial_id, "state", "interrupted")
+            set_user_attr(self.study, trial, "state", "interrupted")
             self.study.tell(number, state=TrialState.FAIL)
 
     def _enqueue_again(self, params: dict[str, Any], attrs: dict[str, Any]) -> None:

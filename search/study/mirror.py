@@ -6,167 +6,20 @@ Optuna's own storage makes a transaction of every parameter and attribute, dozen
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import secrets
 import socket
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, overload
 
 import optuna
-from optuna.distributions import BaseDistribution, distribution_to_json
-from optuna.storages import InMemoryStorage, RDBStorage
-from optuna.storages._rdb import models
-from optuna.storages._rdb.storage import _create_scoped_session
+from optuna.distributions import BaseDistribution
+from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import delete, insert, select, update
-from sqlalchemy.orm import Session
 
 from results.record import ASKED_FOR
-
-LAST_ROW = 2**31 - 1
-READ_AT_ONCE = 500  # trials; Optuna's way of reading takes 50 KB of memory for each
-
-# The tables of what a trial holds, and the column that names the part of it.
-KEYS = {
-    models.TrialParamModel: "param_name",
-    models.TrialValueModel: "objective",
-    models.TrialUserAttributeModel: "key",
-    models.TrialSystemAttributeModel: "key",
-}
-Part = tuple[Any, str]  # of a trial: its table and name
-WRITER = "writer"  # the study's attribute that says which `Mirror` may write its trials
-
-
-class TakenOverError(Exception):
-    """Another `Mirror` has been opened on the study since; the message says where."""
-
-
-class StudyDatabase(RDBStorage):
-    """Optuna's database, with trials also written as a whole and read a few at a time."""
-
-    def check_writer(self, study_id: int, writer: str) -> None:
-        """Raises TakenOverError if the study's `WRITER` is not `writer`."""
-        with _create_scoped_session(self.scoped_session) as session:
-            _check_writer(session, study_id, writer)
-
-    def read_trials(self, study_id: int, *, after: int) -> list[FrozenTrial]:
-        """The next trials beyond the row `after`, `READ_AT_ONCE` at most."""
-        with _create_scoped_session(self.scoped_session) as session:
-            table = models.TrialModel
-            mine = table.study_id == study_id, table.trial_id > after
-            rows = select(table.trial_id).where(*mine).order_by(table.trial_id)
-            found = set(session.scalars(rows.limit(READ_AT_ONCE)))
-        return self._get_trials(study_id, None, found, LAST_ROW) if found else []
-
-    def write_trials(
-        self,
-        study_id: int,
-        trials: Sequence[FrozenTrial],
-        rows: Mapping[int, int],
-        changed: Mapping[int, set[Part]],
-        writer: str,
-    ) -> dict[int, int]:
-        """Makes the database's trials of these numbers what is given, in one transaction; by number
-        the row that each has. Raises StorageInternalError, and TakenOverError if the study's
-        `WRITER` is not `writer`."""
-        # `rows`: what is known of that, the newest last. `changed`: of trials with a known row, the
-        # parts to write, else all. Doing it again changes nothing.
-        new = [trial.number for trial in trials if trial.number not in rows]
-        with _create_scoped_session(self.scoped_session) as session:
-            _check_writer(session, study_id, writer)
-            known = dict(rows)
-            if new:  # a transaction whose answer was lost may have written them
-                newest = max(rows.values(), default=0)
-                known |= _rows_of(session, study_id, new, newer_than=newest)
-            there = {}
-            for trial in trials:
-                row = known.get(trial.number)
-                model: Any
-                if row is None:
-                    model = models.TrialModel(study_id=study_id, number=trial.number)
-                    session.add(model)
-                else:
-                    model = session.get(models.TrialModel, row)
-                    assert model is not None
-                model.state = trial.state
-                model.datetime_start = trial.datetime_start
-                model.datetime_complete = trial.datetime_complete
-                there[trial.number] = model
-            session.flush()
-            found = {number: int(model.trial_id) for number, model in there.items()}
-            lines: dict[Any, list[dict[str, Any]]] = {kind: [] for kind in KEYS}
-            for trial in trials:
-                row = found[trial.number]
-                parts = changed.get(trial.number) if trial.number in rows else None
-                for kind, contents in _contents(trial, parts).items():
-                    key = KEYS[kind]
-                    if trial.number in known:
-                        mine = kind.trial_id == row, getattr(kind, key).in_(list(contents))
-                        session.execute(delete(kind.__table__).where(*mine))
-                    lines[kind] += [
-                        {"trial_id": row, key: name, **line} for name, line in contents.items()
-                    ]
-            for kind, of_kind in lines.items():
-                if of_kind:
-                    session.execute(insert(kind.__table__), of_kind)
-        return found
-
-
-def _check_writer(session: Session, study_id: int, writer: str) -> None:
-    """Raises TakenOverError if another one writes the study. It writes itself, so that no other can
-    begin to before the end of the transaction."""
-    table = models.StudyUserAttributeModel
-    mine = table.study_id == study_id, table.key == WRITER
-    session.execute(update(table).where(*mine).values(key=WRITER))
-    there = json.loads(session.scalar(select(table.value_json).where(*mine)) or "null")
-    if there != writer:
-        raise TakenOverError(there)
-
-
-def _rows_of(
-    session: Session, study_id: int, numbers: Sequence[int], *, newer_than: int
-) -> dict[int, int]:
-    """By number, the rows that trials have among those newer than a row."""
-    table = models.TrialModel
-    newer = select(table.number, table.trial_id).where(
-        table.study_id == study_id, table.trial_id > newer_than, table.number.in_(numbers)
-    )
-    return {number: int(row) for number, row in session.execute(newer)}
-
-
-def _contents(
-    trial: FrozenTrial, parts: set[Part] | None
-) -> dict[Any, dict[str | int, dict[str, Any]]]:
-    """What `trial` holds, by table and key, or the given parts of it; attributes that others gave
-    it stay."""
-
-    def asked(kind: Any, names: Iterable[Any]) -> list[Any]:
-        return [name for name in names if parts is None or (kind, name) in parts]
-
-    stored = models.TrialValueModel.value_to_stored_repr
-    found: dict[Any, dict[str | int, dict[str, Any]]] = {
-        models.TrialParamModel: {
-            name: {
-                "param_value": trial.distributions[name].to_internal_repr(trial.params[name]),
-                "distribution_json": distribution_to_json(trial.distributions[name]),
-            }
-            for name in asked(models.TrialParamModel, trial.distributions)
-        },
-        models.TrialValueModel: {
-            objective: dict(zip(("value", "value_type"), stored(value), strict=True))
-            for objective, value in enumerate(trial.values or ())
-        },
-    }
-    for kind, attributes in (
-        (models.TrialUserAttributeModel, trial.user_attrs),
-        (models.TrialSystemAttributeModel, trial.system_attrs),
-    ):
-        found[kind] = {
-            name: {"value_json": json.dumps(attributes[name])} for name in asked(kind, attributes)
-        }
-    return {kind: contents for kind, contents in found.items() if contents}
+from search.study.database import PARAM, SYSTEM_ATTR, USER_ATTR, WRITER, Part, StudyDatabase
 
 
 class Curve(Sequence[dict[str, Any]]):
@@ -305,7 +158,7 @@ class Mirror(InMemoryStorage):
         self, trial_id: int, param_name: str, value: float, distribution: BaseDistribution
     ) -> None:
         super().set_trial_param(trial_id, param_name, value, distribution)
-        self._note(trial_id, (models.TrialParamModel, param_name))
+        self._note(trial_id, (PARAM, param_name))
 
     def set_trial_state_values(
         self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
@@ -316,11 +169,11 @@ class Mirror(InMemoryStorage):
 
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
         super().set_trial_user_attr(trial_id, key, value)
-        self._note(trial_id, (models.TrialUserAttributeModel, key))
+        self._note(trial_id, (USER_ATTR, key))
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
         super().set_trial_system_attr(trial_id, key, value)
-        self._note(trial_id, (models.TrialSystemAttributeModel, key))
+        self._note(trial_id, (SYSTEM_ATTR, key))
 
     def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
         self._database.check_writer(self._there, self._writer)
@@ -336,3 +189,13 @@ def together(study: optuna.Study) -> contextlib.AbstractContextManager[None]:
     """`Mirror.together` of the study; where it has none, every write stands by itself."""
     storage = study._storage
     return storage.together() if isinstance(storage, Mirror) else contextlib.nullcontext()
+
+
+def set_constraints(study: optuna.Study, trial: optuna.Trial, violations: list[int]) -> None:
+    """Not `trial.set_constraint`: Optuna reads this form as well, optuna-dashboard only this."""
+    study._storage.set_trial_system_attr(trial._trial_id, "constraints", violations)
+
+
+def set_user_attr(study: optuna.Study, trial: FrozenTrial, key: str, value: Any) -> None:
+    """Of a trial that another driver has asked for and that is not over."""
+    study._storage.set_trial_user_attr(trial._trial_id, key, value)

@@ -22,7 +22,7 @@ from results.replace import replace_file
 from results.run import read_settings
 from results.words import format_count, hide_password
 from search.settings import SearchSettings
-from search.study.storage import StorageError, cannot_write, writing
+from search.study.errors import StorageError, cannot_write, writing
 from space.rules import show
 
 if TYPE_CHECKING:

@@ -59,7 +59,7 @@ def decode_image(source: Source, img_size: int) -> Pixels:
         raise UnreadableImageError(reason[:200]) from None
 
 
-def may_pass(error: Exception) -> bool:
+def may_pass(error: BaseException) -> bool:
     """Whether the image may be whole: the disk did not answer now, or there was no memory."""
     return isinstance(error, MemoryError) or (
         isinstance(error, OSError) and error.errno in _PASSING

@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainers.errors import DataError
-from trainers.images.cache import DecodedImages, Progress, Unreadable, open_cache, size_and_times
+from trainers.images.cache import open_cache, size_and_times
 from trainers.images.decode import EXTENSIONS, UnreadableImageError, sample_sides
+from trainers.images.decoded import DecodedImages, Progress, Unreadable
 from trainers.images.splits import Labels
 
 SPLIT_NAMES = {

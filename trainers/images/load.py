@@ -12,9 +12,10 @@ from PIL import Image
 
 from space.rules import did_you_mean, integer, optional
 from trainers.errors import DataError
-from trainers.images.cache import DecodedImages, Progress, Unreadable, cache_root
+from trainers.images.cache import cache_root
 from trainers.images.dataset import Augmentation, Dataset, channel_statistics
 from trainers.images.decode import Source, fit_square
+from trainers.images.decoded import DecodedImages, Progress, Unreadable
 from trainers.images.folder import read_folder
 from trainers.images.splits import Indices, Labels, limit, split_off_test, split_search
 from trainers.images.stored import Images

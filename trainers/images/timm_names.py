@@ -21,9 +21,10 @@ from torch.utils.data import IterableDataset
 
 from space.rules import did_you_mean
 from trainers.errors import DataError
-from trainers.images.cache import DecodedImages, Progress, Unreadable, open_cache, size_and_times
+from trainers.images.cache import open_cache, size_and_times
 from trainers.images.dataset import Augmentation
 from trainers.images.decode import Source, sample_sides
+from trainers.images.decoded import DecodedImages, Progress, Unreadable
 from trainers.images.splits import Labels
 
 _DOWNLOADED = ("cifar10", "cifar100", "mnist", "kmnist", "fashion_mnist", "qmnist")

@@ -6,8 +6,8 @@ import errno
 import pytest
 
 from search.cluster import doctor
+from search.study.errors import StorageError
 from search.study.run_folder import only_driver
-from search.study.storage import StorageError
 
 
 @pytest.mark.parametrize(

@@ -213,14 +213,15 @@ SAYS = """
 import sys
 from rich.console import Console
 from search.cluster import quirks
-quirks.TRIED = ("2.45", "2.46")
+from search.study import quirks as optuna_quirks
+quirks.TRIED, optuna_quirks.TRIED = ("2.45", "2.46"), ("4.0", "4.1")
 from search.commands.app import main
 main()
 """
 
 
 @pytest.mark.slow
-def test_a_search_says_once_that_its_ray_was_never_tried(tmp_path):
+def test_a_search_says_once_that_its_ray_and_its_optuna_were_never_tried(tmp_path):
     words = (
         "search", "--budget", "1M", "--trials", 1, "--epochs", 1, "--train-samples", 64,
         "--no-baselines", "--workers", 1, "--out", tmp_path / "run",
@@ -232,3 +233,4 @@ def test_a_search_says_once_that_its_ray_was_never_tried(tmp_path):
     said = " ".join((done.stdout + done.stderr).split())
     assert done.returncode == 0, said
     assert said.count("was tried with ray 2.45 to 2.46") == 1
+    assert said.count("was tried with optuna 4.0 to 4.1") == 1

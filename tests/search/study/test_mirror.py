@@ -13,9 +13,11 @@ from results import pareto_front
 from results.record import record_from_trial
 from search.settings import SearchSettings
 from search.study import mirror as mirror_module
+from search.study.database import READ_AT_ONCE, StudyDatabase
+from search.study.errors import StorageError
 from search.study.ledger import Ledger
-from search.study.mirror import READ_AT_ONCE, Curve, Mirror, StudyDatabase, in_short, together
-from search.study.storage import StorageError, open_study
+from search.study.mirror import Curve, Mirror, in_short, together
+from search.study.storage import open_study
 from space import SearchSpace
 
 DIGITS = SearchSpace.load("digits")

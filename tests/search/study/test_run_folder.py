@@ -18,6 +18,7 @@ from search.cluster.connect import refuse_ray_client
 from search.cluster.recorder import Recorder
 from search.cluster.tune import Stop
 from search.settings import SearchSettings
+from search.study.errors import StorageError
 from search.study.run_folder import (
     check_same_data,
     claim_run_folder,
@@ -29,7 +30,7 @@ from search.study.run_folder import (
     only_driver,
     refuse_existing_run,
 )
-from search.study.storage import StorageError, absolute_url, open_study
+from search.study.storage import absolute_url, open_study
 from space import SearchSpace, build_model
 from trainers import Recipe, load_dataset
 

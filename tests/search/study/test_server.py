@@ -19,8 +19,10 @@ from optuna.trial import TrialState
 from test_storage import TRIALS, assert_whole, search_words, settings, train
 
 from results import load_run
+from search.study.errors import StorageError
 from search.study.ledger import Ledger
-from search.study.storage import Patience, StorageError, open_study, refuse_existing_study
+from search.study.patience import Patience
+from search.study.storage import open_study, refuse_existing_study
 
 pytestmark = pytest.mark.slow
 PASSWORD = "open%2FSesame"  # as a URL has it

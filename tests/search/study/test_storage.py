@@ -26,15 +26,11 @@ from optuna.trial import TrialState
 from results import load_run
 from results.words import hide_password
 from search.settings import SearchSettings
+from search.study.errors import StorageError
 from search.study.ledger import Ledger
+from search.study.patience import Patience
 from search.study.run_folder import new_run
-from search.study.storage import (
-    Patience,
-    StorageError,
-    absolute_url,
-    open_study,
-    refuse_existing_study,
-)
+from search.study.storage import absolute_url, open_study, refuse_existing_study
 from space import SearchSpace
 
 DIGITS = SearchSpace.load("digits")

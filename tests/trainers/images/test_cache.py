@@ -6,7 +6,6 @@ import errno
 import fcntl
 import json
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -16,126 +15,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from made_cache import CONTENTS, flat, opened, rows
 
 from trainers.errors import DataError
-from trainers.images.cache import DecodedImages, _OpenArray, cache_root, is_decoded, open_cache
+from trainers.images.cache import cache_root, open_cache
+from trainers.images.decoded import is_decoded
 from trainers.images.stored import StoredImages
 
 ROOT = Path(__file__).parent.parent.parent.parent
-CONTENTS = {"source": "a folder", "files": [["a.png", 1, 2]]}
 
 
-def flat(row: int) -> Image.Image:
-    return Image.new("RGB", (4, 4), (row, row, row))
-
-
-def opened(root: Path, count: int = 10, **changes: object) -> DecodedImages:
-    return open_cache(root, CONTENTS | changes, count=count, img_size=4)
-
-
-def rows(*indices: int) -> np.ndarray:
-    return np.array(indices, np.int64)
-
-
-def never(row: int) -> Image.Image:
-    raise AssertionError(f"row {row} was decoded again")
-
-
-def test_rows_come_back_in_the_order_asked_for(tmp_path: Path) -> None:
-    cache = opened(tmp_path)
-    assert cache.decode(rows(3, 1, 7), flat) == {}
-    images = cache.images(rows(7, 3, 1))
-    assert images.shape == (3, 3, 4, 4)
-    assert images[:, 0, 0, 0].tolist() == [7, 3, 1]
-
-
-def test_decoded_rows_are_not_decoded_again(tmp_path: Path) -> None:
-    opened(tmp_path).decode(rows(1, 2), flat)
-    again = opened(tmp_path)
-    again.decode(rows(2, 1), never)
-    with pytest.raises(AssertionError, match="row 5"):
-        again.decode(rows(1, 5), never)
-
-
-def test_interrupted_decoding_goes_on_where_it_stopped(tmp_path: Path) -> None:
-    def interrupted(row: int) -> Image.Image:
-        if row >= 600:
-            raise KeyboardInterrupt
-        return flat(row % 256)
-
-    cache = opened(tmp_path, count=1000)
-    with pytest.raises(KeyboardInterrupt):
-        cache.decode(np.arange(1000), interrupted)
-    asked: list[int] = []
-    cache.decode(np.arange(1000), lambda row: asked.append(row) or flat(row % 256))
-    assert sorted(asked) == list(range(512, 1000))
-    assert cache.missing() == 0
-    assert cache.images(np.arange(1000))[:, 0, 0, 0].tolist() == [row % 256 for row in range(1000)]
-
-
-def test_unreadable_rows_are_named_and_tried_again(tmp_path: Path) -> None:
-    def broken(row: int) -> Image.Image:
-        raise PermissionError(13, "Permission denied")
-
-    cache = opened(tmp_path)
-    assert cache.decode(rows(4), broken) == {4: "Permission denied"}
-    assert cache.missing() == 10
-    assert cache.decode(rows(4), flat) == {}
-
-
-class Failing:
-    """A source of images that fails so many times first."""
-
-    def __init__(self, error: Exception, times: int) -> None:
-        self.error, self.times = error, times
-
-    def __call__(self, row: int) -> Image.Image:
-        if self.times:
-            self.times -= 1
-            raise self.error
-        return flat(row)
-
-
-STALE = OSError(errno.ESTALE, "Stale file handle", "/images/7.png")
-NO_MEMORY = OSError(errno.ENOMEM, "Cannot allocate memory", "/images/7.png")
-
-
-@pytest.mark.parametrize("error", [STALE, NO_MEMORY, MemoryError()])
-def test_an_image_is_read_again_after_an_error_that_may_pass(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
-) -> None:
-    monkeypatch.setattr("trainers.images.cache._PAUSES", (0, 0))
-    cache = opened(tmp_path)
-    assert cache.decode(rows(7), Failing(error, times=2)) == {}
-    assert cache.images(rows(7)).max() == 7
-
-
-@pytest.mark.parametrize(
-    ("error", "message"),
-    [
-        (
-            STALE,
-            r"readable, but /images/7.png: Stale file handle\. See that the disk .* is kept; or",
-        ),
-        (NO_MEMORY, r"memory .* but /images/7.png: Cannot allocate memory\. .* smaller images"),
-        (MemoryError(), r"memory .* but image 7: MemoryError\. .* smaller images"),
-    ],
-)
-def test_an_error_that_may_pass_and_does_not_ends_the_decoding(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, message: str
-) -> None:
-    monkeypatch.setattr("trainers.images.cache._PAUSES", (0, 0))
-    with pytest.raises(DataError, match=message):
-        opened(tmp_path).decode(rows(7), Failing(error, times=3))
-
-
-def test_progress_counts_to_the_number_of_missing_rows(tmp_path: Path) -> None:
-    cache, calls = opened(tmp_path, count=700), list[tuple[int, int]]()
-    cache.decode(np.arange(100), flat)
-    cache.decode(np.arange(700), lambda row: flat(0), lambda *call: calls.append(call))
-    assert calls[-1] == (600, 600)
-    assert [done for done, _ in calls] == sorted({done for done, _ in calls})
+def caches(root: Path) -> list[str]:
+    """All that lies there but the lock."""
+    return [name for name in os.listdir(root) if name != ".lock"]
 
 
 OPENS = """
@@ -174,7 +66,7 @@ def test_a_cache_that_another_process_uses_is_not_removed_before_that_ends(tmp_p
         assert sorted(os.listdir(used)) == ["cache.json", "images.npy", "state.npy"]
         other.communicate()
     opened(tmp_path, files=[["a.png", 1, 3]])
-    assert os.listdir(tmp_path) == [changed.directory.name]
+    assert caches(tmp_path) == [changed.directory.name]
 
 
 def test_a_process_goes_on_with_what_it_opened_of_a_folder_that_changes(tmp_path: Path) -> None:
@@ -195,15 +87,53 @@ def test_a_damaged_cache_that_is_in_use_is_made_anew(tmp_path: Path) -> None:
         other.communicate()
 
 
-def test_a_file_system_without_locks_is_used_without(tmp_path: Path, monkeypatch) -> None:
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP])
+def test_a_file_system_without_locks_is_used_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
     def flock(file: int, how: int) -> None:
-        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+        raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(fcntl, "flock", flock)
     old = opened(tmp_path)
     new = opened(tmp_path, files=[["a.png", 1, 3]])
     assert new.decode(rows(1), flat) == {}
     assert not old.directory.exists()
+    assert caches(tmp_path) == [new.directory.name]
+
+
+HOLDS = """
+import sys
+from filelock import FileLock
+with FileLock(sys.argv[1]):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_cache_is_opened_by_one_process_at_a_time_and_a_killed_one_is_not_waited_for(
+    tmp_path: Path,
+) -> None:
+    command, pipe = [sys.executable, "-c", HOLDS, str(tmp_path / ".lock")], subprocess.PIPE
+    waiting = threading.Thread(target=opened, args=(tmp_path,))
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe) as other:
+        other.stdout.readline()
+        waiting.start()
+        waiting.join(timeout=1)
+        assert waiting.is_alive()
+        assert caches(tmp_path) == []
+        other.kill()
+    waiting.join(timeout=60)
+    assert len(caches(tmp_path)) == 1
+
+
+def test_a_cache_whose_user_was_killed_is_removed_once_it_is_out_of_date(tmp_path: Path) -> None:
+    with opening(tmp_path) as killed:
+        used = Path(killed.stdout.readline().strip())
+        killed.kill()
+    changed = opened(tmp_path, files=[["a.png", 1, 3]])
+    assert not used.exists()
+    assert caches(tmp_path) == [changed.directory.name]
 
 
 def test_directories_belong_to_the_user_alone(tmp_path: Path) -> None:
@@ -213,12 +143,17 @@ def test_directories_belong_to_the_user_alone(tmp_path: Path) -> None:
     assert cache.directory.stat().st_mode & 0o777 == 0o700
 
 
-def test_cache_root_follows_xdg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cache_root_follows_xdg_where_that_is_absolute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_root() == tmp_path / "vit-frontier"
-    monkeypatch.setenv("XDG_CACHE_HOME", "")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    assert cache_root() == tmp_path / "home" / ".cache" / "vit-frontier"
+    for ignored in ("", "relative/folder", "./relative"):
+        monkeypatch.setenv("XDG_CACHE_HOME", ignored)
+        assert cache_root() == tmp_path / "home" / ".cache" / "vit-frontier"
+        assert not (tmp_path / "relative").exists()
 
 
 def test_cache_holds_plain_arrays_and_json(tmp_path: Path) -> None:
@@ -230,15 +165,6 @@ def test_cache_holds_plain_arrays_and_json(tmp_path: Path) -> None:
     assert images.shape == (10, 3, 4, 4)
 
 
-def test_rows_nobody_asked_for_take_no_space(tmp_path: Path) -> None:
-    cache = open_cache(tmp_path, CONTENTS, count=100_000, img_size=64)
-    cache.decode(rows(99_999), lambda row: flat(9))
-    status = (cache.directory / "images.npy").stat()
-    assert status.st_size > 1e9
-    assert status.st_blocks * 512 < 1e6
-    assert cache.images(rows(99_999)).max() == 9
-
-
 def test_several_at_once_make_one_cache(tmp_path: Path) -> None:
     def work() -> None:
         opened(tmp_path, count=300).decode(np.arange(300), lambda row: flat(row % 256))
@@ -248,7 +174,7 @@ def test_several_at_once_make_one_cache(tmp_path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(os.listdir(tmp_path)) == 1
+    assert len(caches(tmp_path)) == 1
     values = opened(tmp_path, count=300).images(np.arange(300))[:, 0, 0, 0]
     assert values.tolist() == [row % 256 for row in range(300)]
 
@@ -327,95 +253,7 @@ def test_a_damaged_cache_is_renewed_once_for_all_who_find_it(tmp_path: Path) -> 
         assert found == [list(range(10))] * 8
 
 
-def test_large_images_are_decoded_few_at_a_time(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("trainers.images.cache._WINDOW_BYTES", 64 * 3 * 4**2)
-    calls: list[tuple[int, int]] = []
-    opened(tmp_path, count=200).decode(np.arange(200), flat, lambda *call: calls.append(call))
-    at_once = max(64, len(os.sched_getaffinity(0)))
-    assert [done for done, _ in calls] == [*range(at_once, 200, at_once), 200]
-
-
 def test_cache_that_cannot_be_made_is_explained(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match=r"cache must be writable, but .*file.*XDG_CACHE_HOME"):
         cache_root(tmp_path / "file")
-
-
-def test_images_that_the_disk_has_no_room_for_are_refused_before_one_is_decoded(
-    tmp_path: Path,
-) -> None:
-    free = shutil.disk_usage(tmp_path).free
-    count = free // (3 * 4096**2) + 2
-    cache = open_cache(tmp_path, CONTENTS, count=count, img_size=4096)
-    rule = rf"room for {count:,} decoded images of 4096 pixels, {count * 3 * 4096**2:,} bytes, but"
-    with pytest.raises(DataError, match=rf"{rule} .* has [\d,]+ bytes free: make room"):
-        cache.decode(np.arange(count), never)
-    assert cache.decode(rows(0), lambda row: Image.new("RGB", (1, 1))) == {}
-
-
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
-def test_full_disk_is_explained(tmp_path: Path) -> None:
-    cache = opened(tmp_path)
-    array = _OpenArray(cache.directory / "images.npy")
-    array._path = Path("/dev/full")
-    with array, pytest.raises(DataError, match="No space left"):
-        array.write(0, np.zeros((3, 4, 4), np.uint8))
-
-
-def test_a_disk_that_refuses_what_was_written_is_explained(tmp_path: Path, monkeypatch) -> None:
-    def full(file: int) -> None:
-        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
-
-    monkeypatch.setattr(os, "fdatasync", full)
-    with pytest.raises(DataError, match=r"but .*images.npy: Disk quota exceeded.*XDG_CACHE_HOME"):
-        opened(tmp_path).decode(rows(1), flat)
-
-
-def test_a_full_cache_on_a_full_disk_with_a_broken_image_is_used(tmp_path: Path, monkeypatch):
-    usage = shutil.disk_usage(tmp_path)._replace(free=0)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
-    assert opened(tmp_path).decode(rows(4), lambda row: tmp_path).keys() == {4}
-
-
-READ_ONLY = """
-import ctypes, sys
-import numpy as np
-from pathlib import Path
-from PIL import Image
-from trainers.images.cache import open_cache
-from trainers.errors import DataError
-
-root, libc = Path(sys.argv[1]), ctypes.CDLL(None)
-own_namespace, recursive_private, bind, remount_read_only = 2**17, 2**18 + 2**14, 2**12, 2**5 + 1
-if (
-    libc.unshare(own_namespace)
-    or libc.mount(None, b"/", None, recursive_private, None)
-    or libc.mount(bytes(root), bytes(root), None, bind, None)
-    or libc.mount(None, bytes(root), None, bind + remount_read_only, None)
-):
-    sys.exit(77)
-contents = {"source": "a folder", "files": [["a.png", 1, 2]]}
-cache = open_cache(root, contents, count=10, img_size=4)
-print(cache.decode(np.arange(10), lambda row: root / "broken.png"))
-print(cache.images(np.array([3]))[0, 0, 0, 0])
-try:
-    cache.decode(np.arange(10), lambda row: Image.new("RGB", (4, 4)))
-except DataError as error:
-    print(error)
-"""
-
-
-def test_a_read_only_cache_with_a_broken_image_is_used(tmp_path: Path) -> None:
-    cache = opened(tmp_path)
-    cache.decode(np.arange(9), flat)
-    (tmp_path / "broken.png").write_text("no image")
-    command = [sys.executable, "-c", READ_ONLY, str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    if done.returncode == 77:
-        pytest.skip("needs the right to mount")
-    assert done.stdout.splitlines() == [
-        "{9: 'not an image, or an unknown format'}",
-        "3",
-        f"The image cache must be writable, but {cache.directory}/images.npy: Read-only file "
-        "system. Make room there, or set another directory by XDG_CACHE_HOME or `cache_dir`.",
-    ], done.stderr

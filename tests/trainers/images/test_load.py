@@ -193,7 +193,7 @@ def test_more_unreadable_is_an_error_that_lists_the_first_ten(tmp_path: Path) ->
 def test_a_file_that_the_disk_does_not_give_ends_the_loading_and_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trainers.images.cache._PAUSES", (0, 0))
+    monkeypatch.setattr("trainers.images.decoded.READ_AGAIN.sleep", lambda seconds: None)
     folder = make_folder(tmp_path / "images", {"a": 100, "b": 100})
     (folder / "b" / "007.png").unlink()
     (folder / "b" / "007.png").symlink_to("/proc/self/mem")

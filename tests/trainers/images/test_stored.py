@@ -101,7 +101,7 @@ def test_a_folder_beyond_the_limit_is_the_same_dataset(tmp_path: Path, monkeypat
             colour = (i, 100 * (name == "b"), 7)
             Image.new("RGB", (8, 8), colour).save(tmp_path / "images" / name / f"{i}.png")
     small = load_dataset(tmp_path / "images", cache_dir=tmp_path / "cache")
-    monkeypatch.setattr("trainers.images.cache.IN_MEMORY_AT_MOST", 0)
+    monkeypatch.setattr("trainers.images.decoded.IN_MEMORY_AT_MOST", 0)
     large = load_dataset(tmp_path / "images", cache_dir=tmp_path / "cache")
     assert isinstance(large.train_images, StoredImages)
     for split in ("train", "val", "test"):
