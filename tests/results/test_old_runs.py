@@ -1,7 +1,7 @@
 """Run folders that version 0.1.0 wrote are read, reported, exported and gone on with.
 
-Theirs are a finished run; one that was interrupted in its second of three trials; and one in a space
-of convolutional stems, Re-attention and pools, two of whose four trials failed.
+A finished run, one that was interrupted in its second of three trials, and one in a space of
+convolutional stems, Re-attention and pools, two of whose four trials failed.
 """
 
 import json
