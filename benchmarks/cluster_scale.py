@@ -185,7 +185,9 @@ def through_tune(
             dataset: Any = SimpleNamespace(test_labels=())
             with connected(cluster.address), watch.timing_writes():
                 watch.note(filled)
-                driver._tune(folder, settings, ledger, dataset, recipe, display, Patience())
+                driver._tune(
+                    folder, settings, ledger, dataset, recipe, display, Patience(), on_loss=sys.exit
+                )
                 nodes_seen = len(ray.nodes())
             assert len(ledger.finished) == settings.trials, ledger.counts()
             assert nodes_seen == nodes

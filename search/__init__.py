@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from search.driver import run_search
+    from search.ending import ClusterLostError
     from search.plan import resume, search
     from search.settings import SearchSettings
 
-__all__ = ["SearchSettings", "resume", "run_search", "search"]
+__all__ = ["ClusterLostError", "SearchSettings", "resume", "run_search", "search"]
 
 _LAZY = {
+    "ClusterLostError": "search.ending",
     "SearchSettings": "search.settings",
     "resume": "search.plan",
     "run_search": "search.driver",

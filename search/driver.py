@@ -8,7 +8,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -30,6 +31,7 @@ from search.cluster.finalists import measure_test_accuracy, start_reader
 from search.cluster.lost import head_watched
 from search.cluster.sharing import for_workers
 from search.decide.baselines import baselines
+from search.ending import end_process, told_of_loss
 from search.settings import SearchSettings
 from search.study import quirks as optuna_quirks
 from search.study.errors import StorageError, writing
@@ -39,7 +41,6 @@ from search.study.patience import Patience
 from search.study.run_folder import keep_trials, only_driver, read_search
 from search.study.storage import open_study
 from search.terminal.display import Display
-from search.terminal.messages import interrupted_text
 
 if TYPE_CHECKING:
     from search.decide.early_stopping import FreezeThaw
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
     from trainers import Dataset, Recipe
 
 BASELINE_SHARE = 4  # at most one trial in four is a baseline
-SIGNAL_SECONDS = 1.0  # in which a signal that also ended Ray's processes reaches this one
 DISK_SECONDS = 10.0  # between two looks at the disk of Ray's session
 
 
@@ -69,10 +69,11 @@ def run_search(
     *,
     console: Console,
     train: Any = None,
+    is_process: bool = False,
 ) -> tuple[Run, bool]:
     """Searches until the asked number of trials is finished; the run, and whether it was
-    interrupted. The run folder must exist; a study there is gone on with. `train`: as in
-    `search.search`."""
+    interrupted. The run folder must exist; a study there is gone on with. `is_process`: a loss of
+    Ray ends the process with a sentence, else it raises ClusterLostError."""
     with only_driver(folder):
         name = keep_trials(folder, settings.trials)
         patience = Patience(
@@ -84,13 +85,7 @@ def run_search(
             study.set_user_attr(reason, None)
         ledger = Ledger(study, settings)
         if settings.baselines and not study.get_trials(deepcopy=False):
-            most = settings.trials // BASELINE_SHARE
-            with together(study):  # all or none
-                ladder = baselines(
-                    settings.space, settings.budget, most=most, max_params=settings.max_params
-                )
-                for label, network in ladder.items():
-                    ledger.enqueue(network, label)
+            _enqueue_baselines(ledger)
         with Display(ledger, console) as display:
             if not ledger.remaining:
                 done = f"{len(ledger.finished)} of {counted(settings.trials, 'trial')}"
@@ -98,8 +93,9 @@ def run_search(
             display.note("Starting Ray ...")
             wanted = math.ceil((settings.workers or 0) * settings.cpus_per_trial)
             with (
+                _on_loss(folder, ledger, display, patience, is_process=is_process) as on_loss,
                 connected(settings.address, least_cpus=wanted),
-                head_watched(lambda why: _end_without_head(folder, ledger, display, patience, why)),
+                head_watched(on_loss),
             ):
                 display.note("")
                 for unknown in [*optuna_quirks.check(), *quirks.check()]:
@@ -109,8 +105,9 @@ def run_search(
                 display.say(describe_room(settings))
                 dataset = for_workers(dataset, display.say)
                 interrupted, reader = _tune(
-                    folder, settings, ledger, dataset, recipe, display, patience, train
-                )
+                    folder, settings, ledger, dataset, recipe, display, patience, train,
+                    on_loss=on_loss,
+                )  # fmt: skip
                 if ledger.front and not interrupted:
                     display.note("Reading the test split for the frontier ...")
                     measure_test_accuracy(folder, settings, ledger, dataset, reader, display.say)
@@ -125,6 +122,20 @@ def run_search(
         return run, interrupted
 
 
+def _enqueue_baselines(ledger: Ledger) -> None:
+    """Has the baselines asked before the sampler is: all or none."""
+    settings = ledger.settings
+    ladder = baselines(
+        settings.space,
+        settings.budget,
+        most=settings.trials // BASELINE_SHARE,
+        max_params=settings.max_params,
+    )
+    with together(ledger.study):
+        for label, network in ladder.items():
+            ledger.enqueue(network, label)
+
+
 def _why_short(ledger: Ledger) -> str:
     """Why fewer trials than asked for were trained though nothing went wrong."""
     trained = f"{len(ledger.finished)} of {counted(ledger.settings.trials, 'trial')}"
@@ -133,25 +144,13 @@ def _why_short(ledger: Ledger) -> str:
     return f"{trained} when the time limit was reached; a resume goes on"
 
 
-def _end_without_head(
-    folder: Path, ledger: Ledger, display: Display, patience: Patience, why: str
-) -> None:
-    """Ends the process, whose main thread may never come back from Ray."""
-    time.sleep(SIGNAL_SECONDS)
-    interrupted = patience.interrupted()
-    with contextlib.suppress(Exception):
-        ledger.release_all()
-    with contextlib.suppress(Exception):
-        display.__exit__()
-    if interrupted:
-        print(interrupted_text(folder), file=sys.stderr, flush=True)
-        os._exit(130)
-    resume = f"vit-frontier resume {folder}"
-    resume += "" if ledger.settings.on_this_machine else " --address HOST:PORT"
-    print(
-        f"Error: {why}. Nothing finished is lost; go on by: {resume}", file=sys.stderr, flush=True
-    )
-    os._exit(1)
+def _on_loss(
+    folder: Path, ledger: Ledger, display: Display, patience: Patience, *, is_process: bool
+) -> AbstractContextManager[Callable[[str], None]]:
+    """What is called with what was lost of Ray, in whichever thread finds out."""
+    if is_process:
+        return nullcontext(partial(end_process, folder, ledger, display, patience))
+    return told_of_loss(folder, patience, elsewhere=not ledger.settings.on_this_machine)
 
 
 def early_stopping_rule(ledger: Ledger, recipe: Recipe) -> FreezeThaw[Network]:
@@ -191,8 +190,9 @@ class _Between:
         # GPU that it held would be missing if one of them had to be trained again.
         if self.reader is not None or self._on_gpu or self._ledger.remaining:
             return
-        if len(self._ledger.live) < max(2, workers(self._settings)):
-            self.reader = start_reader(self._settings)
+        with contextlib.suppress(OSError):
+            if len(self._ledger.live) < max(2, workers(self._settings)):
+                self.reader = start_reader(self._settings)
 
 
 def _tune(
@@ -204,6 +204,8 @@ def _tune(
     display: Display,
     patience: Patience,
     train: Any = None,
+    *,
+    on_loss: Callable[[str], None],
 ) -> tuple[bool, Any]:
     """Trains; whether it was interrupted, and the reader of the test split if it was started."""
     from search.cluster.recorder import Recorder
@@ -235,8 +237,7 @@ def _tune(
         if not quirks.is_of_ray(error):
             error.add_note(f"Nothing finished is lost; go on by: vit-frontier resume {folder}")
             raise
-        why = f"Ray on this machine was lost ({error})"
-        _end_without_head(folder, ledger, display, patience, why)
+        on_loss(f"Ray on this machine was lost ({error})")
     finally:
         with contextlib.suppress(StorageError):
             ledger.release_all()

@@ -159,9 +159,12 @@ def plan_resume(
     return Plan(folder=run, settings=settings, dataset=dataset, recipe=recipe, train=train)
 
 
-def carry_out(plan: Plan, console: Console, *, command: list[str] | None) -> tuple[Run, bool]:
+def carry_out(
+    plan: Plan, console: Console, *, command: list[str] | None, is_process: bool = False
+) -> tuple[Run, bool]:
     """Runs the search; the run, and whether it was interrupted. `command`: of a new run, as it is
-    kept in run.json; None goes on with one that is there. Raises ValueError."""
+    kept in run.json; None goes on with one that is there. `is_process`: see `run_search`. Raises
+    ValueError."""
     from search.driver import run_search
     from search.study.run_folder import discard_unbegun, new_run
 
@@ -170,8 +173,9 @@ def carry_out(plan: Plan, console: Console, *, command: list[str] | None) -> tup
         folder = new_run(plan.settings, plan.dataset, plan.recipe, command)
     try:
         return run_search(
-            folder, plan.settings, plan.dataset, plan.recipe, console=console, train=plan.train
-        )
+            folder, plan.settings, plan.dataset, plan.recipe, console=console, train=plan.train,
+            is_process=is_process,
+        )  # fmt: skip
     except ValueError:
         if command is not None:
             discard_unbegun(folder)
@@ -198,7 +202,7 @@ def search(
 
     Ctrl-C ends it early: the run then has `finished` False and can be resumed. A second one, or one
     before the first trial, raises KeyboardInterrupt. Raises ValueError on wrong use, OSError where
-    the run folder cannot be written. Where Ray's head is lost, the process ends with code 1.
+    the run folder cannot be written, ClusterLostError where the head of the Ray cluster is lost.
     """
     from trainers import Dataset
 

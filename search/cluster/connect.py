@@ -32,7 +32,13 @@ def trial_resources(settings: SearchSettings) -> dict[str, float]:
 
 
 def workers(settings: SearchSettings) -> int:
-    """How many trials run at a time: as asked, else as many as the cluster has room for now."""
+    """How many trials run at a time: as asked, else as many as the cluster has room for now.
+    Raises OSError where its head does not answer: Ray would wait for it until it ends the process.
+    """
+    import ray
+
+    if settings.workers is None:
+        knock(ray.get_runtime_context().gcs_address)
     return settings.workers or max(1, room(settings))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from trainers import Dataset
 
 READER_SECONDS = 60.0  # until the test split is read in this process, since no worker starts
+LOOK_SECONDS = 1.0  # at whether it has
 READER_STARTS = 3  # anew, where its machine or its process dies
 
 
@@ -62,8 +65,8 @@ def measure_test_accuracy(
     shape = {"mean": dataset.mean, "std": dataset.std}
     javascript()  # of the report: takes two seconds, in which the worker starts
     try:
-        ray.get(started, timeout=READER_SECONDS)
-        found = ray.get(reader.accuracies.remote(members, *map(ray.put, split), **shape))
+        _answer(started, READER_SECONDS)
+        found = _answer(reader.accuracies.remote(members, *map(ray.put, split), **shape))
     except ray.exceptions.RayError:  # no room for one more worker, or it cannot start or live
         from search.cluster.worker import TestSplitReader
 
@@ -75,3 +78,14 @@ def measure_test_accuracy(
             say(f"{file} does not hold the weights of trial {number} ({accuracy}): not tested.")
         else:
             ledger.study.set_user_attr(test_accuracy_key(number), accuracy)
+
+
+def _answer(reference: Any, seconds: float = math.inf) -> Any:
+    """What Ray has for `reference`. Between two looks, this thread can be told that Ray is lost."""
+    import ray
+
+    end = time.monotonic() + seconds
+    while not ray.wait([reference], timeout=LOOK_SECONDS)[0]:
+        if time.monotonic() > end:
+            raise ray.exceptions.GetTimeoutError(f"no answer in {seconds:.0f} s")
+    return ray.get(reference)

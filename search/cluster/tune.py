@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from ray import tune
@@ -90,7 +90,9 @@ class StudySearcher(Searcher):
         if self._stop.stop_all():
             return Searcher.FINISHED
         if time.monotonic() - self._asked > ROOM_SECONDS:
-            self._room, self._asked = self._workers(), time.monotonic()
+            with suppress(OSError):  # no head, which another thread sees to
+                self._room = self._workers()
+            self._asked = time.monotonic()
         if len(self._ledger.live) >= self._room:
             return None
         live = None

@@ -110,7 +110,7 @@ def _run(plan: Plan, console: Console, as_json: bool, *, command: list[str] | No
     from search.terminal.messages import conclude, interrupted_text
 
     try:
-        run, interrupted = carry_out(plan, console, command=command)
+        run, interrupted = carry_out(plan, console, command=command, is_process=True)
     except SystemExit:
         text = interrupted_text(plan.folder)
         console.print(text, markup=False, highlight=False, soft_wrap=True)

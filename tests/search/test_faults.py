@@ -220,6 +220,51 @@ def test_a_search_whose_raylet_is_killed_says_so_and_can_be_resumed(start, tmp_p
     assert before <= {record.trial for record in run.records}
 
 
+CALLED = """
+import sys, time
+import search
+try:
+    search.search(budget="1M", trials=60, epochs=12, train_samples=128, early_stopping=False,
+                  baselines=False, out=sys.argv[1], show=True)
+except search.ClusterLostError as error:
+    print(f"Raised: {error}", flush=True)
+time.sleep(15)
+print("The program goes on", flush=True)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("lost", "why"),
+    [(b"gcs_server", "The head of the Ray cluster at "), (b"raylet", "Ray on this machine was")],
+)
+def test_a_program_whose_search_lost_its_head_goes_on(lost, why, start, tmp_path):
+    """The head counts as lost after 7 s; after 10 s, Ray would end the program."""
+    out, log = tmp_path / "run", tmp_path / "log"
+    environment = {**ENVIRONMENT, "RAY_gcs_rpc_server_reconnect_timeout_s": "10"}
+    with log.open("a") as stream:
+        program = subprocess.Popen(
+            [sys.executable, "-c", CALLED, str(out)], cwd=ROOT, env=environment,
+            stdout=stream, stderr=stream,
+        )  # fmt: skip
+    try:
+        wait_for(log, "[1/60]", program)
+        (victim,) = processes(program, (lost,))
+        os.kill(victim, signal.SIGKILL)
+        assert program.wait(timeout=120) == 0, log.read_text()
+    finally:
+        program.kill()
+    said = log.read_text()
+    assert f"Raised: {why}" in said
+    assert f"go on by: search.resume({str(out)!r})" in said
+    assert said.endswith("The program goes on\n")
+    before = [record.trial for record in load_run(out).records]
+    assert 0 < len(before) < 60
+    assert load_run(out).count("running") == 0
+    assert start(log, "resume", out, "--trials", len(before) + 1).wait(timeout=200) == 0
+    assert {*before} < {record.trial for record in load_run(out).records}
+
+
 @pytest.mark.slow
 def test_the_last_worker_killed_ends_the_search_with_its_record(start, tmp_path):
     """Then nothing runs any more, and what became of the worker is still to be found out."""

@@ -1,0 +1,95 @@
+"""How a search ends whose Ray is lost: with the process of a command, by an error in a program."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from search.terminal.messages import interrupted_text
+
+if TYPE_CHECKING:
+    from search.study.ledger import Ledger
+    from search.study.storage import Patience
+    from search.terminal.display import Display
+
+SIGNAL_SECONDS = 1.0  # in which a signal that also ended Ray's processes reaches this one
+
+
+class ClusterLostError(RuntimeError):
+    """Ray was lost under a search that a program had called. The run folder can be gone on with."""
+
+
+class _Unwind(BaseException):
+    """Raised in the thread of the search by another one; Tune catches no such thing."""
+
+
+def end_process(
+    folder: Path, ledger: Ledger, display: Display, patience: Patience, why: str
+) -> None:
+    """Ends the process of a command, whose main thread may never come back from Ray."""
+    time.sleep(SIGNAL_SECONDS)
+    interrupted = patience.interrupted()
+    with contextlib.suppress(Exception):
+        ledger.release_all()
+    with contextlib.suppress(Exception):
+        display.__exit__()
+    if interrupted:
+        print(interrupted_text(folder), file=sys.stderr, flush=True)
+        os._exit(130)
+    resume = f"vit-frontier resume {folder}"
+    resume += "" if ledger.settings.on_this_machine else " --address HOST:PORT"
+    print(
+        f"Error: {why}. Nothing finished is lost; go on by: {resume}", file=sys.stderr, flush=True
+    )
+    os._exit(1)
+
+
+@contextlib.contextmanager
+def told_of_loss(
+    folder: Path, patience: Patience, *, elsewhere: bool
+) -> Iterator[Callable[[str], None]]:
+    """A function `tell(why)` for any thread, by which what runs inside is left and ends in a
+    ClusterLostError; in KeyboardInterrupt where it had been interrupted.
+
+    Ray is shut down, since it ends a process that stays without a head. A thread that is inside a
+    call into Ray is left when that returns. `elsewhere`: the cluster is not of this machine.
+    """
+    here, reasons = ctypes.c_ulong(threading.get_ident()), list[str]()
+    lock, over = threading.Lock(), threading.Event()
+    raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
+
+    def tell(why: str) -> None:
+        time.sleep(SIGNAL_SECONDS)
+        with lock:
+            if not reasons and not over.is_set():
+                reasons.append(why)
+                raise_in(here, ctypes.py_object(_Unwind))
+
+    try:
+        try:
+            yield tell
+        finally:
+            with lock:
+                over.set()
+                raise_in(here, None)  # one that came too late
+    except BaseException:
+        if not reasons:
+            raise
+    else:
+        return
+    import ray
+
+    ray.shutdown()
+    if patience.interrupted():
+        raise KeyboardInterrupt(interrupted_text(folder))
+    address = ", address='HOST:PORT'" if elsewhere else ""
+    raise ClusterLostError(
+        f"{reasons[0]}. Nothing finished is lost; go on by: search.resume({str(folder)!r}{address})"
+    )
