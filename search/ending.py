@@ -16,7 +16,7 @@ from search.terminal.messages import interrupted_text
 
 if TYPE_CHECKING:
     from search.study.ledger import Ledger
-    from search.study.storage import Patience
+    from search.study.patience import Patience
     from search.terminal.display import Display
 
 SIGNAL_SECONDS = 1.0  # in which a signal that also ended Ray's processes reaches this one
