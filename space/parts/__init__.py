@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+from space.parts.attention.evit import EViT
 from space.parts.attention.plain import Plain
 from space.parts.attention.reattention import ReAttention
+from space.parts.attention.tome import ToMe
 from space.parts.blocks.mlp import Mlp
 from space.parts.part import Mark, Part, Shape, Shapes, complete, part_from_dict, part_to_dict
 from space.parts.stems.conv import Conv
@@ -22,6 +24,7 @@ from space.rules import did_you_mean, show
 __all__ = [
     "KINDS",
     "Conv",
+    "EViT",
     "Mark",
     "Mlp",
     "Part",
@@ -32,6 +35,7 @@ __all__ = [
     "ReAttention",
     "Shape",
     "Shapes",
+    "ToMe",
     "kind_name",
     "kind_named",
     "placed_kinds",
@@ -44,6 +48,8 @@ KINDS: dict[str, type[Part]] = {
     "conv": Conv,
     "plain": Plain,
     "reattention": ReAttention,
+    "tome": ToMe,
+    "evit": EViT,
     "mlp": Mlp,
     "pool": Pool,
     "pruning": Pruning,
