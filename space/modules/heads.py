@@ -31,6 +31,11 @@ class Heads(nn.Module):
         return projected
 
 
+def split_heads(x: Tensor, num_heads: int) -> Tensor:
+    """(B, N, C) as heads (B, H, N, C / H)."""
+    return x.unflatten(-1, (num_heads, -1)).transpose(1, 2)
+
+
 def best_first(scores: Tensor) -> Tensor:
     """Indices (B, N) of scores (B, N), the largest first."""
     return scores.argsort(dim=1, descending=True)

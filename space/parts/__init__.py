@@ -10,6 +10,9 @@ from functools import cache
 from typing import Any
 
 from space.parts.attention.evit import EViT
+from space.parts.attention.l2 import L2
+from space.parts.attention.lsa import LSA
+from space.parts.attention.paas import PAAS
 from space.parts.attention.plain import Plain
 from space.parts.attention.reattention import ReAttention
 from space.parts.attention.tome import ToMe
@@ -23,6 +26,9 @@ from space.rules import did_you_mean, show
 
 __all__ = [
     "KINDS",
+    "L2",
+    "LSA",
+    "PAAS",
     "Conv",
     "EViT",
     "Mark",
@@ -50,6 +56,9 @@ KINDS: dict[str, type[Part]] = {
     "reattention": ReAttention,
     "tome": ToMe,
     "evit": EViT,
+    "lsa": LSA,
+    "l2": L2,
+    "paas": PAAS,
     "mlp": Mlp,
     "pool": Pool,
     "pruning": Pruning,

@@ -11,7 +11,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from space import SearchSpace, build_model, count_flops, count_params, measure_flops
 
-FOLDER = Path(os.environ.get("VIT_FRONTIER_REFERENCE", Path(__file__).parent.parent / "reference"))
+OURS = Path(__file__).parent.parent / "reference"
+FOLDER = Path(os.environ.get("VIT_FRONTIER_REFERENCE", OURS))
 SMALL = {
     "img_size": 8,
     "patch_size": 2,
@@ -26,7 +27,9 @@ SMALL = {
 
 def cases(file, *, of=""):
     """The cases of a file whose name holds `of`, as parameters of a test."""
-    found = torch.load(FOLDER / f"{file}.pt", weights_only=True)["cases"]
+    path = FOLDER / f"{file}.pt"
+    path = path if path.exists() else OURS / path.name
+    found = torch.load(path, weights_only=True)["cases"]
     return [pytest.param(case, id=case["name"]) for case in found if of in case["name"]]
 
 
