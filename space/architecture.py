@@ -173,7 +173,7 @@ def _walked(stage: Stage, shape: Shape, number: int) -> Blocks:
 
 def _is_alike(part: Part) -> bool:
     """Whether all blocks of a stage have the same of it."""
-    return type(part).at is Part.at
+    return type(part).at is Part.at or part.at(1) is part
 
 
 def _meet(met: list[Met], part: Part, number: int, shape: Shape) -> None:

@@ -33,7 +33,8 @@ class Heads(nn.Module):
 
 def split_heads(x: Tensor, num_heads: int) -> Tensor:
     """(B, N, C) as heads (B, H, N, C / H)."""
-    return x.unflatten(-1, (num_heads, -1)).transpose(1, 2)
+    batch, tokens, dim = x.shape
+    return x.reshape(batch, tokens, num_heads, dim // num_heads).transpose(1, 2)
 
 
 def best_first(scores: Tensor) -> Tensor:
