@@ -93,7 +93,7 @@ class PooledAttention(Heads):
         if self.q_stride == 1:
             return x
         prefix, tokens = x[:, : self.prefix_tokens], x[:, self.prefix_tokens :]
-        image = tokens.transpose(1, 2).unflatten(2, self.grid)  # type: ignore[no-untyped-call]
+        image = tokens.transpose(1, 2).unflatten(2, self.grid)
         size = self.q_stride + 1
         pooled = F.max_pool2d(image, size, self.q_stride, size // 2).flatten(2).transpose(1, 2)
         return torch.cat([prefix, pooled], dim=1)

@@ -18,6 +18,8 @@ class WindowAttention(Heads):
     `gaze`, a depth-wise convolution of the values, is added before the projection.
     """
 
+    places: Tensor
+
     def __init__(self, part: Window, shape: Shape) -> None:
         assert shape.grid is not None
         super().__init__(shape.dim, part.num_heads)
@@ -32,7 +34,7 @@ class WindowAttention(Heads):
         )
 
     def forward(self, x: Tensor) -> Tensor:  # (B, N, C)
-        batch, tokens, dim = x.shape
+        batch, _, dim = x.shape
         q, k, v = (self._windows(t) for t in self.qkv(x).chunk(3, dim=-1))
         bias = self.relative_position_bias_table[self.places].permute(2, 0, 1)
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias[None].to(q.dtype))

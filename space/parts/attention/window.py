@@ -23,8 +23,8 @@ class Window(Part):
     """Tokens attend within windows of `size` x `size`, with a bias for each relative place.
 
     `dilate`: "yes" spreads a window over the whole grid, "alternate" does so in every second block
-    (Shuffle Transformer, arXiv 2106.03650). `gaze`: kernel of a depth-wise convolution of the values
-    (Glance-and-Gaze, arXiv 2106.02277; no code is public), 0 for none.
+    (Shuffle Transformer, arXiv 2106.03650). `gaze`: kernel of a depth-wise convolution of the
+    values (Glance-and-Gaze, arXiv 2106.02277; no code is public), 0 for none.
     """
 
     kind: ClassVar[str] = "window"
