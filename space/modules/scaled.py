@@ -51,7 +51,7 @@ class L2Attention(nn.Module):
         q, v = (split_heads(layer(x), self.num_heads) for layer in (self.q, self.v))
         if keep is None:
             bias = -self.scale * q.square().sum(-1)[:, :, None, :]
-            bias = bias.expand(-1, -1, x.shape[1], -1)
+            bias = bias.expand(-1, -1, x.shape[1], -1).to(q.dtype)
             out = F.scaled_dot_product_attention(q, q, v, attn_mask=bias, scale=2 * self.scale)
         else:
             out = kept_softmax(self._scores(q), keep) @ v

@@ -57,7 +57,7 @@ class Shared(Part):
         return module(shape.dim, self.num_heads)
 
     def words(self) -> str:
-        return f"one map for {self.span}"
+        return f"attention shared by {self.span}"
 
     def key(self, shape: Shape) -> Any:
         return ("reuses", self.num_heads) if self.reuses else Plain(num_heads=self.num_heads)

@@ -62,7 +62,7 @@ class ToMe(Part):
         return MergingAttention(self, shape)
 
     def words(self) -> str:
-        return f"merge {self.r}"
+        return f"ToMe merge {self.r}"
 
     def key(self, shape: Shape) -> Any:
         merged = self.merged(shape)
