@@ -81,6 +81,25 @@ class SearchSpace:
             draft.architecture()  # raises on impossible numbers
         for placement in self.placements:
             placement.check(self._starts)
+        for placement in self._on:
+            if placement.off() is None and not getattr(placement, "anywhere", True):
+                self._check_forced(placement)
+
+    def _check_forced(self, placement: Placement) -> None:
+        """Raises ValueError unless a kind that every network has can stand in each, and beside
+        what else every network has."""
+        without = {gene: value for off in self._offs for gene, value in off.items()}
+        for depth in (min(self.depth), max(self.depth)):
+            for draft in self._grids_at(depth):
+                try:
+                    for full in placement.least(draft):
+                        full.architecture()
+                    self._placed(without, draft)
+                except ValueError as error:
+                    raise ValueError(
+                        f"Every network of the space has a part of [{placement.table}], but it "
+                        f'cannot stand in each: {error} Or add "none" to its `placement`.'
+                    ) from None
 
     # ---- genes ---------------------------------------------------------------------------------
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
-from vectors import cases, check_space, compare, load
+from vectors import SMALL, cases, check_space, compare, load
 
-from space import Shape, Stage
+from space import SearchSpace, Shape, Stage
 from space.modules.network import Block
 from space.parts import Mlp, Window
 
@@ -105,6 +105,20 @@ def test_alternating_windows_are_contiguous_and_dilated_in_turn():
 def test_an_impossible_window_is_refused(shape, message):
     with pytest.raises(ValueError, match=message):
         Window(num_heads=1, size=4).after(shape)
+
+
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [
+        ({"window": {"size": [2, 3]}}, r'\[window\], but it cannot.*size.*=3.*Or add "none" to'),
+        ({"window": {"size": 2}, "head": ["avg", "token"]}, "cannot stand in each: Windows leave"),
+        ({"window": {"size": 2}, "pooling": {"stages": 1}}, "cannot stand in each: Windows need a"),
+    ],
+)
+def test_a_space_that_asks_for_windows_where_none_can_stand_is_refused(tables, message):
+    tables["window"]["placement"] = "all"
+    with pytest.raises(ValueError, match=message):
+        SearchSpace.from_dict({**SMALL, **tables})
 
 
 def test_an_impossible_gaze_is_refused():
