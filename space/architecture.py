@@ -159,12 +159,17 @@ def _walked(stage: Stage, shape: Shape, number: int) -> Blocks:
     for part in (stage.attention, stage.mlp):
         _meet(met, part, number, inside)
         inside = part.after(inside)
+    if stage.local is not None and inside != shape:
+        raise ValueError(
+            f"`local` must have the tokens that enter its block, but {stage.attention.kind} makes "
+            f"{inside} of {shape}: leave `local` out of that block."
+        )
     return Blocks(number, inside, tuple(met), {})
 
 
 def _is_alike(part: Part) -> bool:
     """Whether all blocks of a stage have the same of it."""
-    return type(part).at is Part.at
+    return type(part).at is Part.at or part.at(1) is part
 
 
 def _meet(met: list[Met], part: Part, number: int, shape: Shape) -> None:
@@ -313,17 +318,17 @@ class Architecture:
         a = self
         stages: list[list[Any]] = []
         for place in self._places:
-            block, then = place.blocks.known.get("key"), ()
-            if block is None:
-                block = place.blocks.known["key"] = _block_key(place.stage, place.shape)
-            block = (block, float(place.stage.residual_scale))
+            keys = place.blocks.known.get("keys")
+            if keys is None:
+                keys = place.blocks.known["keys"] = _block_keys(place)
+            for key in keys:
+                block = (key, float(place.stage.residual_scale))
+                if stages and stages[-1][1] == block and not stages[-1][2]:
+                    stages[-1][0] += place.times
+                else:
+                    stages.append([place.times, block, ()])
             if place.then:
-                then = tuple(part.key(seen) for part, _, seen in place.then)
-            if stages and stages[-1][1] == block and not stages[-1][2]:
-                stages[-1][0] += place.stage.depth
-                stages[-1][2] = then
-            else:
-                stages.append([place.stage.depth, block, then])
+                stages[-1][2] = tuple(part.key(seen) for part, _, seen in place.then)
         image = (a.img_size, a.in_chans, a.num_classes, a.head, a.stem.key(a.image))
         return (*image, *map(tuple, stages))
 
@@ -374,9 +379,18 @@ class Architecture:
         return cls(**{**values, "stem": stem, "stages": tuple(map(Stage.from_dict, stages))})
 
 
-def _block_key(stage: Stage, shape: Shape) -> tuple[Any, ...]:
-    local = None if stage.local is None else stage.local.key(shape)
-    return stage.attention.key(shape), stage.mlp.key(shape), local
+def _block_keys(place: Place) -> list[tuple[Any, ...]]:
+    """The keys of the blocks of a stage that are looked at one by one."""
+    stage, shape = place.stage, place.shape
+    inside = stage.attention.after(shape)
+    return [
+        (
+            stage.attention.at(index).key(shape),
+            stage.mlp.at(index).key(inside),
+            None if stage.local is None else stage.local.at(index).key(shape),
+        )
+        for index in range(place.blocks.number)
+    ]
 
 
 def _check_masked(stage: Stage, masked: bool) -> bool:
@@ -402,13 +416,16 @@ def behind_stem(stem: Part, img_size: int, in_chans: int, head: str) -> Shape:
 
 
 def _joined(stages: Any) -> tuple[Stage, ...]:
-    """The stages with equal neighbours in one, unless something is done between them."""
+    """The stages with equal neighbours in one, unless something is done between them, or their
+    blocks are not alike: those of shared attention begin anew."""
     joined: list[Stage] = []
     for stage in stages:
         last = joined[-1] if joined else None
         if (
             last is not None
             and not last.then
+            and not stage.attention.changes()
+            and _is_alike(stage.attention)
             and (last.attention is stage.attention or last.attention == stage.attention)
             and (last.mlp is stage.mlp or last.mlp == stage.mlp)
             and last.local == stage.local

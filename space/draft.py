@@ -15,10 +15,11 @@ _PLACED: dict[Any, Part] = {}  # parts are values: what was made once is made fo
 
 class Draft:
     """Blocks of one depth that placements change: `roles[role][block]` is a part or None,
-    `then[block]` the parts after it. `cuts`: blocks before which they may differ. `start`: the
-    shape behind the stem."""
+    `then[block]` the parts after it. `cuts`: blocks before which they may differ; `start`: the
+    shape behind the stem; `taken[role]`: blocks whose part has been read."""
 
-    __slots__ = ("bases", "cuts", "image", "residual_scale", "roles", "start", "stem", "then")
+    __slots__ = ("bases", "cuts", "image", "residual_scale", "roles", "start", "stem", "taken",
+                 "then")  # fmt: skip
 
     def __init__(
         self,
@@ -37,6 +38,7 @@ class Draft:
         self.roles: dict[str, list[Any]] = {role: [bases.get(role)] * depth for role in ROLES}
         self.then: list[tuple[Part, ...]] = [()] * depth
         self.cuts: set[int] = set()
+        self.taken: dict[str, set[int]] = {role: set() for role in ROLES}
 
     @property
     def depth(self) -> int:
@@ -58,12 +60,13 @@ class Draft:
         other.residual_scale, other.start = self.residual_scale, self.start
         other.roles = {role: list(parts) for role, parts in self.roles.items()}
         other.then, other.cuts = list(self.then), set(self.cuts)
+        other.taken = self.taken
         return other
 
     def put(self, role: str, first: int, end: int, part: Part) -> None:
         """The part into the blocks from `first` to before `end`, in place of what is there."""
         self.roles[role][first:end] = [part] * (end - first)
-        self.cuts |= {first, end}
+        self.cuts |= set(range(first, end + 1)) if part.changes() else {first, end}
 
     def put_after(self, block: int, part: Part) -> None:
         """The part after that block, behind what is there."""
@@ -109,7 +112,7 @@ class Draft:
         attention, mlp, local = (self.roles[role] for role in ROLES)
         stages, first = [], 0
         for end in sorted(self.cuts | {self.depth}):
-            if end > first:
+            if end > first and self._is_cut(end):
                 stages.append(
                     Stage(
                         depth=end - first,
@@ -122,6 +125,13 @@ class Draft:
                 )
                 first = end
         return Architecture(**self.image, stem=self.stem, stages=tuple(stages))
+
+    def _is_cut(self, block: int) -> bool:
+        """Whether that block differs from the one before it, or what is between them ends a stage:
+        a stage of shared attention must not end where nothing is."""
+        if block == self.depth or self.then[block - 1] or self.roles["attention"][block].changes():
+            return True
+        return any(parts[block - 1] != parts[block] for parts in self.roles.values())
 
     @classmethod
     def of(cls, architecture: Architecture, bases: Mapping[str, Part | None]) -> Draft:

@@ -47,7 +47,8 @@ def _params(a: Architecture) -> int:
     for place in a.walk():
         known = place.blocks.known
         if "params" not in known:
-            norms = place.blocks.number * 2 * 2 * place.shape.dim
+            # one norm where tokens enter, one behind the attention, which may widen them
+            norms = place.blocks.number * 2 * (place.shape.dim + place.blocks.out.dim)
             own = sum(n * part.params(seen) for part, n, seen in place.blocks.parts)
             known["params"] = norms + own
         total += place.times * known["params"]

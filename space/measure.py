@@ -33,8 +33,8 @@ _FREE = frozenset(
     new_full new_ones new_zeros norm normalize numel numpy_T one_hot ones ones_like pad permute
     pixel_shuffle pixel_unshuffle pow prelu prod rand rand_like randn randn_like reciprocal
     reflection_pad2d relu relu6 relu_ remainder repeat repeat_interleave replication_pad2d
-    reshape reshape_as resolve_conj rms_norm roll round rsqrt rsub scalar_tensor select selu
-    selu_ sigmoid sigmoid_ sign silu silu_ sin size slice softmax softplus softsign sort split
+    reshape reshape_as resolve_conj rms_norm roll round rsqrt rsub scalar_tensor scatter_add select
+    selu selu_ sigmoid sigmoid_ sign silu silu_ sin size slice softmax softplus softsign sort split
     split_with_sizes sqrt square squeeze stack std std_mean sub sub_ sum swapaxes t tanh tanh_
     tile to topk transpose tril triu type_as unbind unflatten unfold unsqueeze
     upsample_bicubic2d upsample_bilinear2d upsample_nearest2d var var_mean view view_as where

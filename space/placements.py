@@ -126,9 +126,14 @@ class _Bound:
 @dataclass(frozen=True, kw_only=True)
 class Among(_Bound):
     """Which blocks have the kind as their `role` (attention, mlp, local): `none`, `all`, `suffix`
-    (the last k blocks) or `free` (any of them). The choices of its fields are one for all."""
+    (the last k blocks) or `free` (any of them). The choices of its fields are one for all.
+
+    Not `anywhere`: a kind that asks something of the tokens (a grid, a class token) or changes
+    them. Where it cannot stand beside other kinds it is left out.
+    """
 
     role: str
+    anywhere: bool = True
     places: tuple[str, ...] = ("none",)
 
     def bind(self, kind: type[Part], table: str, values: Any, depths: tuple[int, ...]) -> Self:
@@ -189,14 +194,27 @@ class Among(_Bound):
                 first = i
 
     def encode(self, draft: Draft) -> Params:
-        parts = draft.roles[self.role]
+        parts, taken = draft.roles[self.role], draft.taken[self.role]
         blocks = tuple(block for block, part in enumerate(parts) if type(part) is self.kind)
-        if not blocks and "none" in self.places:
-            return {self.name: "none"}
         values = self._as_genes(self._read(draft, blocks)) if blocks else {}
-        return values | self._encoded(blocks, draft.depth)
+        values |= self._encoded(self._without(blocks, taken, draft.depth), draft.depth)
+        draft.taken[self.role] = taken | set(blocks)
+        return values
+
+    def _without(self, blocks: tuple[int, ...], taken: set[int], depth: int) -> tuple[int, ...]:
+        """The blocks that the kind was put into before those `taken` were given to later kinds: of
+        the sets that its places make, the first that leaves `blocks`."""
+        if not taken or (not blocks and self.off() is not None):
+            return blocks
+        starts = {"all": 0, "suffix": min((*blocks, depth - 1))}
+        for place, start in starts.items():
+            if place in self.places and set(range(start, depth)) - taken == set(blocks):
+                return tuple(range(start, depth))
+        return blocks
 
     def _encoded(self, blocks: tuple[int, ...], depth: int) -> Params:
+        if not blocks and "none" in self.places:
+            return {self.name: "none"}
         if len(blocks) == depth and "all" in self.places:
             return {self.name: "all"}
         if blocks and len(blocks) == depth - blocks[0] and "suffix" in self.places:

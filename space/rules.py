@@ -155,9 +155,11 @@ def from_dict(kind: type[Kind], what: str, values: Any) -> Kind:
     needed = [
         field.name
         for field in fields
-        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if field.init
+        and field.default is dataclasses.MISSING
+        and field.default_factory is dataclasses.MISSING
     ]
-    check_keys(what, values, [field.name for field in fields], needed)
+    check_keys(what, values, field_names(kind), needed)
     return kind(**values)
 
 

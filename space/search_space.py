@@ -79,6 +79,25 @@ class SearchSpace:
             draft.architecture()  # raises on impossible numbers
         for placement in self.placements:
             placement.check(self._starts)
+        for placement in self._on:
+            if placement.off() is None and not getattr(placement, "anywhere", True):
+                self._check_forced(placement)
+
+    def _check_forced(self, placement: Placement) -> None:
+        """Raises ValueError unless a kind that every network has can stand in each, and beside
+        what else every network has."""
+        without = {gene: value for off in self._offs for gene, value in off.items()}
+        for depth in (min(self.depth), max(self.depth)):
+            for draft in self._grids_at(depth):
+                try:
+                    for full in placement.least(draft):
+                        full.architecture()
+                    self._placed(without, draft)
+                except ValueError as error:
+                    raise ValueError(
+                        f"Every network of the space has a part of [{placement.table}], but it "
+                        f'cannot stand in each: {error} Or add "none" to its `placement`.'
+                    ) from None
 
     # ---- genes ---------------------------------------------------------------------------------
 
@@ -103,7 +122,7 @@ class SearchSpace:
         values = {field: get(field, first) for field, first in self._firsts}
         grid = self._nearest_grid(values["img_size"], values["patch_size"], values["stem"])
         heads = values.get("num_heads") or values["embed_dim"] // values["head_dim"]
-        draft = self._draft(
+        empty = self._draft(
             grid,
             values["embed_dim"],
             heads,
@@ -112,9 +131,33 @@ class SearchSpace:
             depth=values["depth"],
             residual_scale=values["residual_scale"],
         )
-        for placement in self.placements:
-            placement.decode(params, draft)
-        return draft.architecture()
+        return self._placed(params, empty)
+
+    def _placed(self, params: Mapping[str, Any], empty: Draft) -> Architecture:
+        """The network with the parts of all placements. Kinds that cannot stand everywhere are left
+        out one by one, then others, while the network cannot be built."""
+        for off in (*self._offs, None):
+            draft = empty if off is None else empty.copy()
+            for placement in self._on:
+                placement.decode(params, draft)
+            try:
+                return draft.architecture()
+            except ValueError:
+                if off is None:
+                    raise
+                params = {**params, **off}
+        raise AssertionError
+
+    @cached_property
+    def _on(self) -> tuple[Placement, ...]:
+        """The placements that put something into some network."""
+        return tuple(placement for placement in self.placements if not placement.is_off())
+
+    @cached_property
+    def _offs(self) -> tuple[Params, ...]:
+        """Genes that leave out one kind, those first that cannot stand everywhere."""
+        kinds = sorted(self._on, key=lambda placement: getattr(placement, "anywhere", True))
+        return tuple(off for placement in kinds if (off := placement.off()) is not None)
 
     @cached_property
     def _firsts(self) -> tuple[tuple[str, Any], ...]:
@@ -157,7 +200,7 @@ class SearchSpace:
         draft = Draft.of(a, self._bases(heads, values["mlp_ratio"]))
         if a.depth not in self.depth:
             raise ValueError(f"`depth` has no choice {a.depth}")
-        for placement in self.placements:
+        for placement in reversed(self.placements):
             values |= placement.encode(draft)
         return {name: values.get(name, choices[0]) for name, choices in self.genes.items()}
 
@@ -288,9 +331,9 @@ class SearchSpace:
     @cached_property
     def _is_independent(self) -> bool:
         """Whether no placement's ways depend on those of another."""
-        on = [placement for placement in self.placements if not placement.is_off()]
-        roles = [getattr(placement, "role", "tokens") for placement in on]
-        return len(set(roles)) == len(roles)
+        roles = [getattr(placement, "role", "tokens") for placement in self._on]
+        anywhere = all(getattr(placement, "anywhere", True) for placement in self._on)
+        return anywhere and len(set(roles)) == len(roles)
 
     def size(self) -> int:
         """The number of distinct networks, without building them. Exact, but where kinds meddle

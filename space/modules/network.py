@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import Any
 
 import torch
 from timm.layers import DropPath
@@ -31,11 +32,14 @@ class Block(nn.Module):
         super().__init__()
         self.residual_scale = float(stage.residual_scale)
         self.norm1 = nn.LayerNorm(shape.dim, eps=LAYER_NORM_EPS)
-        self.attn = stage.attention.at(index).build(shape)
+        self.attn: Any = stage.attention.at(index).build(shape)
         inside = stage.attention.after(shape)
         self.norm2 = nn.LayerNorm(inside.dim, eps=LAYER_NORM_EPS)
         self.mlp = stage.mlp.at(index).build(inside)
         self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
+        self.carries = getattr(self.attn, "carries", False)
+        self.has_shortcut = hasattr(self.attn, "shortcut")
+        self.has_between = hasattr(self.attn, "between")
         self.local = None if stage.local is None else stage.local.at(index).build(shape)
         self.after: list[str] = []
         for part, seen in then:
@@ -45,14 +49,22 @@ class Block(nn.Module):
             self.add_module(name, part.build(seen))
             self.after.append(name)
 
-    def forward(self, x: Tensor, keep: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, keep: Tensor | None = None, carried: dict[str, Tensor] | None = None
+    ) -> Tensor | tuple[Tensor, Tensor]:
         """(B, N, C) to (B, N', C). With a part that masks tokens in training, also which of them
-        are kept (B, N), for the attention of the blocks that follow."""
-        r = self.residual_scale
-        out = x * r if r != 1.0 else x
-        mixed = self.attn(self.norm1(out)) if keep is None else self.attn(self.norm1(out), keep)
+        are kept (B, N), for the attention of the blocks that follow.
+
+        `carried`: what attention hands on in this forward (sizes of merged tokens, shared maps).
+        """
+        r, carried = self.residual_scale, {} if carried is None else carried
+        normed = self.norm1(x * r if r != 1.0 else x)
+        told = (carried,) if self.carries else () if keep is None else (keep,)
+        mixed = self.attn(normed, *told)
         branch = None if self.local is None else self.local(x)
+        x = self.attn.shortcut(x, normed) if self.has_shortcut else x
         x = x + self.drop_path(mixed if r == 1.0 else mixed / r)
+        x = self.attn.between(x, carried) if self.has_between else x
         out = self.mlp(self.norm2(x if r == 1.0 else x * r))
         x = x + self.drop_path(out if r == 1.0 else out / r)
         if branch is not None:
@@ -61,6 +73,7 @@ class Block(nn.Module):
             module = getattr(self, name)
             out = module(x) if keep is None else module(x, keep)
             x, keep = out if isinstance(out, tuple) else (out, keep)
+            carried.clear()
         return x if keep is None else (x, keep)
 
 
@@ -76,10 +89,11 @@ class Blocks(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         state: tuple[Tensor, ...] = (x,)
+        carried: dict[str, Tensor] = {}
         for index, block in enumerate(self):
             if index == self.mask_from and self.training:
                 state = (state[0], state[0].new_ones(state[0].shape[:2]))
-            out = block(*state)
+            out = block(*state, carried=carried)
             state = out if isinstance(out, tuple) else (out,)
         return state[0]
 

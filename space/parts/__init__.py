@@ -9,8 +9,17 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+from space.parts.attention.evit import EViT
+from space.parts.attention.l2 import L2
+from space.parts.attention.lsa import LSA
+from space.parts.attention.paas import PAAS
 from space.parts.attention.plain import Plain
+from space.parts.attention.pooled import Pooled
 from space.parts.attention.reattention import ReAttention
+from space.parts.attention.relative import Relative
+from space.parts.attention.shared import Shared
+from space.parts.attention.tome import ToMe
+from space.parts.attention.window import Window
 from space.parts.blocks.mlp import Mlp
 from space.parts.part import Mark, Part, Shape, Shapes, complete, part_from_dict, part_to_dict
 from space.parts.stems.conv import Conv
@@ -21,17 +30,26 @@ from space.rules import did_you_mean, show
 
 __all__ = [
     "KINDS",
+    "L2",
+    "LSA",
+    "PAAS",
     "Conv",
+    "EViT",
     "Mark",
     "Mlp",
     "Part",
     "Patch",
     "Plain",
     "Pool",
+    "Pooled",
     "Pruning",
     "ReAttention",
+    "Relative",
     "Shape",
     "Shapes",
+    "Shared",
+    "ToMe",
+    "Window",
     "kind_name",
     "kind_named",
     "placed_kinds",
@@ -44,6 +62,15 @@ KINDS: dict[str, type[Part]] = {
     "conv": Conv,
     "plain": Plain,
     "reattention": ReAttention,
+    "tome": ToMe,
+    "evit": EViT,
+    "lsa": LSA,
+    "l2": L2,
+    "paas": PAAS,
+    "pooled": Pooled,
+    "shared": Shared,
+    "window": Window,
+    "relative": Relative,
     "mlp": Mlp,
     "pool": Pool,
     "pruning": Pruning,

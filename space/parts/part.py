@@ -86,6 +86,10 @@ class Part(Protocol):
         """The part as the block of that index in its stage has it; usually itself."""
         return self
 
+    def changes(self) -> bool:
+        """Whether an attention changes the tokens of its block, which is then a stage by itself."""
+        return False
+
     def key(self, shape: Shape) -> Any:
         """Equal for two spellings of one thing; usually the part itself."""
         return self
@@ -122,6 +126,7 @@ _DEFAULTS = (
     "after",
     "words",
     "at",
+    "changes",
     "key",
     "features",
     "feature_names",

@@ -1,0 +1,88 @@
+"""Reference vectors, and what every kind of part is held to against them and against counters."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from space import SearchSpace, build_model, count_flops, count_params, measure_flops
+
+OURS = Path(__file__).parent.parent / "reference"
+FOLDER = Path(os.environ.get("VIT_FRONTIER_REFERENCE", OURS))
+SMALL = {
+    "img_size": 8,
+    "patch_size": 2,
+    "in_chans": 1,
+    "num_classes": 10,
+    "embed_dim": 16,
+    "depth": [2, 3],
+    "num_heads": 2,
+    "mlp_ratio": 2,
+}
+
+
+def cases(file, *, of=""):
+    """The cases of a file whose name holds `of`, as parameters of a test."""
+    path = FOLDER / f"{file}.pt"
+    path = path if path.exists() else OURS / path.name
+    found = torch.load(path, weights_only=True)["cases"]
+    return [pytest.param(case, id=case["name"]) for case in found if of in case["name"]]
+
+
+def close(ours, theirs):
+    torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
+
+
+def compare(module, case, *, run=None, name=lambda name: name, shaped=lambda tensor: tensor):
+    """Output and gradients of the module are those of the case: `run(x)` if it is not `module(x)`,
+    `name`: what a parameter of ours is called there, `shaped`: a tensor of theirs in our shape."""
+    x = case["x"].clone().requires_grad_()
+    y = (run or module)(x)
+    close(y, case["y"])
+    (y * case["w_y"]).sum().backward()
+    close(x.grad, case["grad_x"])
+    for ours, parameter in module.named_parameters():
+        theirs = case["grads"].get(name(ours))
+        if theirs is not None:
+            grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+            close(grad, shaped(theirs).reshape(grad.shape))
+
+
+def load(module, case, *, name=lambda name: name, also=()):
+    """The module in float64 with the weights of the case; `also`: tensors of ours it has not."""
+    ours = module.state_dict()
+    weights = {
+        key: case["state_dict"][name(key)].reshape(tensor.shape)
+        for key, tensor in ours.items()
+        if key not in also
+    }
+    module.double().load_state_dict({**ours, **weights})
+    return module.train(case["mode"] == "train")
+
+
+def check_space(**tables):
+    """Every network of a small space is encoded, decoded, counted and written as it is built, and
+    its FLOPs are those that two counters measure. Gives back the networks."""
+    space = SearchSpace.from_dict({**SMALL, **tables})
+    networks = list(space.enumerate())
+    keys = {space.key(a) for a in networks}
+    assert len(keys) == len(networks) == space.size()
+    assert {space.key(space.decode(space.encode(a))) for a in networks} == keys
+    assert SearchSpace.from_dict(json.loads(json.dumps(space.to_dict()))) == space
+    assert all(type(a).from_dict(json.loads(json.dumps(a.to_dict()))) == a for a in networks)
+    for a in networks[:: max(len(networks) // 8, 1)]:
+        check_counts(a)
+    return space, networks
+
+
+def check_counts(a):
+    model = build_model(a).eval()
+    assert count_flops(a) == measure_flops(model, a.img_size)
+    with FlopCounterMode(display=False) as counted, sdpa_kernel(SDPBackend.MATH), torch.no_grad():
+        model(torch.randn(1, a.in_chans, a.img_size, a.img_size))
+    assert 2 * count_flops(a) == counted.get_total_flops()
+    assert count_params(a) == sum(p.numel() for p in model.parameters())
