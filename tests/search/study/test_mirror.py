@@ -12,7 +12,7 @@ from optuna.trial import TrialState, create_trial
 from results import pareto_front
 from results.record import record_from_trial
 from search.settings import SearchSettings
-from search.study import mirror as mirror_module
+from search.study import database as database_module
 from search.study.database import READ_AT_ONCE, StudyDatabase
 from search.study.errors import StorageError
 from search.study.ledger import Ledger
@@ -142,7 +142,7 @@ def test_a_write_whose_answer_was_lost_is_done_again_without_a_second_trial(tmp_
 
 
 def test_no_other_writer_can_begin_between_the_check_and_the_write(tmp_path, monkeypatch):
-    check, refused = mirror_module._check_writer, []
+    check, refused = database_module._check_writer, []
 
     def check_and_interfere(*words):
         check(*words)
@@ -152,7 +152,7 @@ def test_no_other_writer_can_begin_between_the_check_and_the_write(tmp_path, mon
         refused.append(error)
 
     study = open_study(tmp_path, "run", None)
-    monkeypatch.setattr(mirror_module, "_check_writer", check_and_interfere)
+    monkeypatch.setattr(database_module, "_check_writer", check_and_interfere)
     study.add_trial(create_trial(values=(0.5, 1.0)))
     assert refused
     assert same(study, tmp_path)
