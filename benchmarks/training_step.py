@@ -6,7 +6,6 @@ turns, so that what else runs on the machine slows both alike.
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
 import subprocess

@@ -14,8 +14,9 @@ from typing import Any, Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from space import Architecture, build_model
+from space import Architecture, VisionTransformer, build_model
 from trainers.device.cuda_graph import Replayed
 from trainers.device.split import DeviceImages
 from trainers.device.streaming import kept_images, with_index
@@ -69,59 +70,58 @@ class ProxyTraining(Iterator[EpochReport]):
     ) -> None:
         recipe = recipe.for_architecture(architecture)
         self.recipe, self.seed, self.device, self.epoch = recipe, seed, device, 0
-        with _seeded(seed, device):
-            model = build_model(architecture, drop_path_rate=recipe.drop_path_rate)
-            for name, parameter in model.named_parameters():
-                if name.endswith("pos_embed"):
-                    nn.init.trunc_normal_(parameter, std=recipe.pos_embed_std)
-        self.model = model.to(device)
-        on_device = partial(
+        self.model = _initialised(architecture, recipe, seed=seed, device=device)
+        opened = partial(
             kept_images,
             mean=dataset.mean,
             std=dataset.std,
             img_size=architecture.img_size,
             device=device,
         )
-        self._train = on_device(dataset.train_images, dataset.train_labels)
-        self._val = on_device(dataset.val_images, dataset.val_labels)
+        self._train = opened(dataset.train_images, dataset.train_labels)
+        self._val = opened(dataset.val_images, dataset.val_labels)
         self._augment = dataset.augmentation == "crop_flip"
-        self._batch_size = min(recipe.batch_size, len(self._train))
-        self._parts = parts
-        self._parameters = list(self.model.parameters())
+        self._batch_size, self._parts = min(recipe.batch_size, len(self._train)), parts
         self._generator = torch.Generator(device).manual_seed(seed)
         self._amp = (
             recipe.amp == "auto"
             and device.type == "cuda"
             and torch.cuda.is_bf16_supported(including_emulation=False)
         )
-        self._norms = [m for m in self.model.modules() if isinstance(m, nn.BatchNorm2d)]
-        steps = self.steps_per_epoch
+        self._parameters = list(self.model.parameters())
+        self._norms = [m for m in self.model.modules() if isinstance(m, _BatchNorm)]
+        self._place_tensors()
+        self._optimizers = optimizers_of(
+            self.model, recipe, rate=self._rate, matrix_rate=self._matrix_rate
+        )
+        self._record_graphs(graphs and device.type == "cuda")
+
+    def _place_tensors(self) -> None:
+        """What a step reads and writes besides the model, where a graph finds it again."""
+        recipe, device, steps = self.recipe, self.device, self.steps_per_epoch
         self._order = torch.zeros(steps, self._batch_size, dtype=torch.int64, device=device)
         self._calibration = self._order[: recipe.recalibration_batches].clone()
         self._images = self._train.window(self._calibration.numel())
         self._steps_done = torch.zeros(1, dtype=torch.int64, device=device)
         self._loss = torch.zeros((), device=device)  # of this epoch, summed over its steps
+        peaks = (recipe.learning_rate, recipe.matrix_rate)
         self._rates = torch.tensor(
-            [[recipe.learning_rate_at(step, steps_per_epoch=steps, peak=peak)
-              for peak in (recipe.learning_rate, recipe.matrix_rate)]
+            [[recipe.learning_rate_at(step, steps_per_epoch=steps, peak=peak) for peak in peaks]
              for step in range(recipe.epochs * steps)], device=device,
         )  # fmt: skip
         self._rate, self._matrix_rate = torch.zeros(2, device=device).unbind()
-        self._optimizers = optimizers_of(
-            self.model, recipe, rate=self._rate, matrix_rate=self._matrix_rate
-        )
+
+    def _record_graphs(self, enabled: bool) -> None:
         # No cycle of references: a training that is over must free its memory before the next.
         me = weakref.proxy(self)
-        graphs = graphs and device.type == "cuda"
-        pool = torch.cuda.graph_pool_handle() if graphs else None
+        pool = torch.cuda.graph_pool_handle() if enabled else None
         replayed = partial(Replayed, generator=self._generator, pool=pool)
-        self._step = replayed(partial(ProxyTraining._train_step, me), enabled=graphs, warm_up=3)
-        self._average = replayed(
-            partial(ProxyTraining._average_norms, me), enabled=graphs, warm_up=1
-        )
+        step, average = ProxyTraining._train_step, ProxyTraining._average_norms
         short = isinstance(self._val, DeviceImages) and len(self._val) <= LONGEST_GRAPHED_VALIDATION
+        self._step = replayed(partial(step, me), enabled=enabled, warm_up=3)
+        self._average = replayed(partial(average, me), enabled=enabled, warm_up=1)
         self._validate = replayed(
-            partial(ProxyTraining._val_totals, me), enabled=graphs and short, warm_up=1
+            partial(ProxyTraining._val_totals, me), enabled=enabled and short, warm_up=1
         )
 
     @property
@@ -304,6 +304,17 @@ def train_proxy(
         reason = f"{type(error).__name__}: {error}"
         return outcome("failed", error=reason, error_kind=error_kind(error))
     return outcome("complete", model=training.model)
+
+
+def _initialised(
+    architecture: Architecture, recipe: Recipe, *, seed: int, device: torch.device
+) -> VisionTransformer:
+    with _seeded(seed, device):
+        model = build_model(architecture, drop_path_rate=recipe.drop_path_rate)
+        for name, parameter in model.named_parameters():
+            if name.endswith("pos_embed"):
+                nn.init.trunc_normal_(parameter, std=recipe.pos_embed_std)
+    return model.to(device)
 
 
 @contextlib.contextmanager
