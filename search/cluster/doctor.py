@@ -35,9 +35,7 @@ class Finding:
 
 def examine(*, address: str | None, data: str | None) -> list[Finding]:
     """Looks at this machine and at every node of the cluster; starts Ray, so it takes seconds."""
-    findings = [Finding(what=", ".join(f"{name} {v}" for name, v in versions().items()))]
-    findings += [Finding(what=unknown, fix=OTHER_RAY) for unknown in quirks.check()]
-    findings += [Finding(what=unknown, fix=OTHER_OPTUNA) for unknown in optuna_quirks.check()]
+    findings = _look_at_versions()
     with connected(address):
         nodes = _ask_every_node()
     for node in nodes:
@@ -49,6 +47,13 @@ def examine(*, address: str | None, data: str | None) -> list[Finding]:
     elif data is not None and data != "digits":
         fix = "give a folder that exists here, or a name that timm.data.create_dataset takes"
         findings.append(Finding(what=f"data {data!r} is no folder on this machine", fix=fix))
+    return findings
+
+
+def _look_at_versions() -> list[Finding]:
+    findings = [Finding(what=", ".join(f"{name} {v}" for name, v in versions().items()))]
+    findings += [Finding(what=unknown, fix=OTHER_RAY) for unknown in quirks.check()]
+    findings += [Finding(what=unknown, fix=OTHER_OPTUNA) for unknown in optuna_quirks.check()]
     return findings
 
 

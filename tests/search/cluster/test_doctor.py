@@ -32,3 +32,15 @@ def test_only_a_held_lock_is_taken_for_another_search(tmp_path, monkeypatch):
     monkeypatch.setattr("fcntl.flock", no_locks)
     with pytest.raises(StorageError, match="No locks available"), only_driver(tmp_path):
         pass
+
+
+def test_a_ray_and_an_optuna_that_were_never_tried_are_named_with_those_that_were(monkeypatch):
+    known = doctor._look_at_versions()
+    assert [finding.fix for finding in known] == [None]
+    monkeypatch.setattr(doctor.quirks, "TRIED", ("2.0", "2.1"))
+    monkeypatch.setattr(doctor.optuna_quirks, "TRIED", ("4.0", "4.0"))
+    _, of_ray, of_optuna = doctor._look_at_versions()
+    assert "was tried with ray 2.0 to 2.1, here is" in of_ray.what
+    assert "was tried with optuna 4.0, here is" in of_optuna.what
+    assert (of_ray.fix, of_optuna.fix) == (doctor.OTHER_RAY, doctor.OTHER_OPTUNA)
+    assert of_optuna.fix.startswith("install optuna 5.0 where")
