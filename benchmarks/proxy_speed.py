@@ -29,6 +29,7 @@ import timm.optim
 import timm.scheduler
 import timm.utils
 import torch
+import training_step
 from PIL import Image
 from timm.models import VisionTransformer
 
@@ -238,8 +239,14 @@ def main() -> None:
     parser.add_argument(
         "--rehearse", action="store_true", help="the GPU's cases, tiny and on the CPU: do they run?"
     )
+    parser.add_argument("--root", type=Path, help="a training step beside this checkout's instead")
+    parser.add_argument("--turns", type=int, default=30, help="of either checkout")
     parser.add_argument("--part", choices=["cpu", "gpu", "both"], default="both")
     arguments = parser.parse_args()
+    if arguments.root is not None:
+        rows = training_step.beside(arguments.root.resolve(), arguments.turns)
+        print(json.dumps({"benchmark": "training_step", "cases": rows}))
+        return
     torch.set_num_threads(arguments.threads)
     report: dict[str, object] = {"benchmark": "proxy_speed", "threads": arguments.threads}
     if arguments.part != "gpu":
