@@ -152,3 +152,11 @@ def test_the_pools_behind_merging_stay_and_a_kind_that_cannot_stand_is_left_out(
     space, _ = check_space(evit={"placement": ["none", "all"]}, head=["avg", "token"])
     assert space.decode({"evit": "all", "head": "avg"}).stages[0].attention.kind == "plain"
     assert space.decode({"evit": "all", "head": "token"}).stages[0].attention.kind == "evit"
+
+
+def test_a_pool_ends_what_was_known_of_merged_tokens():
+    column = Architecture(**{**SMALL, "depth": 2, "mlp_ratio": 2.0})
+    part, mlp = ToMe(num_heads=2, r=3, proportional=True), column.stages[0].mlp
+    first = Stage(depth=1, attention=part, mlp=mlp, then=(Pool(),))
+    a = column.replace(stages=(first, Stage(depth=1, attention=part, mlp=mlp)))
+    assert build_model(a)(torch.randn(1, 1, 8, 8)).shape == (1, 10)
