@@ -82,6 +82,18 @@ class Draft:
             part = _PLACED[key] = kind.placed(choices, before, Shapes(self.start, number))
         return part
 
+    def shapes(self) -> list[Shape]:
+        """The shapes that enter the blocks. Raises ValueError if a part cannot stand where it
+        does."""
+        if not self.has_tokens_changed:
+            return [self.start] * self.depth
+        found, shape = [], self.start
+        for then in self.then:
+            found.append(shape)
+            for part in then:
+                shape = part.after(shape)
+        return found
+
     def shapes_before(self, kind: type[Part] | None) -> list[Shape]:
         """The shapes that enter the parts of that kind after blocks. Raises ValueError if a part
         cannot stand where it does."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 Params = dict[str, Any]
 Declared = Mapping[str, tuple[Rule, tuple[Any, ...]]]  # choice -> its rule, its default choices
+Blocks = tuple[int, ...]
 PLACES = ("none", "all", "suffix", "free")
 
 
@@ -163,21 +164,32 @@ class Among(_Bound):
         return genes if self.is_off() else genes | self._spread_genes()
 
     def decode(self, params: Mapping[str, Any], draft: Draft) -> None:
-        blocks = self._decoded(params, draft.depth)
-        if blocks:
-            self._put(blocks, self._chosen(params), draft)
-
-    def _decoded(self, params: Mapping[str, Any], depth: int) -> tuple[int, ...]:
         place = params.get(self.name, self.places[0])
         if place == "none":
-            return ()
+            return
+        chosen = self._chosen(params)
+        room = self._room(draft, chosen)
+        blocks = self._decoded(params, place, room, draft.depth)
+        if blocks:
+            self._put(blocks, chosen, draft)
+
+    def _room(self, draft: Draft, combination: Mapping[str, Any]) -> tuple[int, ...]:
+        """The blocks in which the kind can stand: all, unless it needs a grid."""
+        if not self.kind.needs_grid:
+            return tuple(range(draft.depth))
+        part = draft.placed(self.kind, combination, draft.base(self.role), 0)
+        return tuple(b for b, shape in enumerate(draft.shapes()) if _stands(part, shape))
+
+    def _decoded(
+        self, params: Mapping[str, Any], place: str, room: tuple[int, ...], depth: int
+    ) -> tuple[int, ...]:
         if place == "all":
-            return tuple(range(depth))
+            return room
         if place == "suffix":
-            last = -(-params.get(f"{self.name}_last", 1) * depth // self._deepest)
-            return tuple(range(depth - last, depth))
+            last = -(-params.get(f"{self.name}_last", 1) * len(room) // self._deepest)
+            return room[len(room) - last :]
         # Gene i is the i-th block from the end, so that depth can change and the suffix stays.
-        return tuple(b for b in range(depth) if params.get(f"{self.name}_{depth - b}", False))
+        return tuple(b for b in room if params.get(f"{self.name}_{depth - b}", False))
 
     def _put(self, blocks: tuple[int, ...], combination: Mapping[str, Any], draft: Draft) -> None:
         there = draft.roles[self.role]
@@ -194,14 +206,15 @@ class Among(_Bound):
         blocks = tuple(block for block, part in enumerate(parts) if type(part) is self.kind)
         if not blocks and "none" in self.places:
             return {self.name: "none"}
-        values = self._as_genes(self._read(draft, blocks)) if blocks else {}
-        return values | self._encoded(blocks, draft.depth)
+        combination = self._read(draft, blocks) if blocks else self._combinations[0]
+        values = self._as_genes(combination) if blocks else {}
+        return values | self._encoded(blocks, self._room(draft, combination), draft.depth)
 
-    def _encoded(self, blocks: tuple[int, ...], depth: int) -> Params:
-        if len(blocks) == depth and "all" in self.places:
-            return {self.name: "all"}
-        if blocks and len(blocks) == depth - blocks[0] and "suffix" in self.places:
-            last = (len(blocks) - 1) * self._deepest // depth + 1  # the smallest that decodes to it
+    def _encoded(self, blocks: tuple[int, ...], room: tuple[int, ...], depth: int) -> Params:
+        if blocks == room and ("all" in self.places or not room):
+            return {self.name: "all" if "all" in self.places else self.places[0]}
+        if blocks and blocks == room[len(room) - len(blocks) :] and "suffix" in self.places:
+            last = (len(blocks) - 1) * self._deepest // len(room) + 1  # the smallest that does it
             return {self.name: "suffix", f"{self.name}_last": last}
         if "free" not in self.places:
             raise ValueError(f"no `{self.table}.placement` puts it into blocks {list(blocks)}")
@@ -225,39 +238,50 @@ class Among(_Bound):
             ways = depth if "suffix" in self.places else int("all" in self.places)
         return without + ways * len(self._combinations)
 
-    def _sets(self, depth: int) -> Iterator[tuple[int, ...]]:
-        """The distinct sets of blocks at that depth."""
-        blocks = range(depth)
+    def _sets(self, room: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+        """The distinct sets of these blocks."""
         if "free" in self.places:
-            for size in range(depth + 1):
-                yield from itertools.combinations(blocks, size)
+            for size in range(len(room) + 1):
+                yield from itertools.combinations(room, size)
             return
         if "none" in self.places:
             yield ()
         if "suffix" in self.places:
-            yield from (tuple(range(depth - k, depth)) for k in range(1, depth + 1))
+            yield from (room[-k:] for k in range(1, len(room) + 1))
         elif "all" in self.places:
-            yield tuple(blocks)
+            yield room
+
+    def _few(self, room: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+        """The smallest of these sets, and that of all blocks."""
+        place = next(p for p in ("none", "free", "suffix", "all") if p in self.places)
+        few = {"none": (), "free": (), "suffix": room[-1:], "all": room}[place]
+        yield from dict.fromkeys((few, () if self.is_off() else room))
 
     def every(self, draft: Draft) -> Iterator[Draft]:
-        yield from self._each(draft, self._sets(draft.depth))
+        yield from self._each(draft, self._sets)
 
     def least(self, draft: Draft) -> Iterator[Draft]:
-        depth = draft.depth
-        place = next(p for p in ("none", "free", "suffix", "all") if p in self.places)
-        few = {"none": (), "free": (), "suffix": (depth - 1,), "all": tuple(range(depth))}[place]
-        every = () if self.is_off() else tuple(range(depth))
-        yield from self._each(draft, iter(dict.fromkeys((few, every))))
+        yield from self._each(draft, self._few)
 
-    def _each(self, draft: Draft, sets: Iterator[tuple[int, ...]]) -> Iterator[Draft]:
-        for blocks in sets:
-            for combination in self._combinations if blocks else self._combinations[:1]:
-                copy = draft.copy()
-                self._put(blocks, combination, copy)
-                yield copy
+    def _each(self, draft: Draft, sets: Callable[[Blocks], Iterator[Blocks]]) -> Iterator[Draft]:
+        for number, combination in enumerate(self._combinations):
+            for blocks in sets(self._room(draft, combination)):
+                if blocks or not number:
+                    copy = draft.copy()
+                    self._put(blocks, combination, copy)
+                    yield copy
 
     def check(self, starts: Mapping[str, Shape]) -> None:
         """Nothing: what a part asks of its shape is asked of every network."""
+
+
+def _stands(part: Part, shape: Shape) -> bool:
+    """Whether it can stand where tokens have that shape."""
+    try:
+        part.after(shape)
+    except ValueError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -117,9 +117,19 @@ class SearchSpace:
             depth=values["depth"],
             residual_scale=values["residual_scale"],
         )
-        for placement in self.placements:
+        for placement in self._in_turn:
             placement.decode(params, draft)
         return draft.architecture()
+
+    @cached_property
+    def _in_turn(self) -> tuple[Placement, ...]:
+        """The placements as they are decoded: a kind that needs the grid sees what others left."""
+        return tuple(
+            sorted(
+                (placement for placement in self.placements if not placement.is_off()),
+                key=lambda placement: (placement.kind.needs_grid, hasattr(placement, "role")),
+            )
+        )
 
     @cached_property
     def _firsts(self) -> tuple[tuple[str, Any], ...]:
@@ -293,9 +303,9 @@ class SearchSpace:
     @cached_property
     def _is_independent(self) -> bool:
         """Whether no placement's ways depend on those of another."""
-        on = [placement for placement in self.placements if not placement.is_off()]
-        roles = [getattr(placement, "role", "tokens") for placement in on]
-        return len(set(roles)) == len(roles)
+        roles = [getattr(placement, "role", "tokens") for placement in self._in_turn]
+        meddles = "tokens" in roles and any(p.kind.needs_grid for p in self._in_turn)
+        return len(set(roles)) == len(roles) and not meddles
 
     def size(self) -> int:
         """The number of distinct networks, without building them. Exact, but where kinds meddle
@@ -330,7 +340,7 @@ class SearchSpace:
                 draft = self._draft(
                     grid, dim, heads, ratios[hidden], head, depth=depth, residual_scale=residual
                 )
-                for full in self._every(draft, self.placements):
+                for full in self._every(draft, self._in_turn):
                     if self._is_independent:
                         yield full.architecture()
                     elif full.is_possible() and (a := full.architecture()).key() not in seen:
@@ -361,7 +371,7 @@ class SearchSpace:
             full.architecture()
             for depth in sorted(self.depth)
             for draft in self._grids_at(depth)
-            for full in self._least(draft, self.placements)
+            for full in self._least(draft, self._in_turn)
             if full.is_possible()
         )
 

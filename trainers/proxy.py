@@ -24,6 +24,7 @@ from trainers.images.dataset import Dataset
 from trainers.recipe import Recipe
 from trainers.scoring import totals
 
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)  # whose statistics are averaged anew
 LONGEST_GRAPHED_VALIDATION = 30_000  # images; every batch adds its kernels to the graph
 State = Literal["complete", "stopped", "failed"]
 EpochReport = dict[str, Any]
@@ -93,7 +94,7 @@ class ProxyTraining(Iterator[EpochReport]):
             and device.type == "cuda"
             and torch.cuda.is_bf16_supported(including_emulation=False)
         )
-        self._norms = [m for m in self.model.modules() if isinstance(m, nn.BatchNorm2d)]
+        self._norms = [m for m in self.model.modules() if isinstance(m, NORMS)]
         steps = self.steps_per_epoch
         self._order = torch.zeros(steps, self._batch_size, dtype=torch.int64, device=device)
         self._calibration = self._order[: recipe.recalibration_batches].clone()

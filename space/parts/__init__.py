@@ -11,6 +11,8 @@ from typing import Any
 
 from space.parts.attention.plain import Plain
 from space.parts.attention.reattention import ReAttention
+from space.parts.blocks.dwmlp import DwMlp
+from space.parts.blocks.local import Local
 from space.parts.blocks.mlp import Mlp
 from space.parts.part import Mark, Part, Shape, Shapes, complete, part_from_dict, part_to_dict
 from space.parts.stems.conv import Conv
@@ -22,6 +24,8 @@ from space.rules import did_you_mean, show
 __all__ = [
     "KINDS",
     "Conv",
+    "DwMlp",
+    "Local",
     "Mark",
     "Mlp",
     "Part",
@@ -47,6 +51,8 @@ KINDS: dict[str, type[Part]] = {
     "mlp": Mlp,
     "pool": Pool,
     "pruning": Pruning,
+    "local": Local,
+    "dwmlp": DwMlp,
 }
 
 

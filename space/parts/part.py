@@ -55,6 +55,8 @@ class Part(Protocol):
     takes_mask: ClassVar[bool] = False  # an attention that can leave tokens out, `forward(x, keep)`
     # In training its tokens stay, and the attention of later blocks leaves some of them out.
     masks: ClassVar[bool] = False
+    # It stands only where tokens are on a grid: a placement looks at the shape before a block.
+    needs_grid: ClassVar[bool] = False
     feature_names: ClassVar[tuple[str, ...]] = ()  # of `features`, also where there is no part
 
     def __post_init__(self) -> None:
@@ -121,6 +123,7 @@ _DEFAULTS = (
     "mark",
     "takes_mask",
     "masks",
+    "needs_grid",
     "after",
     "words",
     "at",
