@@ -56,7 +56,11 @@ def block_drawing(architecture: Architecture) -> Markup:
     head = (a.head, str(a.num_classes), f"head: {a.head} {a.num_classes} classes")
     words = a.stem.words()
     size = str(getattr(a.stem, "patch_size", ""))
-    stem = ("conv" if a.stem.kind == "conv" else a.stem.kind.rpartition(":")[2], size, words)
+    stem = (
+        "conv" if a.stem.kind in ("conv", "tokenizer") else a.stem.kind.rpartition(":")[2],
+        size,
+        words,
+    )
     changed = a.tokens_out != a.token_counts[-1]
     return Markup(
         _template().render(

@@ -260,6 +260,11 @@ class Architecture:
         return self._places[0].shape
 
     @property
+    def positions(self) -> int:
+        """How many tokens have a positional embedding behind the stem."""
+        return self.start.length if self.stem.places_prefix else self.start.tokens
+
+    @property
     def out(self) -> Shape:
         """The shape that enters the head."""
         return self._places[-1].out

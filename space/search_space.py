@@ -19,21 +19,32 @@ from typing import Any, Self
 import numpy as np
 
 from space.architecture import Architecture
-from space.checks import FIELDS, GRID, RULES, check_divisible, check_name, check_shapes, check_sizes
+from space.checks import (
+    FIELDS,
+    GRID,
+    RULES,
+    check_divisible,
+    check_name,
+    check_shapes,
+    check_sizes,
+    check_stems,
+)
 from space.choosing import checked_choices
 from space.draft import Draft
 from space.files import read_toml
 from space.flops import count_flops, count_params
 from space.parts import Mlp, Part, Plain, kind_name, kind_named, placed_kinds
 from space.placements import Params, Placement
-from space.rules import LIMITS, check_keys, did_you_mean, integer, show
+from space.rules import LIMITS, check_keys, did_you_mean, field_names, integer, show
 
 _BUILT_IN = Path(__file__).parent / "spaces"
 BUILT_IN_SPACES = ("digits", "cifar", "hvt_deit_tiny", "hvt_deit_small", "deepvit")
 COUNTED = (
     1_000_000  # of a space whose placements meddle with each other, at most so many are counted
 )
-Grid = tuple[int, int, str]  # img_size, patch_size, kind of the stem
+Grid = tuple[int, int, str, int | None]  # img_size, patch_size, kind of the stem, stem_width
+_FEWER = {"overlap": ", stem='overlap'"}  # stems that give fewer tokens than patches
+OPTIONAL = ("stem_width", "head_dim", "num_heads")
 
 
 @dataclass(frozen=True, kw_only=True)  # no slots: cached properties
@@ -56,6 +67,7 @@ class SearchSpace:
     mlp_ratio: tuple[float, ...] = (4.0,)
     head: tuple[str, ...] = ("avg",)
     stem: tuple[str, ...] = ("patch",)
+    stem_width: tuple[int, ...] | None = None
     residual_scale: tuple[float, ...] = (1.0,)
     placements: tuple[Placement, ...] = ()
     name: str = "custom"
@@ -63,7 +75,7 @@ class SearchSpace:
     def __post_init__(self) -> None:
         for field, rule in RULES.items():
             choices = getattr(self, field)
-            if choices is not None or field not in ("head_dim", "num_heads"):
+            if choices is not None or field not in OPTIONAL:
                 object.__setattr__(self, field, checked_choices(field, choices, rule))
         check_name(self.name)
         bound = self.placements or tuple(
@@ -76,6 +88,7 @@ class SearchSpace:
         for field in ("in_chans", "num_classes"):
             integer(1, LIMITS[field]).check(field, getattr(self, field))
         check_divisible(self)
+        check_stems(self)
         check_sizes(self)
         for draft in self._grids_at(min(self.depth)):
             draft.architecture()  # raises on impossible numbers
@@ -106,7 +119,9 @@ class SearchSpace:
         """
         get = params.get
         values = {field: get(field, first) for field, first in self._firsts}
-        grid = self._nearest_grid(values["img_size"], values["patch_size"], values["stem"])
+        grid = self._nearest_grid(
+            values["img_size"], values["patch_size"], values["stem"], values.get("stem_width")
+        )
         heads = values.get("num_heads") or values["embed_dim"] // values["head_dim"]
         draft = self._draft(
             grid,
@@ -161,6 +176,7 @@ class SearchSpace:
             "img_size": a.img_size,
             "patch_size": getattr(a.stem, "patch_size", None),
             "stem": kind_name(type(a.stem)),
+            "stem_width": self._width_of(a),
             "embed_dim": dim,
             "depth": a.depth,
             "num_heads": heads,
@@ -175,6 +191,20 @@ class SearchSpace:
         for placement in self.placements:
             values |= placement.encode(draft)
         return {name: values.get(name, choices[0]) for name, choices in self.genes.items()}
+
+    def _width_of(self, a: Architecture) -> int | None:
+        """The `stem_width` that makes its stem, else that of the stem itself."""
+        if self.stem_width is None:
+            return None
+        key = a.stem.key(a.image)
+        return next(
+            (
+                width
+                for img, patch, stem, width in self.grids
+                if img == a.img_size and _stem(stem, patch, a.start.dim, width).key(a.image) == key
+            ),
+            getattr(a.stem, "width", self.stem_width[0]),
+        )
 
     def _ratio_of(self, mlp: Part, dim: int) -> float:
         if isinstance(mlp, Mlp):
@@ -213,33 +243,34 @@ class SearchSpace:
 
     @cached_property
     def grids(self) -> tuple[Grid, ...]:
-        """(img_size, patch_size, stem) that go together."""
-        found = []
-        for img, patch, stem in itertools.product(self.img_size, self.patch_size, self.stem):
+        """(img_size, patch_size, stem, stem_width) that go together, one for each network."""
+        found: dict[Hashable, Grid] = {}
+        widths = self.stem_width or (None,)
+        for grid in itertools.product(self.img_size, self.patch_size, self.stem, widths):
             try:
-                self._draft((img, patch, stem), self.embed_dim[0], 1, 4.0, "avg", depth=1)
+                draft = self._draft(grid, self.embed_dim[0], 1, 4.0, "avg", depth=1)
             except ValueError:
                 continue
-            found.append((img, patch, stem))
-        return tuple(found)
+            found.setdefault((grid[0], draft.stem.key(draft.start)), grid)
+        return tuple(found.values())
 
     @cached_property
     def _starts(self) -> dict[str, Any]:
         """The shapes behind the stems, by the words of an error."""
         dim = self.embed_dim[0]
         return {
-            f"img_size={img}, patch_size={patch}": self._draft(
-                (img, patch, stem), dim, 1, 4.0, self.head[0], depth=1
+            f"img_size={img}, patch_size={patch}{_FEWER.get(stem, '')}": self._draft(
+                (img, patch, stem, width), dim, 1, 4.0, self.head[0], depth=1
             ).start
-            for img, patch, stem in self.grids
+            for img, patch, stem, width in self.grids
         }
 
-    def _nearest_grid(self, img: int, patch: int, stem: str) -> Grid:
-        if (img, patch, stem) in self.grids:
-            return img, patch, stem
+    def _nearest_grid(self, img: int, patch: int, stem: str, width: int | None) -> Grid:
+        if (img, patch, stem, width) in self.grids:
+            return img, patch, stem, width
         return min(
             (grid for grid in self.grids if grid[0] == img),
-            key=lambda grid: (abs(math.log(grid[1] / patch)), grid[2] != stem),
+            key=lambda grid: (abs(math.log(grid[1] / patch)), grid[2] != stem, grid[3] != width),
         )
 
     def _heads(self, dim: int) -> tuple[int, ...]:
@@ -274,7 +305,7 @@ class SearchSpace:
         residual_scale: float | None = None,
     ) -> Draft:
         """Plain blocks, before the placements. Raises ValueError if the stem cannot be built."""
-        img, patch, stem = grid
+        img, patch, stem, width = grid
         image = {
             "img_size": img,
             "in_chans": self.in_chans,
@@ -285,7 +316,7 @@ class SearchSpace:
             residual_scale = self.residual_scale[0]
         return Draft(
             image,
-            _stem(stem, patch, dim),
+            _stem(stem, patch, dim, width),
             self._bases(heads, ratio),
             depth=depth,
             residual_scale=residual_scale,
@@ -450,9 +481,10 @@ class SearchSpace:
 
 
 @lru_cache(maxsize=1024)
-def _stem(name: str, patch_size: int, dim: int) -> Part:
+def _stem(name: str, patch_size: int, dim: int, width: int | None) -> Part:
     kind: Any = kind_named(name)
-    stem: Part = kind(patch_size=patch_size, dim=dim)
+    has_width = width is not None and "width" in field_names(kind)
+    stem: Part = kind(patch_size=patch_size, dim=dim, **({"width": width} if has_width else {}))
     return stem
 
 

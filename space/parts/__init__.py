@@ -16,7 +16,9 @@ from space.parts.blocks.local import Local
 from space.parts.blocks.mlp import Mlp
 from space.parts.part import Mark, Part, Shape, Shapes, complete, part_from_dict, part_to_dict
 from space.parts.stems.conv import Conv
+from space.parts.stems.overlap import Overlap
 from space.parts.stems.patch import Patch
+from space.parts.stems.tokenizer import Tokenizer
 from space.parts.tokens.pool import Pool
 from space.parts.tokens.pruning import Pruning
 from space.rules import did_you_mean, show
@@ -28,6 +30,7 @@ __all__ = [
     "Local",
     "Mark",
     "Mlp",
+    "Overlap",
     "Part",
     "Patch",
     "Plain",
@@ -36,6 +39,7 @@ __all__ = [
     "ReAttention",
     "Shape",
     "Shapes",
+    "Tokenizer",
     "kind_name",
     "kind_named",
     "placed_kinds",
@@ -46,6 +50,8 @@ __all__ = [
 KINDS: dict[str, type[Part]] = {
     "patch": Patch,
     "conv": Conv,
+    "tokenizer": Tokenizer,
+    "overlap": Overlap,
     "plain": Plain,
     "reattention": ReAttention,
     "mlp": Mlp,

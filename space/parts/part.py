@@ -55,6 +55,7 @@ class Part(Protocol):
     takes_mask: ClassVar[bool] = False  # an attention that can leave tokens out, `forward(x, keep)`
     # In training its tokens stay, and the attention of later blocks leaves some of them out.
     masks: ClassVar[bool] = False
+    places_prefix: ClassVar[bool] = True  # a stem whose class token has a position beside its own
     # It stands only where tokens are on a grid: a placement looks at the shape before a block.
     needs_grid: ClassVar[bool] = False
     feature_names: ClassVar[tuple[str, ...]] = ()  # of `features`, also where there is no part
@@ -124,6 +125,7 @@ _DEFAULTS = (
     "takes_mask",
     "masks",
     "needs_grid",
+    "places_prefix",
     "after",
     "words",
     "at",
