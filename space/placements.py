@@ -291,6 +291,7 @@ class After(_Bound):
 
     stages: tuple[int, ...] = (0,)
     blocks: tuple[int, ...] | None = None
+    between: bool = False  # only where another block follows
 
     def bind(self, kind: type[Part], table: str, values: Any, depths: tuple[int, ...]) -> Self:
         bound = self._bound(kind, table, values, depths, ["stages", "after"])
@@ -320,7 +321,7 @@ class After(_Bound):
 
     def _places(self, depth: int) -> tuple[int, ...]:
         blocks = range(depth) if self.blocks is None else self.blocks
-        return tuple(block for block in blocks if block < depth)
+        return tuple(block for block in blocks if block < depth - self.between)
 
     @cached_property
     def _slots(self) -> int:
@@ -339,13 +340,13 @@ class After(_Bound):
         if not asked:
             return
         chosen, positions = self._chosen(params), self._positions[draft.depth]
-        alone = not draft.has_tokens_changed
+        alone = not draft.has_tokens_changed and not self.kind.widens
         most = min(asked, len(positions), self._possible(draft.start, chosen, asked))
         for stages in sorted((s for s in self.stages if s <= most), reverse=True):
             copy = draft if alone else draft.copy()
             self._put(self._decoded(params, stages, positions), chosen, copy)
             if alone or copy.is_possible():
-                draft.then, draft.cuts = copy.then, copy.cuts
+                draft.then, draft.cuts, draft.widened = copy.then, copy.cuts, copy.widened
                 return
 
     def _decoded(
@@ -384,8 +385,8 @@ class After(_Bound):
         keys: list[Hashable] = []
         shape = start
         for number in range(most):
-            part = self.kind.placed(combination, None, Shapes(start, number))
             try:
+                part = self.kind.placed(combination, None, Shapes(start, number))
                 after = part.after(shape)
             except ValueError:
                 break
@@ -430,10 +431,10 @@ class After(_Bound):
             return {(): self._combinations[0]}
         if (start, stages) not in self._known_shapes:
             shapes: dict[Hashable, dict[str, Any]] = {}
-            for combination in self._combinations:
+            for number, combination in enumerate(self._combinations):
                 keys = self._keys(start, combination, stages)
-                if len(keys) == stages:
-                    shapes.setdefault(keys, combination)
+                if len(keys) == stages:  # what is one width here may be two behind another part
+                    shapes.setdefault((keys, number if self.kind.widens else 0), combination)
             self._known_shapes[start, stages] = shapes
         return self._known_shapes[start, stages]
 
@@ -461,9 +462,22 @@ class After(_Bound):
             most = self._possible(draft.start, combination, max(self.stages))
             for stages in reversed(self.stages):
                 if stages <= min(most, len(positions)):
-                    copy = draft.copy()
-                    self._put(positions[:stages], combination, copy)
-                    yield copy
+                    for places in self._extremes(draft, positions, stages):
+                        copy = draft.copy()
+                        self._put(places, combination, copy)
+                        yield copy
+
+    def _extremes(self, draft: Draft, positions: Blocks, stages: int) -> Iterator[Blocks]:
+        """The places among which are those of least cost: the first, but where widths grow, which
+        blocks then have most of the depth; behind such parts, the first of any block on."""
+        if self.kind.widens:
+            for early in range(stages + 1):
+                late = len(positions) - (stages - early)
+                yield (*positions[:early], *positions[late:])
+        elif draft.widened:
+            yield from (positions[i : i + stages] for i in range(len(positions) - stages + 1))
+        else:
+            yield positions[:stages]
 
     def check(self, starts: Mapping[str, Shape]) -> None:
         fewest, most = min(self.stages), max(self.stages)

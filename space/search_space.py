@@ -181,7 +181,7 @@ class SearchSpace:
             "depth": a.depth,
             "num_heads": heads,
             "head_dim": dim // heads,
-            "mlp_ratio": self._ratio_of(a.stages[0].mlp, dim),
+            "mlp_ratio": self._ratio_of(a),
             "head": a.head,
             "residual_scale": a.stages[0].residual_scale,
         }
@@ -206,10 +206,11 @@ class SearchSpace:
             getattr(a.stem, "width", self.stem_width[0]),
         )
 
-    def _ratio_of(self, mlp: Part, dim: int) -> float:
+    def _ratio_of(self, a: Architecture) -> float:
+        mlp, dims = a.stages[0].mlp, {place.shape.dim for place in a.walk()}
         if isinstance(mlp, Mlp):
             for ratio in self.mlp_ratio:
-                if mlp.hidden(dim) == int(dim * ratio):
+                if all(mlp.hidden(dim) == int(dim * ratio) for dim in dims):
                     return ratio
         return self.mlp_ratio[0]
 
@@ -325,11 +326,21 @@ class SearchSpace:
     def _grids_at(self, depth: int) -> Iterator[Draft]:
         """The narrowest plain networks of that depth, one for every grid and head."""
         dim = min(self.embed_dim)
-        heads, ratio = min(self._heads(dim)), min(self.mlp_ratio)
-        for grid, head in itertools.product(self.grids, self.head):
-            yield self._draft(grid, dim, heads, ratio, head, depth=depth)
+        every = self._heads(dim)
+        few = every if self._is_widened else (min(every),)  # heads decide how widths are rounded
+        for grid, head, heads in itertools.product(self.grids, self.head, few):
+            yield self._draft(grid, dim, heads, min(self.mlp_ratio), head, depth=depth)
 
     # ---- counting ------------------------------------------------------------------------------
+
+    @cached_property
+    def _is_widened(self) -> bool:
+        return any(placement.kind.widens for placement in self._in_turn)
+
+    def _ratios(self, dim: int) -> dict[float, float]:
+        """A ratio for every width of an MLP; all of them where tokens grow wider."""
+        ratios = reversed(self.mlp_ratio)
+        return {ratio if self._is_widened else int(dim * ratio): ratio for ratio in ratios}
 
     @cached_property
     def _is_independent(self) -> bool:
@@ -341,10 +352,7 @@ class SearchSpace:
     def size(self) -> int:
         """The number of distinct networks, without building them. Exact, but where kinds meddle
         with each other in more than `COUNTED` combinations: then no less than it."""
-        per_width = sum(
-            len({int(dim * ratio) for ratio in self.mlp_ratio}) * len(self._heads(dim))
-            for dim in self.embed_dim
-        )
+        per_width = sum(len(self._ratios(dim)) * len(self._heads(dim)) for dim in self.embed_dim)
         per_depth = sum(
             math.prod(placement.count(depth, start) for placement in self.placements)
             for start in self._grid_starts()
@@ -366,7 +374,7 @@ class SearchSpace:
         )
         seen: set[Hashable] = set()
         for grid, dim, depth, head, residual in shapes:
-            ratios = {int(dim * ratio): ratio for ratio in reversed(self.mlp_ratio)}
+            ratios = self._ratios(dim)
             for heads, hidden in itertools.product(self._heads(dim), sorted(ratios)):
                 draft = self._draft(
                     grid, dim, heads, ratios[hidden], head, depth=depth, residual_scale=residual
@@ -398,11 +406,12 @@ class SearchSpace:
     def _least_networks(self) -> tuple[Architecture, ...]:
         """Networks among which are that of fewest FLOPs and, within every budget, that of fewest
         parameters: of least width, every grid, and of each placement what may cost least."""
+        wider_first = tuple(sorted(self._in_turn, key=lambda placement: not placement.kind.widens))
         return tuple(
             full.architecture()
             for depth in sorted(self.depth)
             for draft in self._grids_at(depth)
-            for full in self._least(draft, self._in_turn)
+            for full in self._least(draft, wider_first)
             if full.is_possible()
         )
 

@@ -19,6 +19,7 @@ from space.parts.stems.conv import Conv
 from space.parts.stems.overlap import Overlap
 from space.parts.stems.patch import Patch
 from space.parts.stems.tokenizer import Tokenizer
+from space.parts.tokens.conv_pool import ConvPool
 from space.parts.tokens.pool import Pool
 from space.parts.tokens.pruning import Pruning
 from space.rules import did_you_mean, show
@@ -26,6 +27,7 @@ from space.rules import did_you_mean, show
 __all__ = [
     "KINDS",
     "Conv",
+    "ConvPool",
     "DwMlp",
     "Local",
     "Mark",
@@ -57,6 +59,7 @@ KINDS: dict[str, type[Part]] = {
     "mlp": Mlp,
     "pool": Pool,
     "pruning": Pruning,
+    "conv_pool": ConvPool,
     "local": Local,
     "dwmlp": DwMlp,
 }
