@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from space.modules.local import to_maps, to_tokens
 from space.parts.part import Shape
 from space.parts.tokens.conv_pool import ConvPool
+from space.parts.tokens.merge import Merge
 
 
 class WiderPrefix(nn.Module):
@@ -40,3 +42,27 @@ class GridPool(WiderPrefix):
 
     def pooled(self, maps: Tensor) -> Tensor:
         return to_tokens(self.conv(maps))
+
+
+class PatchMerging(WiderPrefix):
+    """Swin's with a LayerNorm of the merged tokens, Shuffle's with a BatchNorm before."""
+
+    def __init__(self, merge: Merge, shape: Shape) -> None:
+        dim = merge.width(shape.dim)
+        super().__init__(shape, dim)
+        self.norm: nn.Module
+        if merge.norm == "layer":
+            self.norm = nn.LayerNorm(4 * shape.dim)
+            self.reduction: nn.Module = nn.Linear(4 * shape.dim, dim, bias=False)
+        else:
+            self.norm = nn.BatchNorm2d(shape.dim)
+            self.reduction = nn.Conv2d(shape.dim, dim, 2, stride=2, bias=False)
+
+    def pooled(self, maps: Tensor) -> Tensor:
+        rows, columns = self.grid
+        fill = (0, columns % 2, 0, rows % 2)
+        if isinstance(self.reduction, nn.Conv2d):
+            return to_tokens(self.reduction(F.pad(self.norm(maps), fill)))
+        maps = F.pad(maps, fill)
+        quarters = [maps[:, :, row::2, column::2] for column in (0, 1) for row in (0, 1)]
+        return self.reduction(self.norm(to_tokens(torch.cat(quarters, dim=1))))

@@ -166,7 +166,8 @@ class VisionTransformer(nn.Module):
 
 def _init_linear(layer: nn.Linear) -> None:
     nn.init.trunc_normal_(layer.weight, std=0.02)
-    nn.init.zeros_(layer.bias)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
 
 
 def _blocks(a: Architecture, drop_path_rate: float) -> list[Block]:

@@ -20,6 +20,7 @@ from space.parts.stems.overlap import Overlap
 from space.parts.stems.patch import Patch
 from space.parts.stems.tokenizer import Tokenizer
 from space.parts.tokens.conv_pool import ConvPool
+from space.parts.tokens.merge import Merge
 from space.parts.tokens.pool import Pool
 from space.parts.tokens.pruning import Pruning
 from space.rules import did_you_mean, show
@@ -31,6 +32,7 @@ __all__ = [
     "DwMlp",
     "Local",
     "Mark",
+    "Merge",
     "Mlp",
     "Overlap",
     "Part",
@@ -60,6 +62,7 @@ KINDS: dict[str, type[Part]] = {
     "pool": Pool,
     "pruning": Pruning,
     "conv_pool": ConvPool,
+    "merge": Merge,
     "local": Local,
     "dwmlp": DwMlp,
 }
