@@ -78,6 +78,19 @@ def check_divisible(space: SearchSpace) -> None:
                 )
 
 
+def check_order(space: SearchSpace) -> None:
+    """Raises ValueError where a kind that always needs the grid may stand behind one that loses it:
+    its genes would then make a network without it."""
+    on = [p for p in space.placements if hasattr(p, "stages") and not p.is_off()]
+    losing = [placement for placement in on if not placement.kind.needs_grid]
+    for placement in on:
+        if losing and placement.kind.needs_grid and placement.off() is None:
+            raise ValueError(
+                f"`{placement.table}.stages` must have 0 beside [{losing[0].table}], which may "
+                "lose the grid before it: add 0 or remove one of the tables."
+            )
+
+
 def check_stems(space: SearchSpace) -> None:
     """Raises ValueError unless every kind of stem goes with a patch size."""
     if space.stem_width is not None and "tokenizer" not in space.stem:

@@ -25,6 +25,7 @@ from space.checks import (
     RULES,
     check_divisible,
     check_name,
+    check_order,
     check_shapes,
     check_sizes,
     check_stems,
@@ -89,6 +90,7 @@ class SearchSpace:
             integer(1, LIMITS[field]).check(field, getattr(self, field))
         check_divisible(self)
         check_stems(self)
+        check_order(self)
         check_sizes(self)
         for draft in self._grids_at(min(self.depth)):
             draft.architecture()  # raises on impossible numbers

@@ -119,10 +119,11 @@ SPACE = {
     "reattention": {"placement": ["none", "suffix"]},
     "conv_pool": {"stages": [0, 1, 2], "growth": [1, 1.5, 2]},
 }
+FEW = {"head": "avg", "mlp_ratio": 2, "embed_dim": 12, "patch_size": 2, "reattention": {}}
 CHANGES = [
     {"mlp_ratio": [2, 2.05], "depth": [1, 3]},
-    {"head": "avg", "pooling": {"stages": [0, 1], "kernel_size": 2}, "mlp_ratio": 2},
-    {"head": "avg", "local": {"placement": ["none", "all"]}, "mlp_ratio": 2},
+    {**FEW, "pooling": {"stages": [0, 1], "kernel_size": 2}},
+    {**FEW, "local": {"placement": ["none", "all"]}},
 ]
 
 
@@ -204,3 +205,9 @@ def test_heads_that_do_not_grow_with_the_width_are_in_no_space():
     first, last = a.stages
     other = a.replace(stages=(first, Stage(depth=1, attention=Plain(num_heads=3), mlp=last.mlp)))
     assert other not in space
+
+
+def test_pools_that_must_be_there_do_not_go_with_pools_that_lose_the_grid():
+    pooling = {"stages": [0, 1], "kernel_size": 2}
+    with pytest.raises(ValueError, match=r"`conv_pool.stages` must have 0 beside \[pooling\]"):
+        SearchSpace.from_dict({**SPACE, "pooling": pooling, "conv_pool": {"stages": 1}, "depth": 2})
