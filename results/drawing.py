@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from results.words import blocks_text, counted, pools_text
-from space import Architecture
+from space import Architecture, Stage
 from space.parts import Mark, Part
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ class Bar:
     wide: float
     tall: float
     mark: Mark
+    letters: str
     label: str
     count: str
 
@@ -54,7 +55,11 @@ def block_drawing(architecture: Architecture) -> Markup:
     head = (a.head, str(a.num_classes), f"head: {a.head} {a.num_classes} classes")
     words = a.stem.words()
     size = str(getattr(a.stem, "patch_size", ""))
-    stem = ("conv" if a.stem.kind == "conv" else a.stem.kind.rpartition(":")[2], size, words)
+    stem = (
+        "conv" if a.stem.kind in ("conv", "tokenizer") else a.stem.kind.rpartition(":")[2],
+        size,
+        words,
+    )
     changed = a.tokens_out != a.token_counts[-1]
     return Markup(
         _template().render(
@@ -87,11 +92,12 @@ def _laid_out(a: Architecture) -> tuple[list[Bar], list[Wedge], float]:
     for place in a.walk():
         tokens, parts = place.shape.length, _block_parts(place.stage)
         mark = next((part.mark for part in parts if part.mark.letter), parts[0].mark)
+        letters = "".join(part.mark.letter for part in parts)
         words = ", ".join(part.words() for part in parts)
         for block in range(place.first, place.first + place.stage.depth):
             label = f"block {block}: {words}, {counted(tokens, 'token')}"
             shown = str(tokens) if tokens != before else ""
-            bars.append(Bar(x, wide, height(tokens), mark, label, shown))
+            bars.append(Bar(x, wide, height(tokens), mark, letters, label, shown))
             before, x = tokens, x + wide + gap
         for part, _, shape in place.then:
             left = part.after(shape).length
@@ -104,9 +110,10 @@ def _laid_out(a: Architecture) -> tuple[list[Bar], list[Wedge], float]:
     return bars, wedges, x + 8 - (gap if not a.stages[-1].then else 0)
 
 
-def _block_parts(stage: object) -> list[Part]:
-    parts = [getattr(stage, role) for role in ("attention", "local")]
-    return [part for part in parts if part is not None]
+def _block_parts(stage: Stage) -> list[Part]:
+    """What is drawn of a block: its attention, and what beside it has a letter."""
+    beside = (stage.local, stage.mlp)
+    return [stage.attention, *(part for part in beside if part is not None and part.mark.letter)]
 
 
 @cache

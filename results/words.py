@@ -105,7 +105,7 @@ def _marked_blocks(a: Architecture) -> str:
     """Blocks of Re-attention by number; of other kinds with a letter with their words."""
     blocks: dict[str, list[int]] = {}
     for place in a.walk():
-        for part in (place.stage.attention, place.stage.local):
+        for part in (place.stage.attention, place.stage.mlp, place.stage.local):
             if part is not None and part.mark.letter:
                 words = "" if part.kind == "reattention" else f" {part.words()}"
                 there = range(place.first, place.first + place.stage.depth)
@@ -139,7 +139,8 @@ def marks(architectures: Iterable[Architecture]) -> list[tuple[Mark, str, bool]]
         for place in a.walk():
             for part, _, _ in place.parts:
                 is_block = part not in place.stage.then
-                if part is place.stage.mlp or (is_block and part is place.stage.local):
+                beside = part in (place.stage.mlp, place.stage.local)
+                if is_block and beside and not part.mark.letter:
                     continue
                 words = part.words() if is_block else part.kind.rpartition(":")[2]
                 found.setdefault(part.mark, (_key_words(part, words), is_block))

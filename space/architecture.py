@@ -235,7 +235,7 @@ class Architecture:
         for stage in self.stages:
             place = stage.at(shape, first)
             places.append(place)
-            if masked or stage.then:
+            if masked or stage.attention.masks or any(part.masks for part in stage.then):
                 masked = _check_masked(stage, masked)
             first, shape = first + stage.depth, place.out
         if first > LIMITS["depth"] or not places:
@@ -257,6 +257,11 @@ class Architecture:
     def start(self) -> Shape:
         """The shape that enters the first block."""
         return self._places[0].shape
+
+    @property
+    def positions(self) -> int:
+        """How many tokens have a positional embedding behind the stem."""
+        return self.start.length if self.stem.places_prefix else self.start.tokens
 
     @property
     def out(self) -> Shape:

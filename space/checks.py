@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 MAX_NAME = 200
 MAX_SHAPES = 4096
 GRID = tuple(
-    """img_size patch_size stem embed_dim depth head_dim num_heads mlp_ratio head
+    """img_size patch_size stem stem_width embed_dim depth head_dim num_heads mlp_ratio head
     residual_scale""".split()
 )
 FIELDS = ("name", "in_chans", "num_classes", *GRID)
@@ -26,7 +26,8 @@ RULES: dict[str, Rule] = {
     "mlp_ratio": number(above=0.0, high=64.0),
     "residual_scale": number(above=0.0, high=1e6),
     "head": one_of("avg", "token"),
-    "stem": one_of("patch", "conv"),
+    "stem": one_of("patch", "conv", "tokenizer", "overlap"),
+    "stem_width": integer(1, LIMITS["embed_dim"]),
 }
 
 
@@ -37,7 +38,7 @@ def check_name(name: object) -> None:
 
 def check_shapes(space: SearchSpace) -> None:
     """Every combination of these is looked at, so they are limited before that is begun."""
-    grid = (space.img_size, space.patch_size, space.stem, space.head)
+    grid = (space.img_size, space.patch_size, space.stem, space.stem_width or (0,), space.head)
     count = math.prod(map(len, grid))
     for placement in space.placements:
         count *= math.prod(map(len, placement.spread.values())) * len(
@@ -74,10 +75,40 @@ def check_divisible(space: SearchSpace) -> None:
                 )
 
 
+def check_order(space: SearchSpace) -> None:
+    """Raises ValueError where a kind that always needs the grid may stand behind one that loses it:
+    its genes would then make a network without it."""
+    on = [p for p in space.placements if hasattr(p, "stages") and not p.is_off()]
+    losing = [placement for placement in on if not placement.kind.needs_grid]
+    for placement in on:
+        if losing and placement.kind.needs_grid and placement.off() is None:
+            raise ValueError(
+                f"`{placement.table}.stages` must have 0 beside [{losing[0].table}], which may "
+                "lose the grid before it: add 0 or remove one of the tables."
+            )
+
+
+def check_stems(space: SearchSpace) -> None:
+    """Raises ValueError unless every kind of stem goes with a patch size."""
+    if space.stem_width is not None and "tokenizer" not in space.stem:
+        raise ValueError(
+            "`stem_width` is of stem 'tokenizer', which is not among `stem` "
+            f"{list(space.stem)}: add it or remove `stem_width`."
+        )
+    for stem in ("tokenizer", "overlap"):
+        if stem in space.stem and not any(s == stem for _, _, s, _ in space.grids):
+            need = "a patch_size of 2 or 4" if stem == "tokenizer" else "two patches in a row"
+            raise ValueError(
+                f"`stem` {stem!r} needs {need} that divides the image, but `patch_size` is "
+                f"{list(space.patch_size)} and `img_size` {list(space.img_size)}: remove the stem "
+                "or add a patch size."
+            )
+
+
 def check_sizes(space: SearchSpace) -> None:
     """Raises ValueError unless every image size and every patch size goes with another."""
     for patch in space.patch_size:
-        if not any(p == patch for _, p, _ in space.grids):
+        if not any(p == patch for _, p, _, _ in space.grids):
             raise ValueError(
                 f"`img_size` must be divisible by `patch_size`, but none of "
                 f"{list(space.img_size)} is divisible by {patch}"
@@ -85,7 +116,7 @@ def check_sizes(space: SearchSpace) -> None:
                 + ": remove it."
             )
     for img in space.img_size:
-        if not any(i == img for i, _, _ in space.grids):
+        if not any(i == img for i, _, _, _ in space.grids):
             patch = max(space.patch_size)
             raise ValueError(
                 f"`img_size` (={img}) must be divisible by a `patch_size` of the space, one of "

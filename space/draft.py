@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from space.architecture import Architecture, Stage, behind_stem
@@ -15,11 +17,23 @@ _PLACED: dict[Any, Part] = {}  # parts are values: what was made once is made fo
 
 class Draft:
     """Blocks of one depth that placements change: `roles[role][block]` is a part or None,
-    `then[block]` the parts after it. `cuts`: blocks before which they may differ; `start`: the
-    shape behind the stem; `taken[role]`: blocks whose part has been read."""
+    `then[block]` the parts after it. `start` is the shape behind the stem."""
 
-    __slots__ = ("bases", "cuts", "image", "residual_scale", "roles", "start", "stem", "taken",
-                 "then")  # fmt: skip
+    # `cuts`: blocks before which they may differ; `taken[role]`: blocks whose part has been read.
+    # `widened`: whether tokens may grow wider; heads are those at the first width, and grow with it
+    # in `architecture()`.
+    __slots__ = (
+        "bases",
+        "cuts",
+        "image",
+        "residual_scale",
+        "roles",
+        "start",
+        "stem",
+        "taken",
+        "then",
+        "widened",
+    )
 
     def __init__(
         self,
@@ -39,6 +53,7 @@ class Draft:
         self.then: list[tuple[Part, ...]] = [()] * depth
         self.cuts: set[int] = set()
         self.taken: dict[str, set[int]] = {role: set() for role in ROLES}
+        self.widened = False
 
     @property
     def depth(self) -> int:
@@ -53,13 +68,18 @@ class Draft:
         """The part of that role where no placement puts another."""
         return self.bases.get(role)
 
+    @property
+    def head_dim(self) -> int:
+        """Width of a head of the attention where no placement puts another."""
+        return self.start.dim // getattr(self.bases.get("attention"), "num_heads", self.start.dim)
+
     def copy(self) -> Draft:
         """Another draft that can be changed by itself."""
         other = object.__new__(Draft)
         other.image, other.stem, other.bases = self.image, self.stem, self.bases
         other.residual_scale, other.start = self.residual_scale, self.start
         other.roles = {role: list(parts) for role, parts in self.roles.items()}
-        other.then, other.cuts = list(self.then), set(self.cuts)
+        other.then, other.cuts, other.widened = list(self.then), set(self.cuts), self.widened
         other.taken = self.taken
         return other
 
@@ -69,35 +89,58 @@ class Draft:
         self.cuts |= set(range(first, end + 1)) if part.changes() else {first, end}
 
     def put_after(self, block: int, part: Part) -> None:
-        """The part after that block, behind what is there."""
-        self.then[block] = (*self.then[block], part)
+        """The part after that block, behind what is there; one that needs the grid before those
+        that may lose it."""
+        there = self.then[block]
+        at = sum(p.needs_grid for p in there) if part.needs_grid else len(there)
+        self.then[block] = (*there[:at], part, *there[at:])
         self.cuts.add(block + 1)
+        self.widened = self.widened or part.widens
 
     def placed(
         self, kind: type[Part], choices: Mapping[str, Any], before: Part | None, number: int
     ) -> Part:
         """The part of that kind, the `number`-th of it, in place of `before`."""
-        key = (kind, *choices.values(), before, self.start, number)
+        key = (kind, *choices.values(), before, self.start, number, self.head_dim)
         part = _PLACED.get(key)
         if part is None:
             if len(_PLACED) > MOST_PLACED:
                 _PLACED.clear()
-            part = _PLACED[key] = kind.placed(choices, before, Shapes(self.start, number))
+            part = _PLACED[key] = kind.placed(
+                choices, before, Shapes(self.start, number, self.head_dim)
+            )
         return part
+
+    def shapes(self) -> list[Shape]:
+        """The shapes that enter the blocks. Raises ValueError if a part cannot stand where it
+        does."""
+        if not self.has_tokens_changed:
+            return [self.start] * self.depth
+        return [shape for part, shape in self._met() if part is None]
 
     def shapes_before(self, kind: type[Part] | None) -> list[Shape]:
         """The shapes that enter the parts of that kind after blocks. Raises ValueError if a part
         cannot stand where it does."""
-        found, shape = [], self.start
+        return [shape for part, shape in self._met() if part is not None and type(part) is kind]
+
+    def _met(self) -> Iterator[tuple[Part | None, Shape]]:
+        """None for each block and the parts after it, with the shapes that enter them."""
+        shape = self.start
         for block in range(self.depth):
+            yield None, shape
             for role in ROLES:
                 part = self.roles[role][block]
-                shape = shape if part is None else part.after(shape)
+                if part is not None:
+                    shape = self._grown(part, shape.dim).after(shape)
             for part in self.then[block]:
-                if type(part) is kind:
-                    found.append(shape)
+                yield part, shape
                 shape = part.after(shape)
-        return found
+
+    def _grown(self, part: Any, dim: int) -> Any:
+        """The part where tokens are that wide: with as many more heads."""
+        if dim == self.start.dim or not hasattr(part, "num_heads"):
+            return part
+        return _with_heads(part, part.num_heads * dim, self.start.dim)
 
     def is_possible(self) -> bool:
         """Whether every part can stand where it does."""
@@ -110,19 +153,20 @@ class Draft:
     def architecture(self) -> Architecture:
         """The network. Raises ValueError if a part cannot stand where it does."""
         attention, mlp, local = (self.roles[role] for role in ROLES)
-        stages, first = [], 0
+        stages, first, shape = [], 0, self.start
         for end in sorted(self.cuts | {self.depth}):
             if end > first and self._is_cut(end):
-                stages.append(
-                    Stage(
-                        depth=end - first,
-                        attention=attention[first],
-                        mlp=mlp[first],
-                        local=local[first],
-                        residual_scale=self.residual_scale,
-                        then=self.then[end - 1],
-                    )
+                stage = Stage(
+                    depth=end - first,
+                    attention=self._grown(attention[first], shape.dim),
+                    mlp=mlp[first],
+                    local=local[first],
+                    residual_scale=self.residual_scale,
+                    then=self.then[end - 1],
                 )
+                stages.append(stage)
+                if self.widened:
+                    shape = stage.at(shape, first).out
                 first = end
         return Architecture(**self.image, stem=self.stem, stages=tuple(stages))
 
@@ -131,7 +175,8 @@ class Draft:
         a stage of shared attention must not end where nothing is."""
         if block == self.depth or self.then[block - 1] or self.roles["attention"][block].changes():
             return True
-        return any(parts[block - 1] != parts[block] for parts in self.roles.values())
+        pairs = ((parts[block - 1], parts[block]) for parts in self.roles.values())
+        return any(one is not other and one != other for one, other in pairs)
 
     @classmethod
     def of(cls, architecture: Architecture, bases: Mapping[str, Part | None]) -> Draft:
@@ -142,7 +187,19 @@ class Draft:
         for place in a.walk():
             blocks = slice(place.first, place.first + place.stage.depth)
             for role in ROLES:
-                draft.roles[role][blocks] = [getattr(place.stage, role)] * place.stage.depth
+                part = getattr(place.stage, role)
+                if place.shape.dim != draft.start.dim and hasattr(part, "num_heads"):
+                    part = _with_heads(part, part.num_heads * draft.start.dim, place.shape.dim)
+                draft.roles[role][blocks] = [part] * place.stage.depth
             draft.then[blocks.stop - 1] = place.stage.then
+            draft.widened = draft.widened or any(part.widens for part in place.stage.then)
             draft.cuts.add(blocks.stop)
         return draft
+
+
+@lru_cache(maxsize=4096)
+def _with_heads(part: Any, heads: int, over: int) -> Any:
+    """The part with `heads / over` heads. Raises ValueError where these are not whole."""
+    if heads % over:
+        raise ValueError(f"`num_heads` must grow with the width, but {heads} / {over} is not whole")
+    return dataclasses.replace(part, num_heads=heads // over)

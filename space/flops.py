@@ -42,7 +42,7 @@ def count_params(architecture: Architecture) -> int:
 
 def _params(a: Architecture) -> int:
     dim, start = a.embed_dim, a.start
-    positions = start.dim * (start.length + start.prefix)
+    positions = start.dim * (a.positions + start.prefix)
     total = a.stem.params(a.image) + positions + 2 * dim + a.num_classes * (dim + 1)
     for place in a.walk():
         known = place.blocks.known

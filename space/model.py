@@ -13,6 +13,8 @@ from space.modules.network import Block, VisionTransformer
 
 __all__ = ["Block", "VisionTransformer", "build_model", "timm_config", "vit_frontier"]
 
+_FIRST_CONV = {"conv": "conv1", "tokenizer": "convs.0"}  # of a stem
+
 
 def build_model(architecture: Architecture, *, drop_path_rate: float = 0.0) -> VisionTransformer:
     """The network of `architecture`, initialised from torch's global generator.
@@ -74,6 +76,6 @@ def timm_config(architecture: Architecture) -> dict[str, Any]:
         "interpolation": "bicubic",
         "crop_pct": 1.0,
         "crop_mode": "center",
-        "first_conv": "patch_embed.conv1" if a.stem.kind == "conv" else "patch_embed.proj",
+        "first_conv": f"patch_embed.{_FIRST_CONV.get(a.stem.kind, 'proj')}",
         "classifier": "head",
     }

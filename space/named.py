@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from space.architecture import Architecture, Stage
 from space.flat import Pool
-from space.parts import Pruning
+from space.parts import ConvPool, Mlp, Overlap, Plain, Pruning
 from space.rules import did_you_mean, show
 
 
@@ -58,6 +58,24 @@ def _dynamicvit(base: Architecture, keep: float) -> Architecture:
     return base.replace(stages=stages)
 
 
+def _pit(
+    embed_dim: int, num_heads: int, depths: tuple[int, ...] = (2, 6, 4), patch_size: int = 8
+) -> Architecture:
+    """PiT: overlapping patches, and between its stages a convolutional pool to twice the width."""
+    last = len(depths) - 1
+    stages = tuple(
+        Stage(
+            depth=depth,
+            attention=Plain(num_heads=num_heads * 2**level),
+            mlp=Mlp(ratio=4.0),
+            then=(ConvPool(growth=2.0, divisor=embed_dim // num_heads),) if level < last else (),
+        )
+        for level, depth in enumerate(depths)
+    )
+    stem = Overlap(patch_size=patch_size, dim=embed_dim)
+    return Architecture(img_size=224, stem=stem, stages=stages, head="token")
+
+
 NAMED: dict[str, Architecture] = {
     "deit_tiny": _deit(192, 3),
     "deit_small": _deit(384, 6),
@@ -73,6 +91,10 @@ NAMED: dict[str, Architecture] = {
     "deepvit_32b": _deepvit(384, 32, 32, released_small=False),
     "deepvit_s": _deepvit(396, 16, 5, released_small=True),
     "deepvit_l": _deepvit(420, 32, 12, released_small=True),
+    "pit_ti": _pit(64, 2),
+    "pit_xs": _pit(96, 2),
+    "pit_s": _pit(144, 3),
+    "pit_b": _pit(256, 4, depths=(3, 6, 4), patch_size=7),
     "dynamicvit_deit_small": _dynamicvit(_deit(384, 6), 0.7),
 }
 

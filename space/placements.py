@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Params = dict[str, Any]
 Declared = Mapping[str, tuple[Rule, tuple[Any, ...]]]  # choice -> its rule, its default choices
+Blocks = tuple[int, ...]
 PLACES = ("none", "all", "suffix", "free")
 
 
@@ -167,21 +168,32 @@ class Among(_Bound):
         return genes if self.is_off() else genes | self._spread_genes()
 
     def decode(self, params: Mapping[str, Any], draft: Draft) -> None:
-        blocks = self._decoded(params, draft.depth)
-        if blocks:
-            self._put(blocks, self._chosen(params), draft)
-
-    def _decoded(self, params: Mapping[str, Any], depth: int) -> tuple[int, ...]:
         place = params.get(self.name, self.places[0])
         if place == "none":
-            return ()
+            return
+        chosen = self._chosen(params)
+        room = self._room(draft, chosen)
+        blocks = self._decoded(params, place, room, draft.depth)
+        if blocks:
+            self._put(blocks, chosen, draft)
+
+    def _room(self, draft: Draft, combination: Mapping[str, Any]) -> tuple[int, ...]:
+        """The blocks in which the kind can stand: all, unless it needs a grid."""
+        if not self.kind.needs_grid:
+            return tuple(range(draft.depth))
+        part = draft.placed(self.kind, combination, draft.base(self.role), 0)
+        return tuple(b for b, shape in enumerate(draft.shapes()) if _stands(part, shape))
+
+    def _decoded(
+        self, params: Mapping[str, Any], place: str, room: tuple[int, ...], depth: int
+    ) -> tuple[int, ...]:
         if place == "all":
-            return tuple(range(depth))
+            return room
         if place == "suffix":
-            last = -(-params.get(f"{self.name}_last", 1) * depth // self._deepest)
-            return tuple(range(depth - last, depth))
+            last = -(-params.get(f"{self.name}_last", 1) * len(room) // self._deepest)
+            return room[len(room) - last :]
         # Gene i is the i-th block from the end, so that depth can change and the suffix stays.
-        return tuple(b for b in range(depth) if params.get(f"{self.name}_{depth - b}", False))
+        return tuple(b for b in room if params.get(f"{self.name}_{depth - b}", False))
 
     def _put(self, blocks: tuple[int, ...], combination: Mapping[str, Any], draft: Draft) -> None:
         there = draft.roles[self.role]
@@ -196,29 +208,34 @@ class Among(_Bound):
     def encode(self, draft: Draft) -> Params:
         parts, taken = draft.roles[self.role], draft.taken[self.role]
         blocks = tuple(block for block, part in enumerate(parts) if type(part) is self.kind)
-        values = self._as_genes(self._read(draft, blocks)) if blocks else {}
-        values |= self._encoded(self._without(blocks, taken, draft.depth), draft.depth)
+        combination = self._read(draft, blocks) if blocks else self._combinations[0]
+        values = self._as_genes(combination) if blocks else {}
+        room = self._room(draft, combination)
+        values |= self._encoded(self._without(blocks, taken, room), room, draft.depth)
         draft.taken[self.role] = taken | set(blocks)
         return values
 
-    def _without(self, blocks: tuple[int, ...], taken: set[int], depth: int) -> tuple[int, ...]:
+    def _without(
+        self, blocks: tuple[int, ...], taken: set[int], room: tuple[int, ...]
+    ) -> tuple[int, ...]:
         """The blocks that the kind was put into before those `taken` were given to later kinds: of
         the sets that its places make, the first that leaves `blocks`."""
-        if not taken or (not blocks and self.off() is not None):
+        if not taken or not room or (not blocks and self.off() is not None):
             return blocks
-        starts = {"all": 0, "suffix": min((*blocks, depth - 1))}
-        for place, start in starts.items():
-            if place in self.places and set(range(start, depth)) - taken == set(blocks):
-                return tuple(range(start, depth))
+        first = min((*blocks, room[-1]))
+        made = {"all": room, "suffix": tuple(block for block in room if block >= first)}
+        for place, blocks_of in made.items():
+            if place in self.places and set(blocks_of) - taken == set(blocks):
+                return blocks_of
         return blocks
 
-    def _encoded(self, blocks: tuple[int, ...], depth: int) -> Params:
+    def _encoded(self, blocks: tuple[int, ...], room: tuple[int, ...], depth: int) -> Params:
         if not blocks and "none" in self.places:
             return {self.name: "none"}
-        if len(blocks) == depth and "all" in self.places:
-            return {self.name: "all"}
-        if blocks and len(blocks) == depth - blocks[0] and "suffix" in self.places:
-            last = (len(blocks) - 1) * self._deepest // depth + 1  # the smallest that decodes to it
+        if blocks == room and ("all" in self.places or not room):
+            return {self.name: "all" if "all" in self.places else self.places[0]}
+        if blocks and blocks == room[len(room) - len(blocks) :] and "suffix" in self.places:
+            last = (len(blocks) - 1) * self._deepest // len(room) + 1  # the smallest that does it
             return {self.name: "suffix", f"{self.name}_last": last}
         if "free" not in self.places:
             raise ValueError(f"no `{self.table}.placement` puts it into blocks {list(blocks)}")
@@ -242,39 +259,50 @@ class Among(_Bound):
             ways = depth if "suffix" in self.places else int("all" in self.places)
         return without + ways * len(self._combinations)
 
-    def _sets(self, depth: int) -> Iterator[tuple[int, ...]]:
-        """The distinct sets of blocks at that depth."""
-        blocks = range(depth)
+    def _sets(self, room: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+        """The distinct sets of these blocks."""
         if "free" in self.places:
-            for size in range(depth + 1):
-                yield from itertools.combinations(blocks, size)
+            for size in range(len(room) + 1):
+                yield from itertools.combinations(room, size)
             return
         if "none" in self.places:
             yield ()
         if "suffix" in self.places:
-            yield from (tuple(range(depth - k, depth)) for k in range(1, depth + 1))
+            yield from (room[-k:] for k in range(1, len(room) + 1))
         elif "all" in self.places:
-            yield tuple(blocks)
+            yield room
+
+    def _few(self, room: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+        """The smallest of these sets, and that of all blocks."""
+        place = next(p for p in ("none", "free", "suffix", "all") if p in self.places)
+        few = {"none": (), "free": (), "suffix": room[-1:], "all": room}[place]
+        yield from dict.fromkeys((few, () if self.is_off() else room))
 
     def every(self, draft: Draft) -> Iterator[Draft]:
-        yield from self._each(draft, self._sets(draft.depth))
+        yield from self._each(draft, self._sets)
 
     def least(self, draft: Draft) -> Iterator[Draft]:
-        depth = draft.depth
-        place = next(p for p in ("none", "free", "suffix", "all") if p in self.places)
-        few = {"none": (), "free": (), "suffix": (depth - 1,), "all": tuple(range(depth))}[place]
-        every = () if self.is_off() else tuple(range(depth))
-        yield from self._each(draft, iter(dict.fromkeys((few, every))))
+        yield from self._each(draft, self._few)
 
-    def _each(self, draft: Draft, sets: Iterator[tuple[int, ...]]) -> Iterator[Draft]:
-        for blocks in sets:
-            for combination in self._combinations if blocks else self._combinations[:1]:
-                copy = draft.copy()
-                self._put(blocks, combination, copy)
-                yield copy
+    def _each(self, draft: Draft, sets: Callable[[Blocks], Iterator[Blocks]]) -> Iterator[Draft]:
+        for number, combination in enumerate(self._combinations):
+            for blocks in sets(self._room(draft, combination)):
+                if blocks or not number:
+                    copy = draft.copy()
+                    self._put(blocks, combination, copy)
+                    yield copy
 
     def check(self, starts: Mapping[str, Shape]) -> None:
         """Nothing: what a part asks of its shape is asked of every network."""
+
+
+def _stands(part: Part, shape: Shape) -> bool:
+    """Whether it can stand where tokens have that shape."""
+    try:
+        part.after(shape)
+    except ValueError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -284,6 +312,7 @@ class After(_Bound):
 
     stages: tuple[int, ...] = (0,)
     blocks: tuple[int, ...] | None = None
+    between: bool = False  # only where another block follows
 
     def bind(self, kind: type[Part], table: str, values: Any, depths: tuple[int, ...]) -> Self:
         bound = self._bound(kind, table, values, depths, ["stages", "after"])
@@ -313,7 +342,7 @@ class After(_Bound):
 
     def _places(self, depth: int) -> tuple[int, ...]:
         blocks = range(depth) if self.blocks is None else self.blocks
-        return tuple(block for block in blocks if block < depth)
+        return tuple(block for block in blocks if block < depth - self.between)
 
     @cached_property
     def _slots(self) -> int:
@@ -332,13 +361,13 @@ class After(_Bound):
         if not asked:
             return
         chosen, positions = self._chosen(params), self._positions[draft.depth]
-        alone = not draft.has_tokens_changed
+        alone = not draft.has_tokens_changed and not self.kind.widens
         most = min(asked, len(positions), self._possible(draft.start, chosen, asked))
         for stages in sorted((s for s in self.stages if s <= most), reverse=True):
             copy = draft if alone else draft.copy()
             self._put(self._decoded(params, stages, positions), chosen, copy)
             if alone or copy.is_possible():
-                draft.then, draft.cuts = copy.then, copy.cuts
+                draft.then, draft.cuts, draft.widened = copy.then, copy.cuts, copy.widened
                 return
 
     def _decoded(
@@ -377,8 +406,8 @@ class After(_Bound):
         keys: list[Hashable] = []
         shape = start
         for number in range(most):
-            part = self.kind.placed(combination, None, Shapes(start, number))
             try:
+                part = self.kind.placed(combination, None, Shapes(start, number))
                 after = part.after(shape)
             except ValueError:
                 break
@@ -423,10 +452,10 @@ class After(_Bound):
             return {(): self._combinations[0]}
         if (start, stages) not in self._known_shapes:
             shapes: dict[Hashable, dict[str, Any]] = {}
-            for combination in self._combinations:
+            for number, combination in enumerate(self._combinations):
                 keys = self._keys(start, combination, stages)
-                if len(keys) == stages:
-                    shapes.setdefault(keys, combination)
+                if len(keys) == stages:  # what is one width here may be two behind another part
+                    shapes.setdefault((keys, number if self.kind.widens else 0), combination)
             self._known_shapes[start, stages] = shapes
         return self._known_shapes[start, stages]
 
@@ -454,9 +483,22 @@ class After(_Bound):
             most = self._possible(draft.start, combination, max(self.stages))
             for stages in reversed(self.stages):
                 if stages <= min(most, len(positions)):
-                    copy = draft.copy()
-                    self._put(positions[:stages], combination, copy)
-                    yield copy
+                    for places in self._extremes(draft, positions, stages):
+                        copy = draft.copy()
+                        self._put(places, combination, copy)
+                        yield copy
+
+    def _extremes(self, draft: Draft, positions: Blocks, stages: int) -> Iterator[Blocks]:
+        """The places among which are those of least cost: the first, but where widths grow, which
+        blocks then have most of the depth; behind such parts, the first of any block on."""
+        if self.kind.widens:
+            for early in range(stages + 1):
+                late = len(positions) - (stages - early)
+                yield (*positions[:early], *positions[late:])
+        elif draft.widened:
+            yield from (positions[i : i + stages] for i in range(len(positions) - stages + 1))
+        else:
+            yield positions[:stages]
 
     def check(self, starts: Mapping[str, Shape]) -> None:
         fewest, most = min(self.stages), max(self.stages)

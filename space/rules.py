@@ -55,6 +55,12 @@ def integer(low: int, high: int | None = None) -> Rule:
     return Rule(f"an integer from {low} to {high}", lambda x: type(x) is int and low <= x <= high)
 
 
+def odd(low: int, high: int) -> Rule:
+    """An odd int from `low` to `high`."""
+    whole = integer(low, high)
+    return Rule(f"an odd integer from {low} to {high}", lambda x: whole.holds(x) and x % 2 == 1)
+
+
 def number(
     *,
     above: float | None = None,

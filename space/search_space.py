@@ -18,21 +18,33 @@ from typing import Any, Self
 import numpy as np
 
 from space.architecture import Architecture
-from space.checks import FIELDS, GRID, RULES, check_divisible, check_name, check_shapes, check_sizes
+from space.checks import (
+    FIELDS,
+    GRID,
+    RULES,
+    check_divisible,
+    check_name,
+    check_order,
+    check_shapes,
+    check_sizes,
+    check_stems,
+)
 from space.choosing import checked_choices
 from space.draft import Draft
 from space.files import read_toml
 from space.flops import count_flops, count_params
 from space.parts import Mlp, Part, Plain, kind_name, kind_named, placed_kinds
 from space.placements import Params, Placement
-from space.rules import LIMITS, check_keys, did_you_mean, integer, show
+from space.rules import LIMITS, check_keys, did_you_mean, field_names, integer, show
 
 _BUILT_IN = Path(__file__).parent / "spaces"
 BUILT_IN_SPACES = ("digits", "cifar", "hvt_deit_tiny", "hvt_deit_small", "deepvit")
 COUNTED = (
     1_000_000  # of a space whose placements meddle with each other, at most so many are counted
 )
-Grid = tuple[int, int, str]  # img_size, patch_size, kind of the stem
+Grid = tuple[int, int, str, int | None]  # img_size, patch_size, kind of the stem, stem_width
+_FEWER = {"overlap": ", stem='overlap'"}  # stems that give fewer tokens than patches
+OPTIONAL = ("stem_width", "head_dim", "num_heads")
 
 
 @dataclass(frozen=True, kw_only=True)  # no slots: cached properties
@@ -54,6 +66,7 @@ class SearchSpace:
     mlp_ratio: tuple[float, ...] = (4.0,)
     head: tuple[str, ...] = ("avg",)
     stem: tuple[str, ...] = ("patch",)
+    stem_width: tuple[int, ...] | None = None
     residual_scale: tuple[float, ...] = (1.0,)
     placements: tuple[Placement, ...] = ()
     name: str = "custom"
@@ -61,7 +74,7 @@ class SearchSpace:
     def __post_init__(self) -> None:
         for field, rule in RULES.items():
             choices = getattr(self, field)
-            if choices is not None or field not in ("head_dim", "num_heads"):
+            if choices is not None or field not in OPTIONAL:
                 object.__setattr__(self, field, checked_choices(field, choices, rule))
         check_name(self.name)
         bound = self.placements or tuple(
@@ -74,12 +87,14 @@ class SearchSpace:
         for field in ("in_chans", "num_classes"):
             integer(1, LIMITS[field]).check(field, getattr(self, field))
         check_divisible(self)
+        check_stems(self)
+        check_order(self)
         check_sizes(self)
         for draft in self._grids_at(min(self.depth)):
             draft.architecture()  # raises on impossible numbers
         for placement in self.placements:
             placement.check(self._starts)
-        for placement in self._on:
+        for placement in self._in_turn:
             if placement.off() is None and not getattr(placement, "anywhere", True):
                 self._check_forced(placement)
 
@@ -120,7 +135,9 @@ class SearchSpace:
         tokens allow."""
         get = params.get
         values = {field: get(field, first) for field, first in self._firsts}
-        grid = self._nearest_grid(values["img_size"], values["patch_size"], values["stem"])
+        grid = self._nearest_grid(
+            values["img_size"], values["patch_size"], values["stem"], values.get("stem_width")
+        )
         heads = values.get("num_heads") or values["embed_dim"] // values["head_dim"]
         empty = self._draft(
             grid,
@@ -138,7 +155,7 @@ class SearchSpace:
         out one by one, then others, while the network cannot be built."""
         for off in (*self._offs, None):
             draft = empty if off is None else empty.copy()
-            for placement in self._on:
+            for placement in self._in_turn:
                 placement.decode(params, draft)
             try:
                 return draft.architecture()
@@ -149,15 +166,17 @@ class SearchSpace:
         raise AssertionError
 
     @cached_property
-    def _on(self) -> tuple[Placement, ...]:
-        """The placements that put something into some network."""
-        return tuple(placement for placement in self.placements if not placement.is_off())
-
-    @cached_property
     def _offs(self) -> tuple[Params, ...]:
         """Genes that leave out one kind, those first that cannot stand everywhere."""
-        kinds = sorted(self._on, key=lambda placement: getattr(placement, "anywhere", True))
+        kinds = sorted(self._in_turn, key=lambda placement: getattr(placement, "anywhere", True))
         return tuple(off for placement in kinds if (off := placement.off()) is not None)
+
+    @cached_property
+    def _in_turn(self) -> tuple[Placement, ...]:
+        """The placements that put something into some network, as they are decoded: a kind that
+        needs the grid sees what others left."""
+        on = (placement for placement in self.placements if not placement.is_off())
+        return tuple(sorted(on, key=lambda p: (p.kind.needs_grid, hasattr(p, "role"))))
 
     @cached_property
     def _firsts(self) -> tuple[tuple[str, Any], ...]:
@@ -189,25 +208,41 @@ class SearchSpace:
             "img_size": a.img_size,
             "patch_size": getattr(a.stem, "patch_size", None),
             "stem": kind_name(type(a.stem)),
+            "stem_width": self._width_of(a),
             "embed_dim": dim,
             "depth": a.depth,
             "num_heads": heads,
             "head_dim": dim // heads,
-            "mlp_ratio": self._ratio_of(a.stages[0].mlp, dim),
+            "mlp_ratio": self._ratio_of(a),
             "head": a.head,
             "residual_scale": a.stages[0].residual_scale,
         }
         draft = Draft.of(a, self._bases(heads, values["mlp_ratio"]))
         if a.depth not in self.depth:
             raise ValueError(f"`depth` has no choice {a.depth}")
-        for placement in reversed(self.placements):
+        for placement in reversed(self._in_turn):
             values |= placement.encode(draft)
         return {name: values.get(name, choices[0]) for name, choices in self.genes.items()}
 
-    def _ratio_of(self, mlp: Part, dim: int) -> float:
+    def _width_of(self, a: Architecture) -> int | None:
+        """The `stem_width` that makes its stem, else that of the stem itself."""
+        if self.stem_width is None:
+            return None
+        key = a.stem.key(a.image)
+        return next(
+            (
+                width
+                for img, patch, stem, width in self.grids
+                if img == a.img_size and _stem(stem, patch, a.start.dim, width).key(a.image) == key
+            ),
+            getattr(a.stem, "width", self.stem_width[0]),
+        )
+
+    def _ratio_of(self, a: Architecture) -> float:
+        mlp, dims = a.stages[0].mlp, {place.shape.dim for place in a.walk()}
         if isinstance(mlp, Mlp):
             for ratio in self.mlp_ratio:
-                if mlp.hidden(dim) == int(dim * ratio):
+                if all(mlp.hidden(dim) == int(dim * ratio) for dim in dims):
                     return ratio
         return self.mlp_ratio[0]
 
@@ -241,33 +276,34 @@ class SearchSpace:
 
     @cached_property
     def grids(self) -> tuple[Grid, ...]:
-        """(img_size, patch_size, stem) that go together."""
-        found = []
-        for img, patch, stem in itertools.product(self.img_size, self.patch_size, self.stem):
+        """(img_size, patch_size, stem, stem_width) that go together, one for each network."""
+        found: dict[Hashable, Grid] = {}
+        widths = self.stem_width or (None,)
+        for grid in itertools.product(self.img_size, self.patch_size, self.stem, widths):
             try:
-                self._draft((img, patch, stem), self.embed_dim[0], 1, 4.0, "avg", depth=1)
+                draft = self._draft(grid, self.embed_dim[0], 1, 4.0, "avg", depth=1)
             except ValueError:
                 continue
-            found.append((img, patch, stem))
-        return tuple(found)
+            found.setdefault((grid[0], draft.stem.key(draft.start)), grid)
+        return tuple(found.values())
 
     @cached_property
     def _starts(self) -> dict[str, Any]:
         """The shapes behind the stems, by the words of an error."""
         dim = self.embed_dim[0]
         return {
-            f"img_size={img}, patch_size={patch}": self._draft(
-                (img, patch, stem), dim, 1, 4.0, self.head[0], depth=1
+            f"img_size={img}, patch_size={patch}{_FEWER.get(stem, '')}": self._draft(
+                (img, patch, stem, width), dim, 1, 4.0, self.head[0], depth=1
             ).start
-            for img, patch, stem in self.grids
+            for img, patch, stem, width in self.grids
         }
 
-    def _nearest_grid(self, img: int, patch: int, stem: str) -> Grid:
-        if (img, patch, stem) in self.grids:
-            return img, patch, stem
+    def _nearest_grid(self, img: int, patch: int, stem: str, width: int | None) -> Grid:
+        if (img, patch, stem, width) in self.grids:
+            return img, patch, stem, width
         return min(
             (grid for grid in self.grids if grid[0] == img),
-            key=lambda grid: (abs(math.log(grid[1] / patch)), grid[2] != stem),
+            key=lambda grid: (abs(math.log(grid[1] / patch)), grid[2] != stem, grid[3] != width),
         )
 
     def _heads(self, dim: int) -> tuple[int, ...]:
@@ -302,7 +338,7 @@ class SearchSpace:
         residual_scale: float | None = None,
     ) -> Draft:
         """Plain blocks, before the placements. Raises ValueError if the stem cannot be built."""
-        img, patch, stem = grid
+        img, patch, stem, width = grid
         image = {
             "img_size": img,
             "in_chans": self.in_chans,
@@ -313,7 +349,7 @@ class SearchSpace:
             residual_scale = self.residual_scale[0]
         return Draft(
             image,
-            _stem(stem, patch, dim),
+            _stem(stem, patch, dim, width),
             self._bases(heads, ratio),
             depth=depth,
             residual_scale=residual_scale,
@@ -322,26 +358,34 @@ class SearchSpace:
     def _grids_at(self, depth: int) -> Iterator[Draft]:
         """The narrowest plain networks of that depth, one for every grid and head."""
         dim = min(self.embed_dim)
-        heads, ratio = min(self._heads(dim)), min(self.mlp_ratio)
-        for grid, head in itertools.product(self.grids, self.head):
-            yield self._draft(grid, dim, heads, ratio, head, depth=depth)
+        every = self._heads(dim)
+        few = every if self._is_widened else (min(every),)  # heads decide how widths are rounded
+        for grid, head, heads in itertools.product(self.grids, self.head, few):
+            yield self._draft(grid, dim, heads, min(self.mlp_ratio), head, depth=depth)
 
     # ---- counting ------------------------------------------------------------------------------
 
     @cached_property
+    def _is_widened(self) -> bool:
+        return any(placement.kind.widens for placement in self._in_turn)
+
+    def _ratios(self, dim: int) -> dict[float, float]:
+        """A ratio for every width of an MLP; all of them where tokens grow wider."""
+        ratios = reversed(self.mlp_ratio)
+        return {ratio if self._is_widened else int(dim * ratio): ratio for ratio in ratios}
+
+    @cached_property
     def _is_independent(self) -> bool:
         """Whether no placement's ways depend on those of another."""
-        roles = [getattr(placement, "role", "tokens") for placement in self._on]
-        anywhere = all(getattr(placement, "anywhere", True) for placement in self._on)
-        return anywhere and len(set(roles)) == len(roles)
+        roles = [getattr(placement, "role", "tokens") for placement in self._in_turn]
+        meddles = "tokens" in roles and any(p.kind.needs_grid for p in self._in_turn)
+        anywhere = all(getattr(placement, "anywhere", True) for placement in self._in_turn)
+        return len(set(roles)) == len(roles) and anywhere and not meddles
 
     def size(self) -> int:
         """The number of distinct networks, without building them. Exact, but where kinds meddle
         with each other in more than `COUNTED` combinations: then no less than it."""
-        per_width = sum(
-            len({int(dim * ratio) for ratio in self.mlp_ratio}) * len(self._heads(dim))
-            for dim in self.embed_dim
-        )
+        per_width = sum(len(self._ratios(dim)) * len(self._heads(dim)) for dim in self.embed_dim)
         per_depth = sum(
             math.prod(placement.count(depth, start) for placement in self.placements)
             for start in self._grid_starts()
@@ -363,12 +407,12 @@ class SearchSpace:
         )
         seen: set[Hashable] = set()
         for grid, dim, depth, head, residual in shapes:
-            ratios = {int(dim * ratio): ratio for ratio in reversed(self.mlp_ratio)}
+            ratios = self._ratios(dim)
             for heads, hidden in itertools.product(self._heads(dim), sorted(ratios)):
                 draft = self._draft(
                     grid, dim, heads, ratios[hidden], head, depth=depth, residual_scale=residual
                 )
-                for full in self._every(draft, self.placements):
+                for full in self._every(draft, self._in_turn):
                     if self._is_independent:
                         yield full.architecture()
                     elif full.is_possible() and (a := full.architecture()).key() not in seen:
@@ -395,11 +439,12 @@ class SearchSpace:
     def _least_networks(self) -> tuple[Architecture, ...]:
         """Networks among which are that of fewest FLOPs and, within every budget, that of fewest
         parameters: of least width, every grid, and of each placement what may cost least."""
+        wider_first = tuple(sorted(self._in_turn, key=lambda placement: not placement.kind.widens))
         return tuple(
             full.architecture()
             for depth in sorted(self.depth)
             for draft in self._grids_at(depth)
-            for full in self._least(draft, self.placements)
+            for full in self._least(draft, wider_first)
             if full.is_possible()
         )
 
@@ -478,9 +523,10 @@ class SearchSpace:
 
 
 @lru_cache(maxsize=1024)
-def _stem(name: str, patch_size: int, dim: int) -> Part:
+def _stem(name: str, patch_size: int, dim: int, width: int | None) -> Part:
     kind: Any = kind_named(name)
-    stem: Part = kind(patch_size=patch_size, dim=dim)
+    has_width = width is not None and "width" in field_names(kind)
+    stem: Part = kind(patch_size=patch_size, dim=dim, **({"width": width} if has_width else {}))
     return stem
 
 

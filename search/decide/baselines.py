@@ -31,7 +31,8 @@ def baselines(
         fitting = [(a, flops) for a, flops in plain if target / 2 < flops <= target]
         if fitting:
             best, _ = min(fitting, key=lambda pair: _awkwardness(pair[0], pair[1], target))
-            chosen.setdefault(f"plain_d{best.depth}_w{best.embed_dim}_p{best.patch_size}", best)
+            patch = getattr(best.stem, "patch_size", 1)
+            chosen.setdefault(f"plain_d{best.depth}_w{best.embed_dim}_p{patch}", best)
     keys = {space.key(a): name for name, a in reversed(chosen.items())}
     kept = [name for name in chosen if keys[space.key(chosen[name])] == name]
     kept.sort(key=lambda name: -count_flops(chosen[name]))
@@ -41,7 +42,8 @@ def baselines(
 def _awkwardness(a: Architecture, flops: int, target: float) -> float:
     """How far from the target and from DeiT's proportions, in factors of e."""
     shape = abs(math.log(a.embed_dim / a.depth / ASPECT))
-    return math.log(target / flops) + 0.5 * shape + 0.5 * abs(math.log(a.mlp_ratio / 4))
+    ratio = getattr(a.stages[0].mlp, "ratio", 4)
+    return math.log(target / flops) + 0.5 * shape + 0.5 * abs(math.log(ratio / 4))
 
 
 def _plain_networks(space: SearchSpace) -> list[Architecture]:

@@ -18,6 +18,7 @@ from space import (
     count_flops,
     count_params,
 )
+from space.parts import kind_named
 
 Params = dict[str, Any]
 Item = TypeVar("Item")
@@ -90,7 +91,8 @@ class SpaceProblem:
         self.space, self._max_params = space, max_params
         self.budget = float(budget)
         self._names = list(space.genes)
-        self._kinds = [p.kind for p in space.placements if not p.is_off()]
+        stems = [kind_named(stem) for stem in space.stem if stem not in ("patch", "conv")]
+        self._kinds = [*stems, *(p.kind for p in space.placements if not p.is_off())]
 
     @cached_property
     def distributions(self) -> dict[str, BaseDistribution]:

@@ -108,7 +108,7 @@ class VisionTransformer(nn.Module):
         self.patch_embed = a.stem.build(a.image)
         start = a.start
         self.cls_token = nn.Parameter(torch.empty(1, 1, start.dim)) if start.prefix else None
-        self.pos_embed = nn.Parameter(torch.empty(1, start.length, start.dim))
+        self.pos_embed = nn.Parameter(torch.empty(1, a.positions, start.dim))
         self.blocks = Blocks(*_blocks(a, drop_path_rate), mask_from=_mask_from(a))
         self.norm = nn.LayerNorm(a.embed_dim, eps=LAYER_NORM_EPS)
         self.head: nn.Module = nn.Linear(a.embed_dim, a.num_classes)
@@ -152,9 +152,11 @@ class VisionTransformer(nn.Module):
     def forward_features(self, x: Tensor) -> Tensor:
         """Normalised tokens (B, N, C) of images (B, in_chans, img_size, img_size)."""
         x = self.patch_embed(x)
+        placed = self.architecture.stem.places_prefix
+        x = x if placed else x + self.pos_embed
         if self.cls_token is not None:
             x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], dim=1)
-        return self.norm(self.blocks(x + self.pos_embed))
+        return self.norm(self.blocks(x + self.pos_embed if placed else x))
 
     def losses(self) -> list[Tensor]:
         """What the last forward in training adds to the loss: for each kind of module that offers
@@ -177,7 +179,8 @@ class VisionTransformer(nn.Module):
 
 def _init_linear(layer: nn.Linear) -> None:
     nn.init.trunc_normal_(layer.weight, std=0.02)
-    nn.init.zeros_(layer.bias)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
 
 
 def _blocks(a: Architecture, drop_path_rate: float) -> list[Block]:

@@ -6,6 +6,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from space.parts.stems.conv import STEM_CHANS, Conv
+from space.parts.stems.overlap import Overlap
+from space.parts.stems.tokenizer import Tokenizer
 
 
 class ConvStem(nn.Module):
@@ -24,3 +26,33 @@ class ConvStem(nn.Module):
         x = F.relu(self.bn1(self.conv1(x)))
         x = F.relu(self.bn2(self.conv2(x)))
         return self.proj(x).flatten(2).transpose(1, 2)
+
+
+class OverlapStem(nn.Module):
+    """One convolution without padding, its kernel larger than its stride."""
+
+    def __init__(self, stem: Overlap, *, in_chans: int) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(in_chans, stem.dim, stem.kernel, stride=stem.patch_size)
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, in_chans, S, S) -> (B, N, C)
+        return self.proj(x).flatten(2).transpose(1, 2)
+
+
+class ConvTokenizer(nn.Module):
+    """CCT's: 3x3 convolutions without bias, each with ReLU and 3x3/2 max-pooling."""
+
+    def __init__(self, stem: Tokenizer, *, in_chans: int) -> None:
+        super().__init__()
+        chans = (in_chans, *stem.widths)
+        self.convs = nn.ModuleList(
+            nn.Conv2d(before, width, 3, padding=1, bias=False)
+            for before, width in zip(chans, stem.widths, strict=False)
+        )
+        for weight in self.convs.parameters():
+            nn.init.kaiming_normal_(weight)
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, in_chans, S, S) -> (B, N, C)
+        for conv in self.convs:
+            x = F.max_pool2d(F.relu(conv(x)), 3, stride=2, padding=1)
+        return x.flatten(2).transpose(1, 2)

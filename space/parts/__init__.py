@@ -20,10 +20,16 @@ from space.parts.attention.relative import Relative
 from space.parts.attention.shared import Shared
 from space.parts.attention.tome import ToMe
 from space.parts.attention.window import Window
+from space.parts.blocks.dwmlp import DwMlp
+from space.parts.blocks.local import Local
 from space.parts.blocks.mlp import Mlp
 from space.parts.part import Mark, Part, Shape, Shapes, complete, part_from_dict, part_to_dict
 from space.parts.stems.conv import Conv
+from space.parts.stems.overlap import Overlap
 from space.parts.stems.patch import Patch
+from space.parts.stems.tokenizer import Tokenizer
+from space.parts.tokens.conv_pool import ConvPool
+from space.parts.tokens.merge import Merge
 from space.parts.tokens.pool import Pool
 from space.parts.tokens.pruning import Pruning
 from space.rules import did_you_mean, show
@@ -34,9 +40,14 @@ __all__ = [
     "LSA",
     "PAAS",
     "Conv",
+    "ConvPool",
+    "DwMlp",
     "EViT",
+    "Local",
     "Mark",
+    "Merge",
     "Mlp",
+    "Overlap",
     "Part",
     "Patch",
     "Plain",
@@ -49,6 +60,7 @@ __all__ = [
     "Shapes",
     "Shared",
     "ToMe",
+    "Tokenizer",
     "Window",
     "kind_name",
     "kind_named",
@@ -60,6 +72,8 @@ __all__ = [
 KINDS: dict[str, type[Part]] = {
     "patch": Patch,
     "conv": Conv,
+    "tokenizer": Tokenizer,
+    "overlap": Overlap,
     "plain": Plain,
     "reattention": ReAttention,
     "tome": ToMe,
@@ -74,6 +88,10 @@ KINDS: dict[str, type[Part]] = {
     "mlp": Mlp,
     "pool": Pool,
     "pruning": Pruning,
+    "conv_pool": ConvPool,
+    "merge": Merge,
+    "local": Local,
+    "dwmlp": DwMlp,
 }
 
 

@@ -53,6 +53,10 @@ class Part(Protocol):
     takes_mask: ClassVar[bool] = False  # an attention that can leave tokens out, `forward(x, keep)`
     # In training its tokens stay, and the attention of later blocks leaves some of them out.
     masks: ClassVar[bool] = False
+    widens: ClassVar[bool] = False  # after it tokens may be wider, and heads as many more
+    places_prefix: ClassVar[bool] = True  # a stem whose class token has a position beside its own
+    # It stands only where tokens are on a grid: a placement looks at the shape before a block.
+    needs_grid: ClassVar[bool] = False
     feature_names: ClassVar[tuple[str, ...]] = ()  # of `features`, also where there is no part
 
     def __post_init__(self) -> None:
@@ -111,11 +115,12 @@ class Part(Protocol):
 
 
 class Shapes(NamedTuple):
-    """What a part may know where it is put in: the shape behind the stem, and how many of its kind
-    stand before it."""
+    """What a part may know where it is put in: the shape behind the stem, how many of its kind
+    stand before it, and the width of a head."""
 
     start: Shape
     number: int
+    head_dim: int = 1
 
 
 _DEFAULTS = (
@@ -123,6 +128,9 @@ _DEFAULTS = (
     "mark",
     "takes_mask",
     "masks",
+    "needs_grid",
+    "places_prefix",
+    "widens",
     "after",
     "words",
     "at",

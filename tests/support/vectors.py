@@ -25,7 +25,7 @@ SMALL = {
 }
 
 
-def cases(file, *, of=""):
+def cases(file, of=""):
     """The cases of a file whose name holds `of`, as parameters of a test."""
     path = FOLDER / f"{file}.pt"
     path = path if path.exists() else OURS / path.name
@@ -50,6 +50,26 @@ def compare(module, case, *, run=None, name=lambda name: name, shaped=lambda ten
         if theirs is not None:
             grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
             close(grad, shaped(theirs).reshape(grad.shape))
+
+
+def follows(module, case, name=lambda name: name, *, forward=None, x="x"):
+    """Output, gradients and BatchNorm's state of a module equal the case's; `name`: what a tensor
+    of ours is called there."""
+    theirs = case["state_dict"]
+    state = {n: theirs[name(n)].view_as(t) for n, t in module.state_dict().items() if name(n)}
+    module.double().load_state_dict(state, strict=False)
+    module.train(case["mode"] == "train")
+    x = case[x].clone().requires_grad_()
+    y = (forward or module)(x)
+    close(y, case["y"])
+    (y * case["w_y"]).sum().backward()
+    close(x.grad, case["grad_x"])
+    for n, parameter in module.named_parameters():
+        if name(n):
+            close(parameter.grad, case["grads"][name(n)].view_as(parameter))
+    for n, buffer in module.named_buffers():
+        if name(n) in case["state_after"]:
+            close(buffer, case["state_after"][name(n)])
 
 
 def load(module, case, *, name=lambda name: name, also=()):
