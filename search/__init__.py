@@ -4,15 +4,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from search.cluster.ending import ClusterLostError
     from search.driver import run_search
-    from search.ending import ClusterLostError
     from search.plan import resume, search
     from search.settings import SearchSettings
 
 __all__ = ["ClusterLostError", "SearchSettings", "resume", "run_search", "search"]
 
 _LAZY = {
-    "ClusterLostError": "search.ending",
+    "ClusterLostError": "search.cluster.ending",
     "SearchSettings": "search.settings",
     "resume": "search.plan",
     "run_search": "search.driver",

@@ -27,11 +27,11 @@ from search.cluster.connect import (
     trial_resources,
     workers,
 )
+from search.cluster.ending import end_process, told_of_loss
 from search.cluster.finalists import measure_test_accuracy, start_reader
 from search.cluster.lost import head_watched
 from search.cluster.sharing import for_workers
 from search.decide.baselines import baselines
-from search.ending import end_process, told_of_loss
 from search.settings import SearchSettings
 from search.study import quirks as optuna_quirks
 from search.study.errors import StorageError, writing

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from command_line import ENVIRONMENT, ROOT
 
-from search import ClusterLostError, ending
+from search import ClusterLostError
+from search.cluster import ending
 from search.study.storage import Patience
 
 LOST = "The head of the Ray cluster at 10.0.0.1:6379 is lost: 42 s silent"
@@ -108,7 +109,7 @@ def test_two_who_tell_of_one_loss_raise_once():
 END = """
 from pathlib import Path
 from types import SimpleNamespace
-from search.ending import end_process
+from search.cluster.ending import end_process
 from search.study.storage import Patience
 ledger = SimpleNamespace(
     release_all=lambda: print("released"), settings=SimpleNamespace(on_this_machine={here})
