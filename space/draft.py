@@ -138,7 +138,7 @@ class Draft:
 
     def _grown(self, part: Any, dim: int) -> Any:
         """The part where tokens are that wide: with as many more heads."""
-        if dim == self.start.dim or not hasattr(part, "num_heads"):
+        if not self.widened or dim == self.start.dim or not hasattr(part, "num_heads"):
             return part
         return _with_heads(part, part.num_heads * dim, self.start.dim)
 
@@ -184,15 +184,16 @@ class Draft:
         a = architecture
         image = {name: getattr(a, name) for name in ("img_size", "in_chans", "num_classes", "head")}
         draft = cls(image, a.stem, bases, depth=a.depth, residual_scale=a.stages[0].residual_scale)
+        draft.widened = any(part.widens for stage in a.stages for part in stage.then)
         for place in a.walk():
             blocks = slice(place.first, place.first + place.stage.depth)
             for role in ROLES:
                 part = getattr(place.stage, role)
-                if place.shape.dim != draft.start.dim and hasattr(part, "num_heads"):
+                grown = draft.widened and place.shape.dim != draft.start.dim
+                if grown and hasattr(part, "num_heads"):
                     part = _with_heads(part, part.num_heads * draft.start.dim, place.shape.dim)
                 draft.roles[role][blocks] = [part] * place.stage.depth
             draft.then[blocks.stop - 1] = place.stage.then
-            draft.widened = draft.widened or any(part.widens for part in place.stage.then)
             draft.cuts.add(blocks.stop)
         return draft
 
