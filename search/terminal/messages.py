@@ -74,9 +74,9 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
-def interrupted_text(folder: Path) -> str:
-    """What a search that was interrupted says last."""
-    return f"Interrupted. Nothing finished is lost; go on by: vit-frontier resume {folder}"
+def interrupted_text(folder: Path, by: str = "resume") -> str:
+    """What is said last where it was interrupted; `by`: the command that goes on."""
+    return f"Interrupted. Nothing finished is lost; go on by: vit-frontier {by} {folder}"
 
 
 def conclude(run: Run, console: Console, *, interrupted: bool, as_json: bool) -> None:
