@@ -21,10 +21,9 @@ from results.study_file import read_study
 if TYPE_CHECKING:
     from results.run import Run
 
-FILE = "confirm.db"
+CONFIRM_FILE, CONFIRM_WEIGHTS = "confirm.db", "confirm-weights"  # of a run's folder
 CONFIDENCE = 0.95  # an order is known where it is wrong with 1 - this at most
 LIKELY = 0.5  # the least probability of a network that is called confirmed
-ROLES = ("member", "baseline", "near", "control")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,9 +147,9 @@ class Confirmed:
 
 def read_confirmed(run: Run) -> Confirmed | None:
     """The confirmation of a run; None if there is none. Raises ValueError if it cannot be read."""
-    if not (run.path / FILE).is_file():
+    if not (run.path / CONFIRM_FILE).is_file():
         return None
-    trials, attrs = read_study(run.path, run.name, None, kept=FILE)
+    trials, attrs = read_study(run.path, run.name, None, kept=CONFIRM_FILE)
     records = [(trial.params, record_from_trial(trial, attrs)) for trial in trials]
     by_network: dict[int, list[TrialRecord]] = {}
     for params, record in records:

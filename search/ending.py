@@ -89,7 +89,7 @@ def told_of_loss(
     if patience.interrupted():
         raise KeyboardInterrupt(interrupted_text(folder, by))
     address = ", address='HOST:PORT'" if elsewhere else ""
-    call = "search.resume" if by == "resume" else f"search.{by}.{by}"
+    call = "search.confirming.confirm" if by == "confirm" else "search.resume"
     raise ClusterLostError(
         f"{reasons[0]}. Nothing finished is lost; go on by: {call}({str(folder)!r}{address})"
     )

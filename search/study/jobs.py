@@ -22,6 +22,7 @@ from search.settings import SearchSettings
 from search.study.mirror import set_user_attr, together
 from space import Architecture
 
+ASKED_WITH = ("baseline", "parts", "confirms")  # attributes that a trial is enqueued with
 REPEATED_FAILURES = 5  # the same failure that often in a row stops the run
 _STATES = {"stopped": TrialState.PRUNED, "failed": TrialState.FAIL}
 
@@ -159,7 +160,7 @@ class Jobs(ABC):
             self.study.tell(number, state=TrialState.FAIL)
 
     def _enqueue_again(self, params: dict[str, Any], attrs: dict[str, Any]) -> None:
-        kept = {name: attrs[name] for name in ("baseline", "parts") if attrs.get(name)}
+        kept = {name: attrs[name] for name in ASKED_WITH if attrs.get(name)}
         self.study.enqueue_trial(params, user_attrs=kept)
 
     def _finish(
@@ -179,9 +180,13 @@ class Jobs(ABC):
                     live.trial.set_user_attr(name, value)
             told = _STATES.get(state)
             self.study.tell(live.trial, values, state=told)
-        self.finished.append(record.in_short())
-        self.front = pareto_front([*self.front, record.in_short()])
+        self._take_in(record.in_short())
         return record
+
+    def _take_in(self, record: TrialRecord) -> None:
+        """A training that is over, in short."""
+        self.finished.append(record)
+        self.front = pareto_front([*self.front, record])
 
     def _recall(self, trial: FrozenTrial) -> TrialRecord | None:
         """The record of a trial as it stays in memory, from all of the trial or from what `Mirror`

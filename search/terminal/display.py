@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Collection
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -134,8 +135,10 @@ class Display:
         return Group(*lines)
 
 
-def front_table(front: list[TrialRecord], rows: int = FRONT_ROWS) -> Table:
-    """The frontier as a table, the `rows` most accurate members."""
+def front_table(
+    front: list[TrialRecord], rows: int = FRONT_ROWS, unconfirmed: Collection[int] = ()
+) -> Table:
+    """The frontier as a table, the `rows` most accurate members; `unconfirmed` are marked."""
     title = "Frontier" if len(front) <= rows else f"Frontier (last {rows} of {len(front)})"
     table = Table(
         title=title,
@@ -152,7 +155,7 @@ def front_table(front: list[TrialRecord], rows: int = FRONT_ROWS) -> Table:
     for record in front[-rows:]:
         row = shape_row(record.architecture)
         table.add_row(
-            str(record.trial),
+            str(record.trial) + (" unconfirmed" if record.trial in unconfirmed else ""),
             format_count(record.flops),
             format_count(record.params),
             f"{record.accuracy:.4f}",

@@ -131,9 +131,31 @@ def summary(run: Run) -> dict[str, Any]:
                 "accuracy": r.accuracy,
                 "test_accuracy": r.test_accuracy,
             }
+            | ({} if run.confirmed is None else {"confirmed": r.trial not in run.unconfirmed})
             for r in run.front
         ],
+        **_summary_of_confirmed(run),
     }
+
+
+def _summary_of_confirmed(run: Run) -> dict[str, Any]:
+    """Nothing before a confirmation."""
+    found = run.confirmed
+    if found is None:
+        return {}
+    networks = [
+        {
+            "trial": network.record.trial,
+            "n": len(network.trainings),
+            "mean": network.mean,
+            "std": network.std,
+            "probability": network.probability,
+            "test_accuracy": network.test_accuracy,
+        }
+        for network in found.networks
+    ]
+    state = {"finished": found.finished, "ended": found.ended, "verdict": found.verdict}
+    return {"confirmed": state | {"networks": networks}}
 
 
 class LastingStream:
