@@ -67,6 +67,10 @@ class Confirmation(Jobs):
                 self._repeats[trial.number] = trial.params["trial"], trial.params["repeat"]
                 self._take_in(record)
 
+    def run_record(self, trial: int) -> TrialRecord:
+        """What the search found of a network."""
+        return self._records[trial]
+
     @property
     def total(self) -> int:
         return max(self._seeds * len(self._chosen), len(self.finished))

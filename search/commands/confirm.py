@@ -39,8 +39,8 @@ def confirm_run(
     from search.terminal.messages import interrupted_text
 
     console = console_of(as_json)
-    given = {} if searched is None else {"dataset": searched.dataset, "train": searched.train}
-    plan = plan_confirm(run, asked, console, **given)
+    dataset, train = (None, None) if searched is None else (searched.dataset, searched.train)
+    plan = plan_confirm(run, asked, console, dataset=dataset, train=train)
     introduce_confirm(plan, console)
     try:
         found, interrupted = run_confirm(plan, console, is_process=True)
