@@ -16,12 +16,12 @@ import numpy as np
 from results.posterior import Estimates, membership, misordering, rivals
 from results.ranking import LEAST_NETWORKS, Tau, rank_agreement
 from results.record import TrialRecord, record_from_trial
-from results.study_file import read_study
+from results.study_file import CONFIRM_FILE, read_study
 
 if TYPE_CHECKING:
     from results.run import Run
 
-CONFIRM_FILE, CONFIRM_WEIGHTS = "confirm.db", "confirm-weights"  # of a run's folder
+CONFIRM_WEIGHTS = "confirm-weights"  # the folder of a run that they are kept in
 CONFIDENCE = 0.95  # an order is known where it is wrong with 1 - this at most
 LIKELY = 0.5  # the least probability of a network that is called confirmed
 
@@ -147,15 +147,18 @@ class Confirmed:
 
 def read_confirmed(run: Run) -> Confirmed | None:
     """The confirmation of a run; None if there is none. Raises ValueError if it cannot be read."""
-    if not (run.path / CONFIRM_FILE).is_file():
+    file = run.path / CONFIRM_FILE
+    if not file.is_file() or not file.stat().st_size:
         return None
     trials, attrs = read_study(run.path, run.name, None, kept=CONFIRM_FILE)
+    if not attrs.get("networks"):
+        return None  # it has only just begun
     records = [(trial.params, record_from_trial(trial, attrs)) for trial in trials]
     by_network: dict[int, list[TrialRecord]] = {}
     for params, record in records:
         if record is not None and "trial" in params:
             by_network.setdefault(int(params["trial"]), []).append(record)
-    return confirmed_of(run, attrs.get("networks") or [], by_network, attrs)
+    return confirmed_of(run, attrs["networks"], by_network, attrs)
 
 
 def confirmed_of(

@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from optuna.storages import RDBStorage
     from optuna.trial import FrozenTrial
 
+SEARCH_FILE, CONFIRM_FILE = "study.db", "confirm.db"  # of a run's folder
 _LOCK_SECONDS = 60.0  # how long a reader waits for a writer to finish its transaction
 
 
 def read_study(
-    folder: Path, name: str, url: str | None, *, kept: str = "study.db"
+    folder: Path, name: str, url: str | None, *, kept: str = SEARCH_FILE
 ) -> tuple[list[FrozenTrial], dict[str, Any]]:
     """Its trials and attributes, from the file `kept` in `folder`, or from the database at `url`.
 

@@ -16,9 +16,10 @@ from optuna.distributions import BaseDistribution, IntDistribution
 from optuna.trial import TrialState
 
 from results import Run, TrialRecord
-from results.confirmed import CONFIDENCE, CONFIRM_FILE, staircase
+from results.confirmed import CONFIDENCE, staircase
 from results.posterior import Array, Estimates
 from results.record import test_accuracy_key
+from results.study_file import CONFIRM_FILE
 from search.decide.confirming import Chosen, next_network, open_orders
 from search.settings import SearchSettings
 from search.study.jobs import Jobs, LiveTrial, seed_of
@@ -66,10 +67,6 @@ class Confirmation(Jobs):
             elif (record := self._recall(trial)) is not None:
                 self._repeats[trial.number] = trial.params["trial"], trial.params["repeat"]
                 self._take_in(record)
-
-    def run_record(self, trial: int) -> TrialRecord:
-        """What the search found of a network."""
-        return self._records[trial]
 
     @property
     def total(self) -> int:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from results import Run, load_run, write_results
-from results.confirmed import CONFIDENCE, CONFIRM_FILE, CONFIRM_WEIGHTS
+from results.confirmed import CONFIDENCE, CONFIRM_WEIGHTS
+from results.study_file import CONFIRM_FILE
 from search.confirm import Confirmation
 from search.decide.confirming import Chosen, choose
 from search.plan import Plan, plan_resume, read_changes

@@ -15,7 +15,7 @@ import sqlalchemy
 from optuna.exceptions import StorageInternalError
 from sqlalchemy.engine import URL, make_url
 
-from results.confirmed import CONFIRM_FILE
+from results.study_file import CONFIRM_FILE, SEARCH_FILE
 from results.words import hide_password
 from search.study.database import StudyDatabase
 from search.study.errors import KEPT, StorageError, cannot_write, cause_of, reason_of
@@ -30,7 +30,6 @@ SILENT_SERVER = {  # libpq's names: seconds but for the last, in milliseconds
     "keepalives_count": 4,
     "tcp_user_timeout": 30_000,
 }
-SEARCH_FILE = "study.db"
 RESULTS_OF = {SEARCH_FILE: ("trials.csv", "weights"), CONFIRM_FILE: ("confirmed.json",)}
 DRIVERS = {  # import name -> what to install
     "psycopg": "psycopg[binary]",

@@ -94,7 +94,7 @@ def conclude(run: Run, console: Console, *, interrupted: bool, as_json: bool) ->
             f"{counted(len(run.front), 'network')} on the frontier, the best with validation "
             f"accuracy {best.accuracy:.4f}{test} at {best.flops:,} FLOPs (trial "
             f"{best.trial}); hypervolume {run.hypervolume:.4f}.\n"
-            f"Report: {run.path / 'report.html'}",
+            f"{_not_confirmed(run)}Report: {run.path / 'report.html'}",
             markup=False,
             highlight=False,
             soft_wrap=True,
@@ -109,6 +109,14 @@ def conclude(run: Run, console: Console, *, interrupted: bool, as_json: bool) ->
         )
     if as_json:
         print(json.dumps(summary(run)))
+
+
+def _not_confirmed(run: Run) -> str:
+    """A line that names the members of the frontier that a confirmation does not confirm."""
+    if not run.unconfirmed:
+        return ""
+    names = ", ".join(map(str, sorted(run.unconfirmed)))
+    return f"Not confirmed: trials {names}; go on by: vit-frontier confirm {run.path}\n"
 
 
 def summary(run: Run) -> dict[str, Any]:

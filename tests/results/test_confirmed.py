@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 
 import pytest
 from command_line import call_here
@@ -16,9 +17,13 @@ from search.commands.trial_names import read_trial
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    folder = make_run(tmp_path_factory.mktemp("runs") / "run", complete=20)
-    return make_confirmed(folder)
+def plain(tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("runs") / "run", complete=20)
+
+
+@pytest.fixture(scope="module")
+def run(plain, tmp_path_factory):
+    return make_confirmed(shutil.copytree(plain, tmp_path_factory.mktemp("runs") / "run"))
 
 
 def made(run, accuracies):
@@ -36,11 +41,11 @@ def made(run, accuracies):
     return confirmed_of(run, rows, trainings, {"options": {"epochs": 1}, "finished": True})
 
 
-def test_a_run_without_a_confirmation_has_none(tmp_path):
-    plain = load_run(make_run(tmp_path / "run"))
-    assert plain.confirmed is None
-    assert plain.unconfirmed == set()
-    assert "Confirmed" not in render_report(plain)
+def test_a_run_without_a_confirmation_has_none(plain):
+    run = load_run(plain)
+    assert run.confirmed is None
+    assert run.unconfirmed == set()
+    assert "Confirmed" not in render_report(run)
 
 
 def test_means_deviations_and_the_staircase_are_those_of_the_trainings(run):
@@ -134,16 +139,15 @@ def test_status_tells_what_is_confirmed(run, monkeypatch, capsys):
     ],
 )
 def test_wrong_use_is_one_sentence_and_changes_nothing(
-    changes, words, why, tmp_path, monkeypatch, capsys
+    changes, words, why, plain, tmp_path, monkeypatch, capsys
 ):
-    folder = make_run(tmp_path / "run", **changes)
+    folder = make_run(tmp_path / "run", **changes) if changes else plain
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     code, said = call_here(monkeypatch, capsys, "confirm", folder, *words)
     assert (code, why in said, said.count("\n")) == (2, True, 1), said
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
-def test_other_epochs_than_before_are_refused(tmp_path, monkeypatch, capsys):
-    run = make_confirmed(make_run(tmp_path / "run"))
+def test_other_epochs_than_before_are_refused(run, monkeypatch, capsys):
     code, said = call_here(monkeypatch, capsys, "confirm", run.path, "--epochs", 20)
     assert (code, "`--epochs` (=20) must be 1, as in the trainings of" in said) == (2, True), said

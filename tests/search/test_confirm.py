@@ -1,6 +1,7 @@
 """The source of jobs of a confirmation, without Ray: what is asked, in which order; going on."""
 
 import hashlib
+import shutil
 
 import pytest
 from make_confirmed import confirmation, epoch, work_off
@@ -12,9 +13,14 @@ from search.confirm import training_seed
 from search.study.jobs import seed_of
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("runs") / "run", complete=20)
+
+
 @pytest.fixture
-def run(tmp_path):
-    return make_run(tmp_path / "run", complete=20)
+def run(made, tmp_path):
+    return shutil.copytree(made, tmp_path / "run")
 
 
 def test_every_network_is_trained_once_before_any_is_trained_twice_members_first(run):
@@ -60,8 +66,8 @@ def test_a_dead_driver_leaves_nothing_running_and_the_same_training_is_asked_aga
     assert len(keys) == len(set(keys))
 
 
-def test_going_on_trains_as_many_in_all_as_at_one_go(run, tmp_path):
-    whole = confirmation(make_run(tmp_path / "other", complete=20))
+def test_going_on_trains_as_many_in_all_as_at_one_go(made, run, tmp_path):
+    whole = confirmation(shutil.copytree(made, tmp_path / "other"))
     work_off(whole)
     work_off(confirmation(run), most=9)
     cut = confirmation(run)

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from results import Run, load_run
+from results.study_file import CONFIRM_FILE
 from search.confirm import Confirmation
 from search.decide.confirming import choose
 from search.settings import SearchSettings
-from search.study.storage import CONFIRM_FILE, open_study
+from search.study.storage import open_study
 from space import SearchSpace
 
 
@@ -43,7 +44,7 @@ def work_off(jobs: Confirmation, *, noise: float = 0.005, most: int | None = Non
     while (most is None or len(done) < most) and (live := jobs.ask()) is not None:
         trial = live.trial.params["trial"]
         rng = random.Random(live.seed)
-        accuracy = (jobs.run_record(trial).accuracy or 0.0) + rng.gauss(0, noise)
+        accuracy = (jobs._records[trial].accuracy or 0.0) + rng.gauss(0, noise)
         jobs.report(live.trial.number, epoch(min(1.0, accuracy)))
         jobs.complete(live.trial.number)
         done.append(trial)
