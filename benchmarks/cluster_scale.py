@@ -151,7 +151,7 @@ class Watched(Display):
 
     def finished(self, record: TrialRecord) -> None:
         super().finished(record)
-        self.watch.note(len(self.ledger.finished))
+        self.watch.note(len(self.jobs.finished))
 
 
 def through_tune(
@@ -165,8 +165,9 @@ def through_tune(
     from ray.cluster_utils import Cluster
 
     import search.cluster.worker
-    from search import driver
+    from search import working
     from search.cluster.connect import connected
+    from search.cluster.tune import InTurn
 
     search.cluster.worker.ProxyTrainable = Sleeper
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": workers // nodes})
@@ -185,9 +186,11 @@ def through_tune(
             dataset: Any = SimpleNamespace(test_labels=())
             with connected(cluster.address), watch.timing_writes():
                 watch.note(filled)
-                driver._tune(
-                    folder, settings, ledger, dataset, recipe, display, Patience(), on_loss=sys.exit
-                )
+                work = working.Work(
+                    folder=folder, settings=settings, dataset=dataset, recipe=recipe,
+                    weights=folder / "weights",
+                )  # fmt: skip
+                working.train(work, ledger, display, Patience(), InTurn(), on_loss=sys.exit)
                 nodes_seen = len(ray.nodes())
             assert len(ledger.finished) == settings.trials, ledger.counts()
             assert nodes_seen == nodes

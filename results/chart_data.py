@@ -35,6 +35,7 @@ class ChartData:
 
     # `page` has every trial with an accuracy, `picture` those that can be compared. `steps` are the
     # corners of the staircase, `curves` the epochs of its members, `progress` its improvements.
+    # `confirmed` are means of trainings by other seeds with a standard error; none before that.
     # `below_axis` counts trials of the page that are drawn at the foot of the accuracy axis.
 
     dataset: str | None
@@ -45,29 +46,31 @@ class ChartData:
     curves: list[Row]
     progress: list[Row]
     below_axis: int
+    confirmed: list[Row]
 
     @classmethod
     def of(cls, run: Run) -> ChartData:
         """The data of `run`."""
-        rows, steps = frontier_rows(run), step_rows(run)
-        page = _points(run, rows, steps)
+        rows, steps, confirmed = frontier_rows(run), step_rows(run), confirmed_rows(run)
+        page = _points(run, rows, [*steps, *confirmed])
         low = page.accuracy_domain[0]
         comparable = [row for row in rows if row["series"] in COMPARABLE]
         return cls(
             dataset=run.settings["data"].get("name"),
             budget_flops=run.budget_flops,
             page=page,
-            picture=_points(run, comparable, steps),
+            picture=_points(run, comparable, [*steps, *confirmed]),
             steps=steps,
             curves=curve_rows(run),
             progress=progress_rows(run),
             below_axis=sum(row["accuracy"] < low for row in rows),
+            confirmed=confirmed,
         )
 
 
 def _points(run: Run, rows: list[Row], steps: list[Row]) -> Points:
     across, up = flops_domain(run.budget_flops, rows), accuracy_domain(steps, rows)
-    labels = label_rows(steps, across, up)
+    labels = label_rows([step for step in steps if "mean" not in step], across, up)
     return Points(rows=rows, labels=labels, flops_domain=across, accuracy_domain=up)
 
 
@@ -108,6 +111,26 @@ def step_rows(run: Run) -> list[Row]:
     if rows and rows[-1]["flops"] < run.budget_flops:
         rows.append({"flops": run.budget_flops, "accuracy": rows[-1]["accuracy"]})
     return rows
+
+
+def confirmed_rows(run: Run) -> list[Row]:
+    """The confirmed mean of each network that is a member, a baseline or on the confirmed
+    staircase, and a standard error to both sides."""
+    if run.confirmed is None:
+        return []
+    return [
+        {
+            "trial": network.record.trial,
+            "flops": network.record.flops,
+            "mean": network.mean,
+            "low": max(0.0, network.mean - (network.error or 0.0)),
+            "high": min(1.0, network.mean + (network.error or 0.0)),
+            "trainings": len(network.trainings),
+            "probability": network.probability,
+        }
+        for network in run.confirmed.networks
+        if network.mean is not None and (network.role != "control" or network.on_staircase)
+    ]
 
 
 def label_rows(

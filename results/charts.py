@@ -33,6 +33,7 @@ _MARKS = {
     "failed": ("#dc2626", "cross"),
 }
 _NOTABLE = "datum.member || isValid(datum.baseline)"
+_CONFIRMED = "#7c3aed"
 _MANY_TRIALS = 400  # from here on points are smaller
 _BLUE = _MARKS["on the frontier"][0]
 _FONT = "system-ui, 'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', sans-serif"
@@ -150,6 +151,7 @@ def _frontier_layers(data: ChartData, shown: Points, *, interactive: bool) -> li
     points = _points(shown.rows, x, y, interactive=interactive)
     if not data.steps:
         return [*budget, points]
+    confirmed = _confirmed(x, domain, interactive=interactive) if data.confirmed else []
     return [
         *budget,
         alt.Chart(steps)
@@ -163,7 +165,34 @@ def _frontier_layers(data: ChartData, shown: Points, *, interactive: bool) -> li
         alt.Chart(alt.NamedData("labels"))
         .mark_text(align="right", baseline="bottom", dx=-6, dy=-4, color=_BLUE)
         .encode(x=x, y=y, text="trial:N"),
+        *confirmed,
     ]
+
+
+def _confirmed(x: alt.X, domain: tuple[float, float], *, interactive: bool) -> list[alt.Chart]:
+    """Confirmed means as open squares with their bars, over the points of the search."""
+    rows = alt.NamedData("confirmed")
+    bars = (
+        alt.Chart(rows)
+        .mark_rule(strokeWidth=2, color=_CONFIRMED)
+        .encode(x=x, y=alt.Y("low:Q", **_accuracy(domain)), y2="high:Q")
+    )
+    means = (
+        alt.Chart(rows)
+        .mark_point(shape="square", size=60, strokeWidth=2, color=_CONFIRMED, filled=False)
+        .encode(x=x, y=alt.Y("mean:Q", **_accuracy(domain)))
+    )
+    if interactive:
+        means = means.encode(
+            tooltip=[
+                alt.Tooltip("trial:Q", title="Trial"),
+                alt.Tooltip("mean:Q", title="Confirmed mean", format=".2%"),
+                alt.Tooltip("trainings:Q", title="Trainings"),
+                alt.Tooltip("flops:Q", title="FLOPs", format=".3s"),
+                alt.Tooltip("probability:Q", title="On the staircase", format=".0%"),
+            ]
+        )
+    return [bars, means]
 
 
 def _points(rows: Sequence[Row], x: alt.X, y: alt.Y, *, interactive: bool) -> alt.Chart:
@@ -207,6 +236,7 @@ def _datasets(data: ChartData, shown: Points) -> dict[str, list[Row]]:
         "trials": shown.rows,
         "steps": data.steps,
         "labels": shown.labels,
+        **({"confirmed": data.confirmed} if data.confirmed else {}),
         "budget": [
             {"flops": data.budget_flops, "label": f"budget {scaled(data.budget_flops)}FLOPs"}
         ],

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from results.confirmed import CONFIRM_WEIGHTS
 from results.record import TrialRecord, finite
 from results.replace import replace_file
 from results.run import Run
@@ -13,13 +15,19 @@ from results.write import preprocessing
 
 
 def write_timm_folder(run: Run, trial: int, folder: Path) -> list[Path]:
-    """Writes config.json and model.safetensors of that trial's proxy training into `folder`; the
-    paths. Takes seconds, mostly torch's import. Raises ValueError where it cannot be exported,
-    OSError where it cannot be written."""
+    """Writes config.json and model.safetensors of that trial into `folder`; the paths. Takes
+    seconds, mostly torch's import. Raises ValueError where it cannot be exported, OSError where it
+    cannot be written."""
+    # Of a member of the frontier, those of its proxy training; of another network that was
+    # confirmed, those of its first training by the confirmation.
     # For `timm.create_model("local-dir:FOLDER", pretrained=True)` after `import space.model`. It
     # cannot be exported if the trial is no member of the frontier, its weights are gone or broken,
     # run.json does not tell the mean and std of the images, or `folder` is another program's.
+    file = run.path / "weights" / f"{trial}.safetensors"
     record = next((r for r in run.front if r.trial == trial), None)
+    if record is None and (training := _confirmed_training(run, trial)) is not None:
+        file = run.path / CONFIRM_WEIGHTS / f"{training.trial}.safetensors"
+        record = replace(training, trial=trial)
     if record is None:
         members = ", ".join(str(r.trial) for r in run.front)
         fix = f"choose one of {members}" if members else "there is none yet"
@@ -27,7 +35,7 @@ def write_timm_folder(run: Run, trial: int, folder: Path) -> list[Path]:
             f"`TRIAL` must be a member of the frontier, which alone keep their weights, but got "
             f"{trial}: {fix}."
         )
-    weights, how = _weights(run, record), preprocessing(run)
+    weights, how = _weights(file, record), preprocessing(run)
     if how is None:
         raise ValueError(
             f"In {str(run.path / 'run.json')!r} `data.mean` and `data.std` must be lists of a "
@@ -42,6 +50,15 @@ def write_timm_folder(run: Run, trial: int, folder: Path) -> list[Path]:
     ]
 
 
+def _confirmed_training(run: Run, trial: int) -> TrialRecord | None:
+    """The first training by a confirmation that kept its weights."""
+    network = None if run.confirmed is None else run.confirmed.by_trial.get(trial)
+    for training in network.trainings if network is not None else ():
+        if (run.path / CONFIRM_WEIGHTS / f"{training.trial}.safetensors").is_file():
+            return training
+    return None
+
+
 def _refuse_foreign(config: Path) -> None:
     """Raises ValueError if that is a file of another program's."""
     if config.exists() and '"vit_frontier"' not in config.read_text("utf-8", "replace"):
@@ -51,13 +68,12 @@ def _refuse_foreign(config: Path) -> None:
         )
 
 
-def _weights(run: Run, record: TrialRecord) -> bytes:
+def _weights(file: Path, record: TrialRecord) -> bytes:
     """The bytes of the weights file, known to fit the network."""
     from safetensors.torch import load
 
     from space import build_model
 
-    file = run.path / "weights" / f"{record.trial}.safetensors"
     try:
         weights = file.read_bytes()
         build_model(record.architecture).load_state_dict(load(weights))

@@ -57,6 +57,8 @@ def render_report(
         front=run.front,
         members={record.trial for record in run.front},
         state=_state(run),
+        confirmed=run.confirmed,
+        unconfirmed=run.unconfirmed,
         axis=HYPERVOLUME_AXIS,
         data=_Defaults(run.settings["data"]),
         baselines=baselines,

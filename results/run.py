@@ -20,6 +20,8 @@ from space.rules import LIMITS, integer, optional, text
 if TYPE_CHECKING:
     import pandas
 
+    from results.confirmed import Confirmed
+
 SCHEMA = 1
 
 
@@ -67,6 +69,19 @@ class Run:
         """`hypervolume` of the records, measured from `reference_point`."""
         budget, accuracy = self.reference_point
         return hypervolume(self.records, budget_flops=budget, reference_accuracy=accuracy)
+
+    @cached_property
+    def confirmed(self) -> Confirmed | None:
+        """What `vit-frontier confirm` found so far; None before. Raises ValueError if its file
+        cannot be read."""
+        from results.confirmed import read_confirmed
+
+        return read_confirmed(self)
+
+    @property
+    def unconfirmed(self) -> set[int]:
+        """Members of the frontier that a confirmation does not confirm; none without one."""
+        return set() if self.confirmed is None else self.confirmed.unconfirmed(self.front)
 
     def count(self, state: str) -> int:
         """How many records are in `state`."""

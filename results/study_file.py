@@ -17,26 +17,27 @@ if TYPE_CHECKING:
     from optuna.storages import RDBStorage
     from optuna.trial import FrozenTrial
 
+SEARCH_FILE, CONFIRM_FILE = "study.db", "confirm.db"  # of a run's folder
 _LOCK_SECONDS = 60.0  # how long a reader waits for a writer to finish its transaction
 
 
 def read_study(
-    folder: Path, name: str, url: str | None
+    folder: Path, name: str, url: str | None, *, kept: str = SEARCH_FILE
 ) -> tuple[list[FrozenTrial], dict[str, Any]]:
-    """Its trials and attributes, from `study.db` in `folder`, or from the database at `url`.
+    """Its trials and attributes, from the file `kept` in `folder`, or from the database at `url`.
 
     Raises ValueError if it is missing, broken or cannot be reached.
     """
     import optuna
 
-    where = str(folder / "study.db") if url is None else hide_password(url)
-    if url is None and not (folder / "study.db").is_file():
+    where = str(folder / kept) if url is None else hide_password(url)
+    if url is None and not (folder / kept).is_file():
         raise ValueError(
             f"The study of this run must be in {where!r}, but the file is missing: restore it, or "
             "start the search again in another folder."
         )
     try:
-        with _open_storage(folder, url) as storage:
+        with _open_storage(folder / kept, url) as storage:
             study = optuna.load_study(study_name=name, storage=storage)
             return study.get_trials(deepcopy=False), dict(study.user_attrs)
     except KeyError:
@@ -54,12 +55,12 @@ def read_study(
 
 
 @contextmanager
-def _open_storage(folder: Path, url: str | None) -> Iterator[RDBStorage]:
+def _open_storage(file: Path, url: str | None) -> Iterator[RDBStorage]:
     from optuna.storages import RDBStorage
 
     if url is None:
         # The URL only names the dialect: Optuna would format braces in a path.
-        options: dict[str, Any] = {"creator": lambda: connect_read_only(folder / "study.db")}
+        options: dict[str, Any] = {"creator": lambda: connect_read_only(file)}
         url = "sqlite:///study.db"
     else:
         options = {}

@@ -1,5 +1,6 @@
 """Writes what a run found: frontier.json, frontier.csv, trials.csv, frontier.svg, frontier.png and
-report.html, each replaced as a whole, so that a reader never sees half a file."""
+report.html, and what a confirmation found; each replaced as a whole, so that a reader never sees
+half a file."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from typing import Any
 
 from results.chart_data import ChartData
 from results.charts import frontier_png, frontier_svg
+from results.confirmed_files import confirmed_csv, confirmed_json
 from results.frontier import HYPERVOLUME_AXIS
 from results.record import TrialRecord, finite
 from results.replace import replace_file
@@ -34,6 +36,9 @@ def write_results(run: Run) -> list[Path]:
         "frontier.png": frontier_png(data),
         "report.html": render_report(run, fallback_svg=svg, data=data),
     }
+    if (found := run.confirmed) is not None:
+        contents["confirmed.json"] = confirmed_json(run, found)
+        contents["confirmed.csv"] = confirmed_csv(found)
     return [replace_file(run.path / name, content) for name, content in contents.items()]
 
 

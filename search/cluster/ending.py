@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from search.terminal.messages import interrupted_text
 
 if TYPE_CHECKING:
-    from search.study.ledger import Ledger
+    from search.study.jobs import Jobs
     from search.study.patience import Patience
     from search.terminal.display import Display
 
@@ -30,21 +30,19 @@ class _Unwind(BaseException):
     """Raised in the thread of the search by another one; Tune catches no such thing."""
 
 
-def end_process(
-    folder: Path, ledger: Ledger, display: Display, patience: Patience, why: str
-) -> None:
+def end_process(folder: Path, jobs: Jobs, display: Display, patience: Patience, why: str) -> None:
     """Ends the process of a command, whose main thread may never come back from Ray."""
     time.sleep(SIGNAL_SECONDS)
     interrupted = patience.interrupted()
     with contextlib.suppress(Exception):
-        ledger.release_all()
+        jobs.release_all()
     with contextlib.suppress(Exception):
         display.__exit__()
     if interrupted:
-        print(interrupted_text(folder), file=sys.stderr, flush=True)
+        print(interrupted_text(folder, jobs.goes_on_by), file=sys.stderr, flush=True)
         os._exit(130)
-    resume = f"vit-frontier resume {folder}"
-    resume += "" if ledger.settings.on_this_machine else " --address HOST:PORT"
+    resume = f"vit-frontier {jobs.goes_on_by} {folder}"
+    resume += "" if jobs.settings.on_this_machine else " --address HOST:PORT"
     print(
         f"Error: {why}. Nothing finished is lost; go on by: {resume}", file=sys.stderr, flush=True
     )
@@ -53,13 +51,14 @@ def end_process(
 
 @contextlib.contextmanager
 def told_of_loss(
-    folder: Path, patience: Patience, *, elsewhere: bool
+    folder: Path, patience: Patience, *, elsewhere: bool, by: str = "resume"
 ) -> Iterator[Callable[[str], None]]:
     """A function `tell(why)` for any thread, by which what runs inside is left and ends in a
     ClusterLostError; in KeyboardInterrupt where it had been interrupted.
 
     Ray is shut down, since it ends a process that stays without a head. A thread that is inside a
-    call into Ray is left when that returns. `elsewhere`: the cluster is not of this machine.
+    call into Ray is left when that returns. `elsewhere`: the cluster is not of this machine; `by`:
+    the command that goes on.
     """
     here, reasons = ctypes.c_ulong(threading.get_ident()), list[str]()
     lock, over = threading.Lock(), threading.Event()
@@ -88,8 +87,9 @@ def told_of_loss(
 
     ray.shutdown()
     if patience.interrupted():
-        raise KeyboardInterrupt(interrupted_text(folder))
+        raise KeyboardInterrupt(interrupted_text(folder, by))
     address = ", address='HOST:PORT'" if elsewhere else ""
+    call = "search.confirming.confirm" if by == "confirm" else "search.resume"
     raise ClusterLostError(
-        f"{reasons[0]}. Nothing finished is lost; go on by: search.resume({str(folder)!r}{address})"
+        f"{reasons[0]}. Nothing finished is lost; go on by: {call}({str(folder)!r}{address})"
     )

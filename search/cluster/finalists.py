@@ -1,4 +1,4 @@
-"""The members of the frontier, at the end of a search: the test split is read for them, once."""
+"""The test split, read once, at the end, for the members of the frontier."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from results.record import test_accuracy_key
 from search.cluster.connect import trial_resources
 from search.settings import SearchSettings
-from search.study.ledger import Ledger
+from search.study.jobs import Jobs
 
 if TYPE_CHECKING:
     from trainers import Dataset
@@ -35,23 +35,23 @@ def start_reader(settings: SearchSettings) -> Any:
 
 
 def measure_test_accuracy(
-    folder: Path,
+    weights: Path,
     settings: SearchSettings,
-    ledger: Ledger,
+    jobs: Jobs,
     dataset: Dataset,
     reader: Any,
     say: Callable[[str], None],
 ) -> None:
-    """Reads the test split once for every frontier member that has no test accuracy; tells `say` of
-    those whose weights are gone or broken."""
+    """Reads the test split once for every training to be tested that has no test accuracy; tells
+    `say` of those whose weights are gone or broken."""
     import ray
 
     from results.charts import javascript
 
     members = []
-    for record in ledger.front:
-        file = folder / "weights" / f"{record.trial}.safetensors"
-        if test_accuracy_key(record.trial) in ledger.study.user_attrs:
+    for record in jobs.tested():
+        file = weights / f"{record.trial}.safetensors"
+        if test_accuracy_key(record.trial) in jobs.study.user_attrs:
             continue
         try:
             members.append((record.trial, record.architecture.to_dict(), file.read_bytes()))
@@ -74,10 +74,10 @@ def measure_test_accuracy(
         found = TestSplitReader(gpus=0.0).accuracies(members, *split, **shape)
     for number, accuracy in found.items():
         if isinstance(accuracy, str):
-            file = folder / "weights" / f"{number}.safetensors"
+            file = weights / f"{number}.safetensors"
             say(f"{file} does not hold the weights of trial {number} ({accuracy}): not tested.")
         else:
-            ledger.study.set_user_attr(test_accuracy_key(number), accuracy)
+            jobs.study.set_user_attr(test_accuracy_key(number), accuracy)
 
 
 def _answer(reference: Any, seconds: float = math.inf) -> Any:

@@ -1,4 +1,4 @@
-"""What Ray Tune reports, written into the ledger: epochs, ends, and what became of lost workers."""
+"""What Ray Tune reports, written into the study: epochs, ends, and what became of lost workers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from search.cluster import quirks
 from search.cluster.lost import died_alone, read_error
 from search.cluster.tune import Stop
 from search.cluster.worker import WEIGHTS, batches_in
-from search.study.ledger import Ledger
+from search.study.jobs import Jobs
 from search.study.run_folder import drop_weights, keep_weights
 from trainers.recipe import more_parts
 
@@ -31,11 +31,11 @@ UNSTARTED_WORKERS = 3  # that many in a row stop the run; Ray has tried five tim
 
 
 class Recorder(Callback):
-    """Writes what Tune reports into the ledger and tells `on_finished`; `on_step` runs between."""
+    """Writes what Tune reports into the study and tells `on_finished`; `on_step` runs between."""
 
     def __init__(
         self,
-        ledger: Ledger,
+        jobs: Jobs,
         stop: Stop,
         *,
         weights: Path,
@@ -50,7 +50,7 @@ class Recorder(Callback):
         actors of trials that have not begun; `say`: is told what befell a trial that is no fault of
         its own."""
         # Those of `starting` count as silent from when they are there.
-        self._ledger, self._stop, self._weights = ledger, stop, weights
+        self._jobs, self._stop, self._weights = jobs, stop, weights
         self._batch_size = batch_size
         self._silence, self._starting = silence, starting
         self._on_finished, self._on_step, self._say = on_finished, on_step, say
@@ -99,16 +99,16 @@ class Recorder(Callback):
     ) -> None:
         number = trial.config["trial"]
         self._heard[number] = time.monotonic()
-        if number not in self._ledger.live:
+        if number not in self._jobs.live:
             return
         # Popped, so that Tune does not keep the weights of every trial.
         kept = {key: result.get(key) for key in ("failed", "error", "traceback", "finished")}
         self._last[number] = kept | {WEIGHTS: result.pop(WEIGHTS, None)}
-        self._ledger.live[number].worker = f"{result.get('hostname', '')}:{result.get('pid', '')}"
+        self._jobs.live[number].worker = f"{result.get('hostname', '')}:{result.get('pid', '')}"
         if result.get("started_anew"):
-            self._ledger.live[number].curve.clear()
+            self._jobs.live[number].curve.clear()
         if result.get("epoch") is not None:
-            self._ledger.report(number, Epoch.from_report(result).to_attr())
+            self._jobs.report(number, Epoch.from_report(result).to_attr())
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         quirks.forget_statistics(trial)
@@ -123,29 +123,29 @@ class Recorder(Callback):
     def _record(self, trial: Any) -> None:
         number = trial.config["trial"]
         self._heard.pop(number, None)
-        if number not in self._ledger.live:
+        if number not in self._jobs.live:
             return
         last = self._last.pop(number, {})
         if last.get("failed"):
-            record = self._ledger.fail(
+            record = self._jobs.fail(
                 number, kind=last["failed"], error=last["error"], traceback=last["traceback"] or ""
             )
         elif last.get("finished"):
             if last[WEIGHTS] is not None:
                 keep_weights(self._weights, number, last[WEIGHTS])
-            record = self._ledger.complete(number)
+            record = self._jobs.complete(number)
             self._drop_dominated_weights()
-        elif self._stop.stop_all() or not self._ledger.live[number].curve:
-            self._ledger.release(number)
+        elif self._stop.stop_all() or not self._jobs.live[number].curve:
+            self._jobs.release(number)
             return
         else:
-            record = self._ledger.stop(number)
+            record = self._jobs.stop(number)
         self._on_finished(record)
 
     def _record_error(self, trial: Any) -> None:
         number = trial.config["trial"]
         self._heard.pop(number, None)
-        if number not in self._ledger.live:
+        if number not in self._jobs.live:
             return
         self._last.pop(number, None)
         error, reason, actor_id = read_error(trial)
@@ -157,7 +157,7 @@ class Recorder(Callback):
         elif meaning == "unstarted":
             self._note_unstarted(number, reason)
         elif meaning == "memory":
-            parts = more_parts(self._ledger.live[number].parts, self._batch_size)
+            parts = more_parts(self._jobs.live[number].parts, self._batch_size)
             why = "its worker was killed as memory ran low; now"
             if parts is None:
                 self._fail(number, "out_of_memory", NO_MEMORY)
@@ -184,7 +184,7 @@ class Recorder(Callback):
         self._unstarted += 1
         nothing_runs = self._heard.keys() <= self._starting().keys()
         if self._unstarted >= UNSTARTED_WORKERS and nothing_runs and not self._stop.stop_all():
-            self._ledger.stop_reason = (
+            self._jobs.stop_reason = (
                 f"{UNSTARTED_WORKERS} workers in a row could not start ({reason}). Either the "
                 "machine is too busy (RAY_worker_register_timeout_seconds, set where Ray is "
                 "started, gives them longer), or its Python cannot import ray or this package "
@@ -192,14 +192,13 @@ class Recorder(Callback):
             )
 
     def _run_again(self, number: int, why: str, parts: int = 1) -> None:
-        self._ledger.release(number, parts=parts)
+        self._jobs.release(number, parts=parts)
         if not self._stop.stop_all():
             self._say(f"The network of trial {number} is trained again: {why}.")
 
     def _fail(self, number: int, kind: str, error: str) -> None:
-        self._on_finished(self._ledger.fail(number, kind=kind, error=error))
+        self._on_finished(self._jobs.fail(number, kind=kind, error=error))
 
     def _drop_dominated_weights(self) -> None:
-        members = {record.trial for record in self._ledger.front}
-        trained = {record.trial for record in self._ledger.finished}
-        drop_weights(self._weights, trained - members)
+        trained = {record.trial for record in self._jobs.finished}
+        drop_weights(self._weights, trained - self._jobs.kept())

@@ -19,7 +19,7 @@ from search.cluster import quirks, worker
 from search.cluster.connect import trial_resources, workers
 from search.settings import SearchSettings
 from search.study.errors import StorageError
-from search.study.ledger import Ledger
+from search.study.jobs import Jobs
 
 if TYPE_CHECKING:
     from search.cluster.recorder import Recorder
@@ -30,13 +30,13 @@ ROOM_SECONDS = 2.0  # between two looks at how large the cluster is
 
 def train_all(
     settings: SearchSettings,
-    ledger: Ledger,
+    jobs: Jobs,
     scheduler: InTurn,
     recorder: Recorder,
     stop: Stop,
     options: dict[str, Any],
 ) -> None:
-    """Has Tune train what the ledger proposes; `options`: of the worker, what is trained on."""
+    """Has Tune train what `jobs` has; `options`: of the worker, what is trained on."""
     quirks.take_all_losses_for_lost_workers()
     resources = trial_resources(settings)
     trainable = tune.with_parameters(
@@ -52,7 +52,7 @@ def train_all(
         tune.run(
             trainable,
             name="search",
-            search_alg=StudySearcher(ledger, lambda: workers(settings), stop, judge),
+            search_alg=StudySearcher(jobs, lambda: workers(settings), stop, judge),
             scheduler=scheduler,
             num_samples=-1,
             resources_per_trial=resources,
@@ -69,18 +69,18 @@ def train_all(
 
 
 class StudySearcher(Searcher):
-    """Asks the ledger, at most `workers()` trials at a time. The study is the state: nothing is
+    """Asks `jobs`, at most `workers()` trials at a time. The study is the state: nothing is
     saved or restored here."""
 
     def __init__(
         self,
-        ledger: Ledger,
+        jobs: Jobs,
         workers: Callable[[], int],
         stop: Stop,
         judge_lost_workers: Callable[[], None],
     ) -> None:
         super().__init__()  # with a metric, Tune would refuse the result of a training that failed
-        self._ledger, self._workers, self._stop = ledger, workers, stop
+        self._jobs, self._workers, self._stop = jobs, workers, stop
         self._judge_lost_workers = judge_lost_workers
         self._room, self._asked = 0, -math.inf
 
@@ -93,14 +93,14 @@ class StudySearcher(Searcher):
             with suppress(OSError):  # no head, which another thread sees to
                 self._room = self._workers()
             self._asked = time.monotonic()
-        if len(self._ledger.live) >= self._room:
+        if len(self._jobs.live) >= self._room:
             return None
         live = None
         with self._stop.on_failure():
-            live = self._ledger.ask()
+            live = self._jobs.ask()
         if live is None:
             # Running trials may yet be handed back, if their machine dies.
-            return Searcher.FINISHED if not self._ledger.live else None
+            return Searcher.FINISHED if not self._jobs.live else None
         return {
             "trial": live.trial.number,
             "architecture": live.architecture.to_dict(),
@@ -123,11 +123,11 @@ class StudySearcher(Searcher):
 
 
 class Stop(Stopper):
-    """Ends the search when asked to, when time is up, when the ledger has a reason, or when the run
+    """Ends the search when asked to, when time is up, when the jobs have a reason, or when the run
     cannot be written any more: `failure`."""
 
-    def __init__(self, ledger: Ledger, deadline: float | None) -> None:
-        self._ledger, self._deadline = ledger, deadline
+    def __init__(self, jobs: Jobs, deadline: float | None) -> None:
+        self._jobs, self._deadline = jobs, deadline
         self.interrupted = False
         self.failure: StorageError | None = None
 
@@ -142,7 +142,7 @@ class Stop(Stopper):
         return (
             self.interrupted
             or self.time_is_up
-            or self._ledger.stop_reason is not None
+            or self._jobs.stop_reason is not None
             or self.failure is not None
         )
 

@@ -11,12 +11,13 @@ from typing import Annotated
 
 import typer
 
+from search.commands.confirm import confirm
 from search.commands.exits import INTERRUPTED
 from search.commands.look import doctor, export, flops, report, status
 from search.commands.rooms import refuse_foreign_rooms
 from search.commands.search import resume, retry, search
 
-_COMMANDS = (search, resume, retry, status, report, export, flops, doctor)
+_COMMANDS = (search, resume, retry, confirm, status, report, export, flops, doctor)
 COMMANDS = tuple(command.__name__ for command in _COMMANDS)
 OPTIONS = ("--version", "--help", "--install-completion", "--show-completion")
 

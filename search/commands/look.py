@@ -17,6 +17,7 @@ def status(run: o.RunFolder, as_json: o.Json = False) -> None:
     """Show how far a run is, and its frontier so far."""
     from results import load_run
     from results.words import format_count
+    from search.terminal.confirming import show_confirmed
     from search.terminal.display import front_table
     from search.terminal.messages import summary
 
@@ -41,7 +42,9 @@ def status(run: o.RunFolder, as_json: o.Json = False) -> None:
     if loaded.ended_short:
         console.print(f"Ended after {loaded.ended_short}.", markup=False, soft_wrap=True)
     if loaded.front:
-        console.print(front_table(loaded.front, rows=len(loaded.front)))
+        table = front_table(loaded.front, len(loaded.front), loaded.unconfirmed)
+        console.print(table)
+    show_confirmed(loaded, console)
 
 
 def report(

@@ -43,6 +43,16 @@ Address = Annotated[str | None, Option(help="A running Ray cluster: auto or host
 Storage = Annotated[str | None, Option(help="An Optuna storage URL. [RUN/study.db]")]
 Out = Annotated[str | None, Option(help="The run folder. [runs/<data>-<budget>]")]
 DryRun = Annotated[bool, Option("--dry-run", help="Check and print what would run.")]
+Confirm = Annotated[bool, Option("--confirm", help="Then train again what was found, as confirm.")]
+
+# Those of a confirmation: None leaves it as it was.
+Top = Annotated[
+    int | None, Option(help="Most networks that are or may be members, baselines apart. [all]")
+]
+Seeds = Annotated[int | None, Option(help="Most trainings of a network. [3]")]
+ConfirmEpochs = Annotated[int | None, Option(help="Epochs of a training. [as --proxy faithful]")]
+Controls = Annotated[int | None, Option(help="Other networks, evenly over log FLOPs. [8]")]
+ConfirmLimit = Annotated[str | None, Option(help="Stop after 90s, 15m, 2h; the same goes on.")]
 
 # Those of a run that is there: None leaves it as it was.
 RunFolder = Annotated[Path, Argument(metavar="RUN", help="A run folder, runs/<name>.")]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from search.plan import Plan
 
-_OF_THE_COMMAND = ("as_json", "dry_run")
+_OF_THE_COMMAND = ("as_json", "dry_run", "confirm")
 
 
 def search(
@@ -43,6 +43,7 @@ def search(
     address: o.Address = None,
     storage: o.Storage = None,
     out: o.Out = None,
+    confirm: o.Confirm = False,
     dry_run: o.DryRun = False,
     as_json: o.Json = False,
 ) -> None:
@@ -56,7 +57,12 @@ def search(
     plan = plan_search(asked, console, claim=not dry_run)
     introduce(plan.settings, plan.dataset, plan.recipe, console)
     if not dry_run:
-        _run(plan, console, as_json, command=["vit-frontier", *sys.argv[1:]])
+        alone = as_json and not confirm  # else the confirmation prints the one line
+        _run(plan, console, alone, command=["vit-frontier", *sys.argv[1:]])
+        if confirm:
+            from search.commands.confirm import confirm_run
+
+            confirm_run(plan.folder, {}, as_json=as_json, searched=plan)
     elif as_json:
         storage = plan.settings.storage
         shown = {**plan.settings.to_dict(), "storage": storage and hide_password(storage)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from results import Run, load_run
+from results.words import counted
 from space.rules import show
 
 BEST = "best"
@@ -36,11 +37,21 @@ def read_trial(run: str, trial: str | None) -> tuple[Run, int, str]:
 
 
 def _best(run: Run) -> tuple[Run, int, str]:
-    """The member of the frontier with the highest validation accuracy."""
+    """The network with the highest confirmed mean, else the member of the frontier with the highest
+    validation accuracy."""
     if not run.front:
         raise ValueError(
             f"The run {str(run.path)!r} must have a frontier to have a best member, but no trial "
             f"was trained to the end: go on with it by `vit-frontier resume {run.path}`."
+        )
+    confirmed = run.confirmed.best if run.confirmed is not None else None
+    if confirmed is not None:
+        count = counted(len(confirmed.trainings), "training")
+        trial, mean = confirmed.record.trial, confirmed.mean
+        return (
+            run,
+            trial,
+            f"The best is trial {trial}, by its confirmed mean of {mean:.4f} ({count}).",
         )
     best = run.front[-1]
     why = f"The best is trial {best.trial}, by its validation accuracy of {best.accuracy:.4f}."

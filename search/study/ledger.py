@@ -1,91 +1,51 @@
-"""The study of a run: what was proposed, is running, came out. The only writer of it. `Ledger.ask`
-proposes; what is over budget or was tried before never leaves it. No Ray here."""
+"""The study of a search: what was proposed, is running, came out. `Ledger.ask` proposes; what is
+over budget or was tried before never leaves it. No Ray here."""
 
 from __future__ import annotations
 
-import copy
 import time
-from collections import Counter
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
-from results import TrialRecord, pareto_front, record_from_trial
-from results.record import ASKED_FOR, NEVER_TRAINED, Epoch, State, retried_key
+from results import hypervolume, pareto_front
+from results.record import retried_key
 from search.decide.candidates import Candidates
 from search.decide.frontier_sampler import FrontierSampler, SpaceExhaustedError
 from search.decide.problem import Network, SpaceProblem
 from search.decide.samplers import make_sampler
 from search.settings import SearchSettings
-from search.study.mirror import set_constraints, set_user_attr, together
+from search.study.jobs import Jobs, LiveTrial, seed_of
+from search.study.mirror import set_constraints, together
 from space import Architecture, count_flops, count_params
 
 REJECTS_BEFORE_RANDOM = 30  # proposals in a row, over budget or known, until one is drawn at random
-REPEATED_FAILURES = 5  # the same failure that often in a row stops the run
-_STATES = {"stopped": TrialState.PRUNED, "failed": TrialState.FAIL}
 
 
-@dataclass(slots=True)
-class LiveTrial:
-    """A trial that is being trained, and its curve so far."""
-
-    trial: optuna.Trial
-    architecture: Architecture
-    flops: int
-    params: int
-    seed: int
-    started: float  # seconds since 1970
-    baseline: str | None = None
-    parts: int = 1  # in which a batch is trained on, for memory's sake
-    worker: str | None = None
-    began: float = field(default_factory=time.monotonic)
-    curve: list[dict[str, Any]] = field(default_factory=list)
-
-    def record(self, state: State, **outcome: Any) -> TrialRecord:
-        """The record of the trial as it is now."""
-        return TrialRecord(
-            trial=self.trial.number,
-            architecture=self.architecture,
-            flops=self.flops,
-            params=self.params,
-            state=state,
-            seed=self.seed,
-            curve=tuple(Epoch.from_report(epoch) for epoch in self.curve),
-            baseline=self.baseline,
-            started=self.started,
-            worker=self.worker or None,
-            **outcome,
-        )
-
-
-class Ledger:
+class Ledger(Jobs):
     """Asks the sampler, keeps to the budget, and writes every trial to the study. `finished`:
     records of trained trials, without what only the report asks for (`_recall`); `front`: those on
     the frontier."""
 
     def __init__(self, study: optuna.Study, settings: SearchSettings) -> None:
-        self.study, self.settings, self.space = study, settings, settings.space
+        super().__init__(study, settings)
+        self.space = settings.space
         self.problem = SpaceProblem(
             self.space, budget=settings.budget, max_params=settings.max_params
         )
         self._candidates: Candidates[Network] | None = None
-        self.live: dict[int, LiveTrial] = {}
-        self.finished: list[TrialRecord] = []
-        self.front: list[TrialRecord] = []
         self.over_budget = self.duplicates = 0
         self.exhausted = False
-        self.stop_reason: str | None = None
         self._known: dict[Hashable, int] = {}  # network -> trial number
         self._take_in_study()
 
     def _take_in_study(self) -> None:
         """Learns what the study holds; trials that a dead driver left running are asked again."""
         trials = self.study.get_trials(deepcopy=False)
-        seed = _seed(self.settings.seed, len(trials), 1)
+        seed = seed_of(self.settings.seed, len(trials), 1)
         self.study.sampler = (
             FrontierSampler(
                 self.problem,
@@ -109,16 +69,31 @@ class Ledger:
         self.front = pareto_front(self.finished)
 
     @property
+    def total(self) -> int:
+        return self.settings.trials
+
+    @property
     def remaining(self) -> int:
         """Trainings still to be started."""
         if self.exhausted or self.stop_reason:
             return 0
         return max(0, self.settings.trials - len(self.finished) - len(self.live))
 
+    def remarks(self) -> list[str]:
+        reached = hypervolume(
+            self.front,
+            budget_flops=self.settings.budget,
+            reference_accuracy=self.settings.reference_accuracy,
+        )
+        return [f"{self.over_budget} over budget (not trained)", f"hypervolume {reached:.4f}"]
+
     def enqueue(self, architecture: Architecture, baseline: str | None = None) -> None:
         """Has `architecture`, of this space, asked before the sampler is."""
         attrs = {"baseline": baseline} if baseline else {}
         self.study.enqueue_trial(self.space.encode(architecture), user_attrs=attrs)
+
+    def architecture_of(self, params: dict[str, Any]) -> Architecture:
+        return self.space.decode(params)
 
     def ask(self) -> LiveTrial | None:
         """The next network to train: within the budget and never tried. `None` if there is none."""
@@ -159,7 +134,7 @@ class Ledger:
             architecture=architecture,
             flops=count_flops(architecture),
             params=count_params(architecture),
-            seed=_seed(self.settings.seed, trial.number, 0),
+            seed=seed_of(self.settings.seed, trial.number, 0),
             started=time.time(),
             baseline=trial.user_attrs.get("baseline"),
             parts=trial.user_attrs.get("parts", 1),
@@ -196,53 +171,15 @@ class Ledger:
         number = len(self._known)
         drawn = [c for c in self._candidates.at_random(number) if c.key not in self._known]
         drawn = drawn or self._candidates.left(self._known.keys())
-        rng = np.random.default_rng(_seed(self.settings.seed, number, 2))
+        rng = np.random.default_rng(seed_of(self.settings.seed, number, 2))
         return drawn[int(rng.integers(len(drawn)))].item.architecture if drawn else None
 
     # ---- what comes back -----------------------------------------------------------------------
 
-    def report(self, number: int, epoch: dict[str, Any]) -> None:
-        """One epoch of a running trial."""
-        self.live[number].curve.append(epoch)
-
-    def complete(self, number: int) -> TrialRecord:
-        """The trial was trained to the last epoch."""
-        live = self.live[number]
-        accuracy = float(live.curve[-1]["accuracy"])
-        return self._finish(number, "complete", values=(accuracy, float(live.flops)))
-
-    def stop(self, number: int) -> TrialRecord:
-        """The trial was stopped early; it keeps its curve and has no value."""
-        return self._finish(number, "stopped")
-
-    def fail(self, number: int, *, kind: str, error: str, traceback: str = "") -> TrialRecord:
-        """The trial failed for a reason; five of the same kind and text in a row stop the run."""
-        record = self._finish(
-            number,
-            "failed",
-            error_kind=kind,
-            error=error[:2000],
-            traceback=traceback[-8000:] or None,
-        )
-        last = [(r.error_kind, r.error) for r in self.finished[-REPEATED_FAILURES:]]
-        if len(last) == REPEATED_FAILURES and len(set(last)) == 1 and last[0][0] is not None:
-            self.stop_reason = f"{REPEATED_FAILURES} trials in a row failed alike: {error}"
-        return record
-
     def release(self, number: int, *, parts: int = 1) -> None:
-        """Gives up a running trial without blame: the run was interrupted, its machine died, or
-        had too little memory. Its network is asked again, with batches in so many `parts`."""
-        live = self.live.pop(number)
         self.exhausted = False
-        self._known.pop(self.space.key(live.architecture), None)
-        fewer = {"parts": parts} if parts > 1 else {}
-        self._requeue(number, live.trial.params, live.trial.user_attrs | fewer)
-
-    def release_all(self) -> None:
-        """Gives up every running trial."""
-        with together(self.study):
-            for number in list(self.live):
-                self.release(number)
+        self._known.pop(self.space.key(self.live[number].architecture), None)
+        super().release(number, parts=parts)
 
     def forget_failures(self) -> int:
         """Takes failed trials out of the records and has their networks asked again."""
@@ -256,51 +193,6 @@ class Ledger:
             self._known.pop(self.space.key(record.architecture), None)
         self.finished = [record for record in self.finished if record.state != "failed"]
         return len(failed)
-
-    def _requeue(self, number: int, params: dict[str, Any], attrs: dict[str, Any]) -> None:
-        with together(self.study):
-            self._enqueue_again(params, attrs)  # first: asked twice is found out, never is not
-            trial = self.study.get_trials(deepcopy=False)[number]
-            set_user_attr(self.study, trial, "state", "interrupted")
-            self.study.tell(number, state=TrialState.FAIL)
-
-    def _enqueue_again(self, params: dict[str, Any], attrs: dict[str, Any]) -> None:
-        kept = {name: attrs[name] for name in ("baseline", "parts") if attrs.get(name)}
-        self.study.enqueue_trial(params, user_attrs=kept)
-
-    def _finish(
-        self,
-        number: int,
-        state: State,
-        values: tuple[float, float] | None = None,
-        **reason: str | None,
-    ) -> TrialRecord:
-        live = self.live.pop(number)
-        seconds = round(time.monotonic() - live.began, 3)
-        record = live.record(state, seconds=seconds, **reason)
-        described = live.record("running").to_attrs()
-        with together(self.study):
-            for name, value in record.to_attrs().items():
-                if name not in described:
-                    live.trial.set_user_attr(name, value)
-            told = _STATES.get(state)
-            self.study.tell(live.trial, values, state=told)
-        self.finished.append(record.in_short())
-        self.front = pareto_front([*self.front, record.in_short()])
-        return record
-
-    def _recall(self, trial: FrozenTrial) -> TrialRecord | None:
-        """The record of a trial as it stays in memory, from all of the trial or from what `Mirror`
-        holds: of its curve the last point, and not what it was trained by."""
-        attrs = trial.user_attrs
-        if not trial.state.is_finished() or attrs.get("state") in NEVER_TRAINED:
-            return None
-        short = copy.copy(trial)
-        short.user_attrs = {name: attrs[name] for name in ASKED_FOR if name in attrs} | {
-            "architecture": attrs.get("architecture") or self.space.decode(trial.params).to_dict(),
-            "curve": attrs.get("curve", [])[-1:],
-        }
-        return record_from_trial(short, self.study.user_attrs)
 
     def curves(self) -> list[tuple[int, int, Sequence[dict[str, Any]]]]:
         """(trial, FLOPs, curve) of every record: what a restarted early stopping learns from."""
@@ -316,12 +208,3 @@ class Ledger:
         if number in self.live:
             return Network({}, self.live[number].architecture)
         return self.problem.decode(self.study.get_trials(deepcopy=False)[number].params)
-
-    def counts(self) -> Counter[str]:
-        """How many finished trials there are of each state."""
-        return Counter(record.state for record in self.finished)
-
-
-def _seed(*words: int) -> int:
-    """A 32-bit seed that is a function of `words` alone."""
-    return int(np.random.SeedSequence(words).generate_state(1)[0])

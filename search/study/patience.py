@@ -36,11 +36,12 @@ def _print(text: str) -> None:
 @dataclass
 class Patience:
     """How an outage is waited for: `say` tells of it, `interrupted` ends the wait, and so do
-    `seconds`."""
+    `seconds`. `then`: the command that goes on after that."""
 
     say: Callable[[str], None] = _print
     interrupted: Callable[[], bool] = lambda: False
     seconds: float = 600.0
+    then: str = "resume"
 
 
 class PatientDatabase:
@@ -115,7 +116,7 @@ class PatientDatabase:
             if self._failure is None and self._patience.interrupted():
                 self._failure = StorageError(
                     f"Interrupted while the study's storage did not answer. {KEPT}; go on by: "
-                    f"vit-frontier resume {self._folder}",
+                    f"vit-frontier {self._patience.then} {self._folder}",
                     interrupted=True,
                 )
             if self._failure is not None:
@@ -139,7 +140,7 @@ class PatientDatabase:
         return StorageError(
             f"The study's storage has not answered for {self._patience.seconds / 60:.0f} min "
             f"({reason_of(cause)}). {KEPT}: start it again, then go on by: "
-            f"vit-frontier resume {self._folder}"
+            f"vit-frontier {self._patience.then} {self._folder}"
         )
 
 

@@ -1,5 +1,5 @@
 """Where a study is kept, and how it is opened: `study.db` in its run's folder, or whatever database
-`--storage` names."""
+`--storage` names; that of a confirmation in `confirm.db` beside it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import sqlalchemy
 from optuna.exceptions import StorageInternalError
 from sqlalchemy.engine import URL, make_url
 
+from results.study_file import CONFIRM_FILE, SEARCH_FILE
 from results.words import hide_password
 from search.study.database import StudyDatabase
 from search.study.errors import KEPT, StorageError, cannot_write, cause_of, reason_of
@@ -29,6 +30,7 @@ SILENT_SERVER = {  # libpq's names: seconds but for the last, in milliseconds
     "keepalives_count": 4,
     "tcp_user_timeout": 30_000,
 }
+RESULTS_OF = {SEARCH_FILE: ("trials.csv", "weights"), CONFIRM_FILE: ("confirmed.json",)}
 DRIVERS = {  # import name -> what to install
     "psycopg": "psycopg[binary]",
     "psycopg2": "psycopg2-binary",
@@ -39,16 +41,24 @@ IN_MEMORY = re.compile(r"sqlite(\+\w+)?:(/*((file:)?:memory:)?(\?.*)?|.*[?&]mode
 
 
 def open_study(
-    folder: Path, name: str, url: str | None, patience: Patience | None = None
+    folder: Path,
+    name: str,
+    url: str | None,
+    patience: Patience | None = None,
+    *,
+    kept: str = SEARCH_FILE,
 ) -> optuna.Study:
-    """The study of a run, created if it is new. Raises ValueError if `--storage` cannot be opened
-    or the study of a run with results is gone, StorageError if `study.db` cannot be opened."""
+    """The study of a run, created if it is new; `kept`: its file where there is no `url`. Raises
+    ValueError if `--storage` cannot be opened or the study of a run with results is gone,
+    StorageError if its file cannot be opened."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    place, file = _database_folder(folder, url), folder / "study.db"
-    results = [name for name in ("trials.csv", "weights") if (folder / name).exists()]
+    place, file = _database_folder(folder, url), folder / kept
+    results = [name for name in RESULTS_OF[kept] if (folder / name).exists()]
+    patience = patience or Patience()
+    go_on = f"vit-frontier {patience.then} {folder}"
     lost = ValueError(
         f"The study of {str(folder)!r}, which has {' and '.join(results)}, must hold its trials, "
-        f"but {'study.db' if url is None else 'the storage'} has none under the name {name!r}: "
+        f"but {kept if url is None else 'the storage'} has none under the name {name!r}: "
         "restore it, or start another run."
     )
     if url is None and results and not (file.is_dir() or _size(file)):
@@ -58,23 +68,23 @@ def open_study(
         if url is None and (why := _unusable(file, cause)) is not None:
             return StorageError(
                 f"The study {str(file)!r} must be the file that the search wrote, but {why}: "
-                f"restore it from a copy, then go on by: vit-frontier resume {folder}"
+                f"restore it from a copy, then go on by: {go_on}"
             )
         if place is None:
             return StorageError(
                 f"The study's storage refuses to be written ({reason_of(cause)}). {KEPT}: mend "
-                f"that, then go on by: vit-frontier resume {folder}"
+                f"that, then go on by: {go_on}"
             )
-        return cannot_write(place, cause, run=folder)
+        return cannot_write(place, cause, run=folder, then=patience.then)
 
     try:
-        opened = _connect(url) if url else _open_file(folder.resolve() / "study.db")
+        opened = _connect(url) if url else _open_file(folder.resolve() / kept)
     except (sqlalchemy.exc.SQLAlchemyError, StorageInternalError) as error:
         raise explain(cause_of(error)) from None
     except RuntimeError as error:  # its tables are of another version of Optuna
         raise ValueError(f"The study {str(file)!r} cannot be opened: {reason_of(error)}") from None
     # It does what a StudyDatabase does, later if need be.
-    database: Any = PatientDatabase(opened, patience or Patience(), explain, folder)
+    database: Any = PatientDatabase(opened, patience, explain, folder)
     study = optuna.create_study(
         study_name=name,
         storage=database,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Collection
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -13,9 +14,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from results import TrialRecord, hypervolume
+from results import TrialRecord
 from results.words import duration, format_count, index_ranges, shape_row
-from search.study.ledger import Ledger
+from search.study.jobs import Jobs
 
 FRONT_ROWS = 12
 DRAWN_SECONDS = 0.2  # between two drawings of the panel
@@ -23,12 +24,12 @@ PLAIN_SECONDS = 30.0  # between two plain lines when nothing finishes
 
 
 class Display:
-    """Shows a ledger. `update` is cheap and may be called often."""
+    """Shows how far jobs are. `update` is cheap and may be called often."""
 
-    def __init__(self, ledger: Ledger, console: Console) -> None:
-        self.ledger, self.console = ledger, console
+    def __init__(self, jobs: Jobs, console: Console) -> None:
+        self.jobs, self.console = jobs, console
         self._started, self._said = time.monotonic(), time.monotonic()
-        self._done_before = len(ledger.finished)
+        self._done_before = len(jobs.finished)
         self._drawn = -math.inf
         self._note = ""
         self._live: Live | None = None
@@ -38,7 +39,7 @@ class Display:
             MofNCompleteColumn(),
             console=console,
         )
-        self._task = self._bar.add_task("trials", total=ledger.settings.trials)
+        self._task = self._bar.add_task("trials", total=jobs.total)
 
     def __enter__(self) -> Display:
         if self.console.is_terminal:
@@ -75,61 +76,51 @@ class Display:
     def finished(self, record: TrialRecord) -> None:
         """Says that a trial ended, and how."""
         self._said = time.monotonic()
-        on_front = any(member.trial == record.trial for member in self.ledger.front)
+        on_front = any(member.trial == record.trial for member in self.jobs.front)
         mark = " *" if on_front else ""
-        name = f" {record.baseline}" if record.baseline else ""
         result = (
             f"failed: {record.error}"
             if record.state == "failed"
             else f"{record.state} at epoch {record.epochs}, accuracy {record.accuracy:.4f}"
         )
         if self._live is None or record.state == "failed":
-            done = f"[{len(self.ledger.finished)}/{self.ledger.settings.trials}]"
+            done = f"[{len(self.jobs.finished)}/{self.jobs.total}]"
             size = f"{format_count(record.flops)} FLOPs"
-            self.say(f"{done} trial {record.trial}{name}: {size}, {result}{mark}")
+            self.say(f"{done} {self.jobs.name_of(record)}: {size}, {result}{mark}")
         self.update()
 
     def _counts(self) -> str:
-        ledger, counts = self.ledger, self.ledger.counts()
+        jobs, counts = self.jobs, self.jobs.counts()
         parts = [
             f"{counts['complete']} complete",
             f"{counts['stopped']} stopped early" if counts["stopped"] else "",
             f"{counts['failed']} failed" if counts["failed"] else "",
-            f"{len(ledger.live)} running",
+            f"{len(jobs.live)} running",
             self._eta(),
-            f"{ledger.over_budget} over budget (not trained)",
-            f"hypervolume {self.hypervolume():.4f}",
+            *jobs.remarks(),
         ]
         return ", ".join(part for part in parts if part)
 
-    def hypervolume(self) -> float:
-        settings = self.ledger.settings
-        return hypervolume(
-            self.ledger.front,
-            budget_flops=settings.budget,
-            reference_accuracy=settings.reference_accuracy,
-        )
-
     def _eta(self) -> str:
-        done = len(self.ledger.finished) - self._done_before
-        left = self.ledger.remaining + len(self.ledger.live)
+        done = len(self.jobs.finished) - self._done_before
+        left = self.jobs.remaining + len(self.jobs.live)
         if not done or not left:
             return ""
-        running = len(self.ledger.live) / 2  # the running ones are half done on average
+        running = len(self.jobs.live) / 2  # the running ones are half done on average
         pace = (time.monotonic() - self._started) / (done + running)
         return f"about {duration(pace * max(left - running, 0))} left"
 
     def _panel(self) -> Group:
         self._bar.update(
             self._task,
-            completed=len(self.ledger.finished),
-            total=max(self.ledger.settings.trials, len(self.ledger.finished)),
+            completed=len(self.jobs.finished),
+            total=max(self.jobs.total, len(self.jobs.finished)),
         )
         lines: list[Any] = [
             self._bar,
             Text(self._counts(), style="dim", no_wrap=True, overflow="ellipsis"),
         ]
-        for live in list(self.ledger.live.values())[:4]:
+        for live in list(self.jobs.live.values())[:4]:
             last = live.curve[-1] if live.curve else None
             state = (
                 f"epoch {last['epoch']}, accuracy {last['accuracy']:.4f}" if last else "starting"
@@ -138,14 +129,16 @@ class Display:
             lines.append(Text(text, style="cyan"))
         if self._note:
             lines.append(Text(self._note, style="yellow"))
-        front = self.ledger.front
+        front = self.jobs.front
         if front:
             lines.append(front_table(front))
         return Group(*lines)
 
 
-def front_table(front: list[TrialRecord], rows: int = FRONT_ROWS) -> Table:
-    """The frontier as a table, the `rows` most accurate members."""
+def front_table(
+    front: list[TrialRecord], rows: int = FRONT_ROWS, unconfirmed: Collection[int] = ()
+) -> Table:
+    """The frontier as a table, the `rows` most accurate members; `unconfirmed` are marked."""
     title = "Frontier" if len(front) <= rows else f"Frontier (last {rows} of {len(front)})"
     table = Table(
         title=title,
@@ -162,7 +155,7 @@ def front_table(front: list[TrialRecord], rows: int = FRONT_ROWS) -> Table:
     for record in front[-rows:]:
         row = shape_row(record.architecture)
         table.add_row(
-            str(record.trial),
+            str(record.trial) + (" unconfirmed" if record.trial in unconfirmed else ""),
             format_count(record.flops),
             format_count(record.params),
             f"{record.accuracy:.4f}",

@@ -74,9 +74,9 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
-def interrupted_text(folder: Path) -> str:
-    """What a search that was interrupted says last."""
-    return f"Interrupted. Nothing finished is lost; go on by: vit-frontier resume {folder}"
+def interrupted_text(folder: Path, by: str = "resume") -> str:
+    """What is said last where it was interrupted; `by`: the command that goes on."""
+    return f"Interrupted. Nothing finished is lost; go on by: vit-frontier {by} {folder}"
 
 
 def conclude(run: Run, console: Console, *, interrupted: bool, as_json: bool) -> None:
@@ -94,7 +94,7 @@ def conclude(run: Run, console: Console, *, interrupted: bool, as_json: bool) ->
             f"{counted(len(run.front), 'network')} on the frontier, the best with validation "
             f"accuracy {best.accuracy:.4f}{test} at {best.flops:,} FLOPs (trial "
             f"{best.trial}); hypervolume {run.hypervolume:.4f}.\n"
-            f"Report: {run.path / 'report.html'}",
+            f"{_not_confirmed(run)}Report: {run.path / 'report.html'}",
             markup=False,
             highlight=False,
             soft_wrap=True,
@@ -109,6 +109,14 @@ def conclude(run: Run, console: Console, *, interrupted: bool, as_json: bool) ->
         )
     if as_json:
         print(json.dumps(summary(run)))
+
+
+def _not_confirmed(run: Run) -> str:
+    """A line that names the members of the frontier that a confirmation does not confirm."""
+    if not run.unconfirmed:
+        return ""
+    names = ", ".join(map(str, sorted(run.unconfirmed)))
+    return f"Not confirmed: trials {names}; go on by: vit-frontier confirm {run.path}\n"
 
 
 def summary(run: Run) -> dict[str, Any]:
@@ -131,9 +139,31 @@ def summary(run: Run) -> dict[str, Any]:
                 "accuracy": r.accuracy,
                 "test_accuracy": r.test_accuracy,
             }
+            | ({} if run.confirmed is None else {"confirmed": r.trial not in run.unconfirmed})
             for r in run.front
         ],
+        **_summary_of_confirmed(run),
     }
+
+
+def _summary_of_confirmed(run: Run) -> dict[str, Any]:
+    """Nothing before a confirmation."""
+    found = run.confirmed
+    if found is None:
+        return {}
+    networks = [
+        {
+            "trial": network.record.trial,
+            "n": len(network.trainings),
+            "mean": network.mean,
+            "std": network.std,
+            "probability": network.probability,
+            "test_accuracy": network.test_accuracy,
+        }
+        for network in found.networks
+    ]
+    state = {"finished": found.finished, "ended": found.ended, "verdict": found.verdict}
+    return {"confirmed": state | {"networks": networks}}
 
 
 class LastingStream:
