@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 MOST_KINDS = 5  # of files left out that are named
 MUCH_OF_TWO = 0.75  # of two classes, the larger one's share that is said; of more, twice its due
 NEARLY_BLACK = 0.03
+LARGE_ERROR = 0.03  # of an accuracy, from which validation images are few
 
 
 def introduce(settings: SearchSettings, dataset: Dataset, recipe: Recipe, console: Console) -> None:
@@ -52,10 +53,27 @@ def introduce(settings: SearchSettings, dataset: Dataset, recipe: Recipe, consol
 
 def _remarks(dataset: Dataset) -> Iterator[str]:
     """What one should know of the images, a sentence each."""
+    yield from map(printable, dataset.remarks)
     if others := dataset.other_files:
         kinds = [f"{printable(end) or 'nothing'} ({count:,})" for end, count in others[:MOST_KINDS]]
         more = " and others" if len(others) > MOST_KINDS else ""
         yield f"Left out: files ending in {', '.join(kinds)}{more}, which are not read."
+    seen = dataset.seen_before()
+    for split, total, found in (
+        ("validation", len(dataset.val_labels), "one to train on"),
+        ("test", len(dataset.test_labels), "one of another split"),
+    ):
+        if count := seen[split]:
+            yield (
+                f"{count:,} of {total:,} {split} images have the very pixels of {found}: the "
+                f"{split} accuracy is told too high."
+            )
+    error = 0.5 / len(dataset.val_labels) ** 0.5
+    if error > LARGE_ERROR:
+        yield (
+            f"{counted(len(dataset.val_labels), 'validation image')} tell an accuracy of 50 % to "
+            f"{100 * error:.1f} points (standard error): give more by --val-samples or more data."
+        )
     largest = float(np.bincount(dataset.val_labels).max()) / len(dataset.val_labels)
     if largest > min(2 / dataset.num_classes, MUCH_OF_TWO):
         yield (
