@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from results.frontier import hypervolume, pareto_front
-from results.record import TrialRecord, record_from_trial
+from results.record import TrialRecord, is_foreign, record_from_trial
 from results.study_file import read_study
 from space.files import refuse_irregular
 from space.rules import LIMITS, integer, optional, text
@@ -28,6 +28,7 @@ class Run:
     """A search as its folder tells it. `records` are the trials that were trained, by number;
     `finished` is False while the search runs or after it was interrupted."""
 
+    # `foreign` are numbers of trials that were added to the study by hand.
     # `over_budget` and `duplicates` count proposals that were not trained. `ended_short` says why a
     # finished search has fewer trials than asked for. `settings` is all of `run.json`, the same as
     # `description`; what the search was asked for is its key `settings`.
@@ -41,6 +42,7 @@ class Run:
     finished: bool = False
     stop_reason: str | None = None
     ended_short: str | None = None
+    foreign: tuple[int, ...] = ()
 
     @property
     def description(self) -> dict[str, Any]:
@@ -99,6 +101,7 @@ def load_run(path: str | Path) -> Run:
         finished=bool(study_attrs.get("finished", False)),
         stop_reason=study_attrs.get("stop_reason"),
         ended_short=study_attrs.get("ended_short"),
+        foreign=tuple(trial.number for trial in trials if is_foreign(trial)),
     )
 
 

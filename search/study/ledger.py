@@ -15,13 +15,14 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from results import TrialRecord, pareto_front, record_from_trial
-from results.record import ASKED_FOR, NEVER_TRAINED, Epoch, State, retried_key
+from results.record import ASKED_FOR, BUILT, NEVER_TRAINED, Epoch, State, is_foreign, retried_key
+from results.words import foreign_text
 from search.decide.candidates import Candidates
 from search.decide.frontier_sampler import FrontierSampler, SpaceExhaustedError
-from search.decide.problem import Network, SpaceProblem
+from search.decide.problem import Network, SpaceProblem, built, is_choice
 from search.decide.samplers import make_sampler
 from search.settings import SearchSettings
-from search.study.mirror import set_constraints, set_user_attr, together
+from search.study.mirror import fail_waiting, set_constraints, set_user_attr, together
 from space import Architecture, count_flops, count_params
 
 REJECTS_BEFORE_RANDOM = 30  # proposals in a row, over budget or known, until one is drawn at random
@@ -65,7 +66,7 @@ class LiveTrial:
 class Ledger:
     """Asks the sampler, keeps to the budget, and writes every trial to the study. `finished`:
     records of trained trials, without what only the report asks for (`_recall`); `front`: those on
-    the frontier."""
+    the frontier; `remarks`: sentences on trials that others added."""
 
     def __init__(self, study: optuna.Study, settings: SearchSettings) -> None:
         self.study, self.settings, self.space = study, settings, settings.space
@@ -79,6 +80,7 @@ class Ledger:
         self.over_budget = self.duplicates = 0
         self.exhausted = False
         self.stop_reason: str | None = None
+        self.remarks: list[str] = []
         self._known: dict[Hashable, int] = {}  # network -> trial number
         self._take_in_study()
 
@@ -99,6 +101,12 @@ class Ledger:
             if trial.state == TrialState.RUNNING:
                 self._requeue(trial.number, trial.params, trial.user_attrs)
                 continue
+            if trial.state == TrialState.WAITING:
+                self._refuse_impossible(trial)
+                continue
+            if is_foreign(trial):
+                self.remarks.append(foreign_text([trial.number]))
+                continue
             state = trial.user_attrs.get("state")
             self.over_budget += state == "over_budget"
             self.duplicates += state == "duplicate"
@@ -107,6 +115,22 @@ class Ledger:
                 self._known[self.space.key(record.architecture)] = record.trial
                 self.finished.append(record)
         self.front = pareto_front(self.finished)
+
+    def _refuse_impossible(self, trial: FrozenTrial) -> None:
+        """Fails a trial that was enqueued by hand with what no network of the space has: Optuna
+        would hand it out."""
+        asked = trial.system_attrs.get("fixed_params", {})
+        wrong = [
+            f"{k}={asked[k]!r}"
+            for k, d in self.problem.distributions.items()
+            if k in asked and not is_choice(asked[k], d)
+        ]
+        if wrong:
+            fail_waiting(self.study, trial)
+            self.remarks.append(
+                f"Trial {trial.number}, which was enqueued, is left out: the space "
+                f"{self.space.name!r} has no {', '.join(wrong)}."
+            )
 
     @property
     def remaining(self) -> int:
@@ -167,6 +191,7 @@ class Ledger:
         for name, value in live.record("running").to_attrs().items():
             if name != "baseline":  # the one attribute that it was asked with
                 trial.set_user_attr(name, value)
+        trial.set_user_attr(BUILT, built(self.space, live.architecture))
         over = [live.flops - self.settings.budget]
         if self.settings.max_params is not None:
             over.append(live.params - self.settings.max_params)
