@@ -30,6 +30,9 @@ BUILT = "built"  # by kind, the blocks it was built in or after: the genes' plac
 _OUTCOME = ("seconds", "started", "worker", "error_kind", "error", "traceback")  # where known
 
 
+TEST_READINGS = "test_readings"  # of the study: which trials were tested, each time some were
+
+
 def is_foreign(trial: FrozenTrial) -> bool:
     """Whether a trial that has an outcome was not written by a search: added to the study by
     hand."""

@@ -86,7 +86,7 @@ def run_search(
         ledger = Ledger(study, settings)
         if settings.baselines and not study.get_trials(deepcopy=False):
             _enqueue_baselines(ledger)
-        with Display(ledger, console) as display:
+        with Display(ledger, console, epochs=recipe.epochs) as display:
             for remark in filter(None, [unlocked, *ledger.remarks]):
                 display.say(remark)
             if not ledger.remaining:

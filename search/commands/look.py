@@ -16,9 +16,9 @@ from search.commands.exits import console_of
 def status(run: o.RunFolder, as_json: o.Json = False) -> None:
     """Show how far a run is, and its frontier so far."""
     from results import load_run
-    from results.words import foreign_text, format_count
+    from results.words import counted, foreign_text, format_count
     from search.terminal.display import front_table
-    from search.terminal.messages import summary
+    from search.terminal.messages import readings_text, summary
 
     loaded = load_run(run)
     if as_json:
@@ -29,7 +29,8 @@ def status(run: o.RunFolder, as_json: o.Json = False) -> None:
         f"{loaded.count(state)} {state}" for state in ("complete", "stopped", "failed", "running")
     )
     console.print(
-        f"{loaded.name}: {'finished' if loaded.finished else 'not finished'}, {counts}, "
+        f"{loaded.name}: {'finished' if loaded.finished else 'not finished'}, {loaded.trained} of "
+        f"{counted(loaded.trials_asked, 'trial')}: {counts}, "
         f"{loaded.over_budget} over the budget of {format_count(loaded.budget_flops)} FLOPs; "
         f"hypervolume {loaded.hypervolume:.4f}.",
         markup=False,
@@ -42,8 +43,11 @@ def status(run: o.RunFolder, as_json: o.Json = False) -> None:
         console.print(f"Stopped: {loaded.stop_reason}", markup=False, soft_wrap=True)
     if loaded.ended_short:
         console.print(f"Ended after {loaded.ended_short}.", markup=False, soft_wrap=True)
+    if len(loaded.test_readings) > 1:
+        console.print(readings_text(loaded), markup=False, soft_wrap=True)
     if loaded.front:
-        console.print(front_table(loaded.front, rows=len(loaded.front)))
+        rows = len(loaded.front)
+        console.print(front_table(loaded.front, rows=rows, width=console.width))
 
 
 def report(

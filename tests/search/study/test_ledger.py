@@ -275,7 +275,7 @@ def test_trials_that_others_added_are_left_out_and_said(sampler):
     assert ledger.front[-1].trial < n
     run(ledger)
     assert len(ledger.finished) == 6
-    assert ledger.finished[3].architecture.depth == 2
+    assert there.trials[n + 3].params["depth"] == 2
     again = Ledger(there, settings(sampler=sampler, trials=6))
     assert again.remarks == ledger.remarks[:1]
 
