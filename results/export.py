@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,13 @@ from results.replace import replace_file
 from results.run import Run
 from results.write import preprocessing
 
+CLASS_MAP = "class_map.txt"  # a name a line, in the order of the network's outputs: timm's form
+
 
 def write_timm_folder(run: Run, trial: int, folder: Path) -> list[Path]:
-    """Writes config.json and model.safetensors of that trial into `folder`; the paths. Takes
-    seconds, mostly torch's import. Raises ValueError where it cannot be exported, OSError where it
-    cannot be written."""
+    """Writes config.json, model.safetensors and class_map.txt of that trial into `folder`; the
+    paths. Takes seconds, mostly torch's import. Raises ValueError where it cannot be exported,
+    OSError where it cannot be written."""
     # Of a member of the frontier, those of its proxy training; of another network that was
     # confirmed, those of its first training by the confirmation.
     # For `timm.create_model("local-dir:FOLDER", pretrained=True)` after `import space.model`. It
@@ -44,10 +47,38 @@ def write_timm_folder(run: Run, trial: int, folder: Path) -> list[Path]:
     _refuse_foreign(folder / "config.json")
     config = json.dumps(_config(run, record, how), indent=2, allow_nan=False, ensure_ascii=False)
     folder.mkdir(parents=True, exist_ok=True)
-    return [
+    written = [
         replace_file(folder / "model.safetensors", weights),
         replace_file(folder / "config.json", config + "\n"),
     ]
+    if names := _class_map(run):
+        written.append(replace_file(folder / CLASS_MAP, "".join(f"{name}\n" for name in names)))
+    return written
+
+
+def class_order_text(run: Run, folder: Path) -> str:
+    """A line on the classes where timm's own reader of folders would number them otherwise."""
+    names = _class_map(run)
+    if names == sorted(names, key=natural_key):
+        return ""
+    return (
+        f"Its classes are numbered as in {CLASS_MAP}, not as timm's reader of folders does: give "
+        f"that by class_map={str(folder / CLASS_MAP)!r}, or --class-map.\n"
+    )
+
+
+def natural_key(name: str) -> list[int | str]:
+    """What timm sorts class folders by: numbers as numbers, and no case."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name.lower())]
+
+
+def _class_map(run: Run) -> list[str]:
+    """The names of the classes in order; none where they cannot be lines of timm's class map, or
+    run.json does not tell them."""
+    names = run.settings["data"].get("class_names")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        return []
+    return names if all(name == name.strip() and name.isprintable() for name in names) else []
 
 
 def _confirmed_training(run: Run, trial: int) -> TrialRecord | None:

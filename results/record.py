@@ -26,7 +26,22 @@ NEVER_TRAINED = ("over_budget", "duplicate", "interrupted")
 ASKED_FOR = ("state", "flops", "params", "seed", "baseline", "error", "error_kind", "curve")
 
 _DESCRIPTION = ("architecture", "flops", "params", "seed")  # written one by one after the ask
+BUILT = "built"  # by kind, the blocks it was built in or after: the genes' places are relative
 _OUTCOME = ("seconds", "started", "worker", "error_kind", "error", "traceback")  # where known
+
+
+TEST_READINGS = "test_readings"  # of the study: which trials were tested, each time some were
+
+
+def is_foreign(trial: FrozenTrial) -> bool:
+    """Whether a trial that has an outcome was not written by a search: added to the study by
+    hand."""
+    attrs = trial.user_attrs
+    return (
+        trial.state.name in ("COMPLETE", "PRUNED")
+        and attrs.get("state") not in NEVER_TRAINED
+        and not all(name in attrs for name in ("flops", "params", "seed"))
+    )
 
 
 def retried_key(trial: int) -> str:
@@ -123,9 +138,11 @@ class TrialRecord:
         """The record of one Optuna trial, or None where no training is to be told of. Raises
         ValueError on attributes the search did not write."""
         # None: over budget, duplicate, interrupted, asked for and not yet described, failed and
-        # asked again.
+        # asked again, added by hand.
         attrs, study_attrs = trial.user_attrs, study_attrs or {}
         if attrs.get("state") in NEVER_TRAINED or study_attrs.get(retried_key(trial.number)):
+            return None
+        if is_foreign(trial):
             return None
         state = _STATES[trial.state.name]
         if state in ("running", "failed") and not all(name in attrs for name in _DESCRIPTION):

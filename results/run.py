@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from results.frontier import hypervolume, pareto_front
-from results.record import TrialRecord, record_from_trial
+from results.record import TEST_READINGS, TrialRecord, is_foreign, record_from_trial
 from results.study_file import read_study
 from space.files import refuse_irregular
 from space.rules import LIMITS, integer, optional, text
@@ -30,6 +30,8 @@ class Run:
     """A search as its folder tells it. `records` are the trials that were trained, by number;
     `finished` is False while the search runs or after it was interrupted."""
 
+    # `foreign` are numbers of trials that were added to the study by hand. `test_readings`: for
+    # which trials the test split was read, each time that it was.
     # `over_budget` and `duplicates` count proposals that were not trained. `ended_short` says why a
     # finished search has fewer trials than asked for. `settings` is all of `run.json`, the same as
     # `description`; what the search was asked for is its key `settings`.
@@ -43,6 +45,8 @@ class Run:
     finished: bool = False
     stop_reason: str | None = None
     ended_short: str | None = None
+    foreign: tuple[int, ...] = ()
+    test_readings: tuple[tuple[int, ...], ...] = ()
 
     @property
     def description(self) -> dict[str, Any]:
@@ -58,6 +62,18 @@ class Run:
     def reference_point(self) -> tuple[int, float]:
         """(budget, accuracy of guessing): where the hypervolume is measured from."""
         return self.budget_flops, 1.0 / int(self.settings["data"]["num_classes"])
+
+    @property
+    def trials_asked(self) -> int:
+        """How many trials the search was to train; as many as it has where run.json tells none."""
+        asked = self.settings.get("settings")
+        count = asked.get("trials") if isinstance(asked, dict) else None
+        return count if isinstance(count, int) else self.trained
+
+    @property
+    def trained(self) -> int:
+        """How many trials have an outcome."""
+        return len(self.records) - self.count("running")
 
     @cached_property
     def front(self) -> list[TrialRecord]:
@@ -114,6 +130,8 @@ def load_run(path: str | Path) -> Run:
         finished=bool(study_attrs.get("finished", False)),
         stop_reason=study_attrs.get("stop_reason"),
         ended_short=study_attrs.get("ended_short"),
+        test_readings=tuple(tuple(trials) for trials in study_attrs.get(TEST_READINGS, ())),
+        foreign=tuple(trial.number for trial in trials if is_foreign(trial)),
     )
 
 

@@ -184,3 +184,9 @@ def _three_digits(value: float) -> str:
     digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
     text = f"{value:.{digits}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def foreign_text(trials: Iterable[int]) -> str:
+    """What is said of trials that were added to the study by hand."""
+    numbers = index_ranges(trials)
+    return f"Left out: trial {numbers} of the study, which no search wrote."

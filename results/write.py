@@ -55,6 +55,7 @@ def frontier_json(run: Run) -> str:
         "hypervolume_axis": HYPERVOLUME_AXIS,
         "reference_point": {"flops": budget, "accuracy": accuracy},
         "finished": run.finished,
+        "test_readings": [list(trials) for trials in run.test_readings],
         "preprocessing": preprocessing(run),
         "points": [_point(record) for record in run.front],
     }

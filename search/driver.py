@@ -53,7 +53,7 @@ def run_search(
     """Searches until the asked number of trials is finished; the run, and whether it was
     interrupted. The run folder must exist; a study there is gone on with. `is_process`: a loss of
     Ray ends the process with a sentence, else it raises ClusterLostError."""
-    with only_driver(folder):
+    with only_driver(folder) as unlocked:
         name = keep_trials(folder, settings.trials)
         patience = Patience(
             say=partial(console.print, markup=False, highlight=False, soft_wrap=True)
@@ -65,7 +65,9 @@ def run_search(
         ledger = Ledger(study, settings)
         if settings.baselines and not study.get_trials(deepcopy=False):
             _enqueue_baselines(ledger)
-        with Display(ledger, console) as display:
+        with Display(ledger, console, epochs=recipe.epochs) as display:
+            for remark in filter(None, [unlocked, *ledger.left_out]):
+                display.say(remark)
             if not ledger.remaining:
                 done = f"{len(ledger.finished)} of {counted(settings.trials, 'trial')}"
                 display.say(f"Nothing is left to train, {done} are done: ask for more by --trials.")

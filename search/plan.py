@@ -80,9 +80,7 @@ def plan_search(
         space = SearchSpace.load(default_space(dataset.img_size))
     settings = SearchSettings(
         **{**options, "out": str(folder), "train": _kept_name(train)},
-        space=space.fit(
-            img_size=dataset.img_size, in_chans=dataset.in_chans, num_classes=dataset.num_classes
-        ),
+        space=_fitted(space, dataset),
     )
     if not out and claim:
         folder, settings = _claimed(settings)
@@ -91,6 +89,22 @@ def plan_search(
 
         recipe = Recipe.for_dataset(dataset, epochs=settings.epochs, proxy=settings.proxy)
     return Plan(folder=folder, settings=settings, dataset=dataset, recipe=recipe, train=train)
+
+
+def _fitted(space: SearchSpace, dataset: Dataset) -> SearchSpace:
+    """The space for these images. Raises ValueError, with the size of image that it is made for."""
+    try:
+        return space.fit(
+            img_size=dataset.img_size, in_chans=dataset.in_chans, num_classes=dataset.num_classes
+        )
+    except ValueError as error:
+        if dataset.img_size in space.img_size:
+            raise
+        size = min(space.img_size, key=lambda size: abs(size - dataset.img_size))
+        raise ValueError(
+            f"The space {space.name!r}, made for images of {size} pixels, does not fit those of "
+            f"{dataset.img_size}: give --img-size {size} or another --space ({error})"
+        ) from None
 
 
 def default_space(img_size: int) -> str:
@@ -157,6 +171,24 @@ def plan_resume(
     check_same_data(run, description["data"], dataset)
     recipe = Recipe.from_dict(description["recipe"])
     return Plan(folder=run, settings=settings, dataset=dataset, recipe=recipe, train=train)
+
+
+def finished_already(run: Path, changes: Mapping[str, Any]) -> Run | None:
+    """The run, if it is finished and has as many trials as asked for. Raises ValueError if it has
+    more: nothing of it is changed."""
+    from results import load_run
+
+    loaded = load_run(run)
+    asked = changes.get("trials") or loaded.trials_asked
+    untested = any(member.test_accuracy is None for member in loaded.front)
+    if not loaded.finished or untested or loaded.trained < asked:
+        return None
+    if changes.get("trials") and asked < loaded.trained:
+        raise ValueError(
+            f"`--trials` (={asked}) must be more than the {loaded.trained} that the run "
+            f"{str(run)!r} has, all in all: ask for more, or leave the finished run as it is."
+        )
+    return loaded
 
 
 def carry_out(
@@ -226,7 +258,10 @@ def resume(
     cpus_per_trial, gpus_per_trial, address. `data` and `train` are given again where a program gave
     them to `search`. Raises ValueError."""
     console = _console(show=show)
-    plan = plan_resume(Path(run), read_changes(options), console, dataset=data, train=train)
+    changes = read_changes(options)
+    if (done := finished_already(Path(run), changes)) is not None:
+        return done
+    plan = plan_resume(Path(run), changes, console, dataset=data, train=train)
     return _called(plan, console, command=None)
 
 

@@ -16,9 +16,11 @@ from results.words import counted
 from search.cluster import quirks
 from search.settings import SearchSettings
 from space.rules import show
+from trainers.machine import cores
 
 LEAST_SESSION_BYTES = 5 * 10**6  # with less, workers may not start
 KNOCK_SECONDS = 10.0
+_WITHOUT = {"--address": "leave --address out", "RAY_ADDRESS": "unset RAY_ADDRESS"}
 
 
 def trial_resources(settings: SearchSettings) -> dict[str, float]:
@@ -93,21 +95,25 @@ def _describe_resources(cpus: float, gpus: float) -> str:
 
 def refuse_shadows() -> None:
     """Raises ValueError if Ray's workers, which look into the current folder first, would import a
-    file of the user's there for one of these packages."""
-    for name in ("search", "space", "trainers"):
-        if Path(f"{name}.py").is_file():
+    file or a package of the user's there for one of these packages."""
+    ours = Path(__file__).parent.parent.parent
+    for name in ("search", "space", "trainers", "results"):
+        package = Path(name, "__init__.py")
+        of_the_users = package.is_file() and not package.samefile(ours / package)
+        if Path(f"{name}.py").is_file() or of_the_users:
+            there = f"{name}/" if of_the_users else f"{name}.py"
             raise ValueError(
-                f"The current folder must not hold {name}.py: Ray's workers would take it for the "
+                f"The current folder must not hold {there}: Ray's workers would take it for the "
                 f"package {name!r} of vit-frontier. Rename it, or search from another folder."
             )
 
 
-def refuse_ray_client(address: str | None) -> None:
+def refuse_ray_client(address: str | None, *, by: str = "--address") -> None:
     """Raises ValueError for ray://, which reaches a cluster through a proxy: Tune then has no node
     of Ray on this machine to run on."""
     if address is not None and address.lower().startswith("ray://"):
         raise ValueError(
-            f"`--address` (={show(address)}) must be auto or host:port: Ray Tune does not run "
+            f"`{by}` (={show(address)}) must be auto or host:port: Ray Tune does not run "
             "through Ray Client: start the search on a machine of the cluster with --address "
             "host:port, or send it there by `ray job submit --working-dir . -- python -m search "
             "search ...`."
@@ -124,13 +130,13 @@ def connected(address: str | None, *, least_cpus: int = 1) -> Iterator[None]:
 
     quirks.silence()
     on_sigterm = quirks.keep_sigterm()
-    address = address or os.environ.get("RAY_ADDRESS")
-    refuse_ray_client(address)
+    given, address = address, address or os.environ.get("RAY_ADDRESS")
+    refuse_ray_client(address, by=option_of(given))
     if ray.is_initialized():
         yield
         return
     if address and address != "local":
-        _join(address)
+        _join(address, by=option_of(given))
     else:
         _start(least_cpus)
     on_sigterm()
@@ -147,24 +153,34 @@ def connected(address: str | None, *, least_cpus: int = 1) -> Iterator[None]:
             gc.enable()
 
 
-def _join(address: str) -> None:
+def option_of(given: str | None) -> str:
+    """Who gave the address of the cluster: the option, else the variable that stands in for it."""
+    return "--address" if given else "RAY_ADDRESS"
+
+
+def _join(address: str, *, by: str) -> None:
     import ray
 
+    if "://" in address:
+        raise ValueError(
+            f"`{by}` (={show(address)}) must be auto or host:port, the port of the head (6379 if "
+            "`ray start --head` chose it), but is a URL: http:// is that of the dashboard."
+        )
     try:
         knock(address)
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        raise ValueError(_explain_connection(address, error)) from None
+        raise ValueError(_explain_connection(address, error, by=by)) from None
 
 
 def _start(least_cpus: int) -> None:
     import ray
 
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    _make_session_folder_usable()
     try:
         ray.init(
             address="local",
-            num_cpus=max(cpus or 1, least_cpus),
+            num_cpus=max(cores(), least_cpus),
             include_dashboard=False,
             log_to_driver=False,
             logging_level=logging.ERROR,
@@ -191,11 +207,45 @@ def _explain_start(error: Exception) -> str:
             f"the name of {str(_session_folder())!r}, where it keeps its session, is too long for "
             "its sockets: set RAY_TMPDIR to a folder with a short name, such as /tmp"
         )
+    elif (limit := _address_space()) is not None:
+        reason = (
+            f"its processes reserve more than the {limit / 1e9:.1f} GB that a limit of this shell "
+            f"leaves each (`ulimit -v`): lift it by `ulimit -v unlimited` ({reason})"
+        )
     return f"Ray must be able to start on this machine, but: {reason}"
 
 
+def _address_space() -> int | None:
+    """Bytes that a process may reserve at most; None without a limit."""
+    import resource
+
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return None if limit == resource.RLIM_INFINITY else limit
+
+
 def _session_folder() -> Path:
-    return Path(os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp")
+    return Path(os.environ.get(_session_variable()) or "/tmp")
+
+
+def _session_variable() -> str:
+    """The variable that says where Ray keeps its session, set or not."""
+    return (
+        "TMPDIR" if os.environ.get("TMPDIR") and not os.environ.get("RAY_TMPDIR") else "RAY_TMPDIR"
+    )
+
+
+def _make_session_folder_usable() -> None:
+    """Has Ray keep its session where it was told to: of a relative name it makes none. Raises
+    ValueError if the name is not ASCII, which its processes do not take."""
+    name = _session_variable()
+    folder = os.path.abspath(_session_folder())
+    if not folder.isascii():
+        raise ValueError(
+            f"`{name}` (={folder!r}), where Ray keeps its session, must be ASCII: set RAY_TMPDIR "
+            "to a folder with such a name, like /tmp."
+        )
+    if os.environ.get(name):
+        os.environ[name] = folder
 
 
 def few_bytes_for_ray() -> str | None:
@@ -213,7 +263,7 @@ def few_bytes_for_ray() -> str | None:
     )
 
 
-def _explain_connection(address: str, error: Exception) -> str:
+def _explain_connection(address: str, error: Exception, *, by: str) -> str:
     """What to do when a cluster does not answer."""
     text = " ".join(str(error).split())
     # Something listens there, and Ray does not say why it may not connect.
@@ -226,6 +276,6 @@ def _explain_connection(address: str, error: Exception) -> str:
             f"{other}"
         )
     return (
-        f"`--address` (={address!r}) must be a Ray cluster that answers, but: {text[:300]} Start "
-        "one by `ray start --head`, or leave --address out to use this machine."
+        f"`{by}` (={address!r}) must be a Ray cluster that answers, but: {text[:300]} Start one by "
+        f"`ray start --head`, or {_WITHOUT[by]} to use this machine."
     )

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from results.record import test_accuracy_key
+from results.record import TEST_READINGS, test_accuracy_key
 from search.cluster.connect import trial_resources
 from search.settings import SearchSettings
 from search.study.jobs import Jobs
@@ -59,7 +59,9 @@ def measure_test_accuracy(
             say(f"{file} cannot be read ({error.strerror}): trial {record.trial} is not tested.")
     if not members:
         return
-    reader = reader or start_reader(settings)
+    earlier = jobs.study.user_attrs.get(TEST_READINGS, [])
+    jobs.study.set_user_attr(TEST_READINGS, [*earlier, [number for number, *_ in members]])
+    reader = reader or start_reader(jobs.settings)
     started = reader.is_there.remote()
     split = (dataset.test_images, dataset.test_labels)
     shape = {"mean": dataset.mean, "std": dataset.std}

@@ -79,9 +79,10 @@ class Recorder(Callback):
     def _hear_of_starting(self, now: float) -> None:
         """Takes note of trials whose worker is starting, or has finished another one and is handed
         them: they have not begun until it answers, and it may hang by then."""
+        # What is starting is as of Tune's last choice: a worker lost since then has not begun.
         if now - self._looked > STARTING_SECONDS:
             self._looked = now
-            for number in self._starting():
+            for number in self._starting().keys() & (self._ledger.live.keys() - self._lost.keys()):
                 self._heard.setdefault(number, now)
 
     def _kill_hung_workers(self, trials: list[Any]) -> None:

@@ -14,7 +14,7 @@ import typer
 from search.commands.confirm import confirm
 from search.commands.exits import INTERRUPTED
 from search.commands.look import doctor, export, flops, report, status
-from search.commands.rooms import refuse_foreign_rooms
+from search.commands.rooms import refuse_foreign_rooms, refuse_no_docstrings
 from search.commands.search import resume, retry, search
 
 _COMMANDS = (search, resume, retry, confirm, status, report, export, flops, doctor)
@@ -67,6 +67,7 @@ def main() -> None:
             signal.signal(kind, lambda *_: sys.exit(INTERRUPTED))
     try:
         refuse_foreign_rooms()
+        refuse_no_docstrings()
         app(prog_name="vit-frontier")
     except ValueError as error:
         print(f"Error: {error}", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -25,4 +26,13 @@ def refuse_foreign_rooms() -> None:
             f"The package {name!r} must be that of vit-frontier, but Python finds {where}: rename "
             "the folder, or install vit-frontier in an environment of its own (uv tool install, "
             "pipx, venv) and again if another distribution wrote over it."
+        )
+
+
+def refuse_no_docstrings() -> None:
+    """Raises ValueError under `python -OO`: the library of the charts asks for its docstrings."""
+    if sys.flags.optimize > 1:
+        raise ValueError(
+            "Python must keep docstrings, which the charts are made with, but runs with -OO or "
+            "PYTHONOPTIMIZE=2: leave that out, or use -O."
         )

@@ -51,7 +51,7 @@ def search(
     asked = {name: value for name, value in locals().items() if name not in _OF_THE_COMMAND}
     from results.words import hide_password
     from search.plan import plan_search
-    from search.terminal.messages import introduce
+    from search.terminal.messages import introduce, prospect
 
     console = console_of(as_json)
     plan = plan_search(asked, console, claim=not dry_run)
@@ -63,7 +63,10 @@ def search(
             from search.commands.confirm import confirm_run
 
             confirm_run(plan.folder, {}, as_json=as_json, searched=plan)
-    elif as_json:
+        return
+    for line in prospect(plan.settings, plan.dataset, plan.recipe):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if as_json:
         storage = plan.settings.storage
         shown = {**plan.settings.to_dict(), "storage": storage and hide_password(storage)}
         print(json.dumps({"settings": shown, "recipe": plan.recipe.to_dict()}))
@@ -91,21 +94,32 @@ def retry(
     as_json: o.Json = False,
 ) -> None:
     """Run the failed trials of a run again, then go on with it."""
+    from results import load_run
     from search.driver import forget_failures
     from search.plan import read_changes
 
     changes = read_changes({"workers": workers, "address": address})
+    if not load_run(run).count("failed"):
+        raise ValueError(
+            f"The run {str(run)!r} has no failed trials, so none runs again: go on with it by "
+            f"`vit-frontier resume {run}`."
+        )
     count = forget_failures(run)
     console_of(as_json).print(f"{count} failed trials will run again.")
     _resume(run, changes, as_json=as_json)
 
 
 def _resume(run: Path, changes: dict[str, Any], *, as_json: bool) -> None:
-    from search.plan import plan_resume, read_changes
-    from search.terminal.messages import introduce
+    from search.plan import finished_already, plan_resume, read_changes
+    from search.terminal.messages import conclude, introduce
 
-    console = console_of(as_json)
-    plan = plan_resume(run, read_changes(changes), console)
+    console, changes = console_of(as_json), read_changes(changes)
+    if (done := finished_already(run, changes)) is not None:
+        said = f"Nothing is left to train, {done.trained} of {done.trials_asked} trials are done: "
+        console.print(f"{said}ask for more by --trials.", highlight=False, soft_wrap=True)
+        conclude(done, console, interrupted=False, as_json=as_json)
+        return
+    plan = plan_resume(run, changes, console)
     introduce(plan.settings, plan.dataset, plan.recipe, console)
     _run(plan, console, as_json, command=None)
 

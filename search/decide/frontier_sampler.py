@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search.decide.acquisition import Staircase, expected_gain, staircase
 from search.decide.candidates import Candidate, Candidates
-from search.decide.problem import Item, Params, Problem
+from search.decide.problem import Item, Params, Problem, is_choice
 from search.decide.surrogate import Surrogate, fitted
 
 Array = NDArray[np.float64]
@@ -110,6 +110,8 @@ class FrontierSampler(BaseSampler):
             if trial.number == current.number or not params or state == "over_budget":
                 continue
             candidate = self._describe(params)
+            if candidate is None:  # added by hand
+                continue
             if candidate.key not in history.tried:
                 history.tried.add(candidate.key)
                 history.log_costs.append(candidate.log_cost)
@@ -120,9 +122,18 @@ class FrontierSampler(BaseSampler):
         _observe(history, curves)
         return history
 
-    def _describe(self, params: Params) -> Candidate[Any]:
-        spelling = tuple(map(params.get, self._problem.distributions))
-        if spelling not in self._described:
+    def _describe(self, params: Params) -> Candidate[Any] | None:
+        """What parameters stand for; None if they are not those of the problem."""
+        known = self._problem.distributions
+        spelling = tuple(map(params.get, known))
+        try:
+            described = self._described.get(spelling)
+        except TypeError:  # a list
+            return None
+        if described is None:
+            whole = all(n in params and is_choice(params[n], d) for n, d in known.items())
+            if not whole:
+                return None
             self._described[spelling] = self._candidates.describe(self._problem.decode(params))
         return self._described[spelling]
 

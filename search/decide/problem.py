@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from search.decide.samplers import gene_distributions
 from space import (
@@ -155,3 +155,24 @@ class SpaceProblem:
     def enumerate(self) -> Iterator[Network]:
         for architecture in self.space.enumerate():
             yield Network(self.space.encode(architecture), architecture)
+
+
+def built(space: SearchSpace, architecture: Architecture) -> dict[str, list[int]]:
+    """By kind of part that the space places, the blocks, from 0, that are of the kind or that it
+    stands after. The genes' own places are those in the deepest network of the space."""
+    kinds = [placement.kind.kind for placement in space.placements if not placement.is_off()]
+    after = [(part.kind, block) for block, part, _ in architecture.after_blocks()]
+    return {
+        kind: [*architecture.blocks_of(kind), *(block for of, block in after if of == kind)]
+        for kind in kinds
+    }
+
+
+def is_choice(value: object, distribution: Any) -> bool:
+    """Whether a parameter may have that value, whoever gave it."""
+    if isinstance(distribution, CategoricalDistribution):
+        return value in distribution.choices
+    if type(value) not in (int, float) or not distribution.low <= value <= distribution.high:
+        return False
+    steps = (value - distribution.low) / (distribution.step or 1)
+    return distribution.step is None or abs(steps - round(steps)) < 1e-6

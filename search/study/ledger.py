@@ -9,17 +9,18 @@ from typing import Any
 
 import numpy as np
 import optuna
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from results import hypervolume, pareto_front
-from results.record import retried_key
+from results.record import BUILT, is_foreign, retried_key
+from results.words import foreign_text
 from search.decide.candidates import Candidates
 from search.decide.frontier_sampler import FrontierSampler, SpaceExhaustedError
-from search.decide.problem import Network, SpaceProblem
+from search.decide.problem import Network, SpaceProblem, built, is_choice
 from search.decide.samplers import make_sampler
 from search.settings import SearchSettings
 from search.study.jobs import Jobs, LiveTrial, seed_of
-from search.study.mirror import set_constraints, together
+from search.study.mirror import fail_waiting, set_constraints, together
 from space import Architecture, count_flops, count_params
 
 REJECTS_BEFORE_RANDOM = 30  # proposals in a row, over budget or known, until one is drawn at random
@@ -28,7 +29,7 @@ REJECTS_BEFORE_RANDOM = 30  # proposals in a row, over budget or known, until on
 class Ledger(Jobs):
     """Asks the sampler, keeps to the budget, and writes every trial to the study. `finished`:
     records of trained trials, without what only the report asks for (`_recall`); `front`: those on
-    the frontier."""
+    the frontier; `left_out`: sentences on trials that others added."""
 
     def __init__(self, study: optuna.Study, settings: SearchSettings) -> None:
         super().__init__(study, settings)
@@ -39,6 +40,7 @@ class Ledger(Jobs):
         self._candidates: Candidates[Network] | None = None
         self.over_budget = self.duplicates = 0
         self.exhausted = False
+        self.left_out: list[str] = []
         self._known: dict[Hashable, int] = {}  # network -> trial number
         self._take_in_study()
 
@@ -59,6 +61,12 @@ class Ledger(Jobs):
             if trial.state == TrialState.RUNNING:
                 self._requeue(trial.number, trial.params, trial.user_attrs)
                 continue
+            if trial.state == TrialState.WAITING:
+                self._refuse_impossible(trial)
+                continue
+            if is_foreign(trial):
+                self.left_out.append(foreign_text([trial.number]))
+                continue
             state = trial.user_attrs.get("state")
             self.over_budget += state == "over_budget"
             self.duplicates += state == "duplicate"
@@ -67,6 +75,22 @@ class Ledger(Jobs):
                 self._known[self.space.key(record.architecture)] = record.trial
                 self.finished.append(record)
         self.front = pareto_front(self.finished)
+
+    def _refuse_impossible(self, trial: FrozenTrial) -> None:
+        """Fails a trial that was enqueued by hand with what no network of the space has: Optuna
+        would hand it out."""
+        asked = trial.system_attrs.get("fixed_params", {})
+        wrong = [
+            f"{k}={asked[k]!r}"
+            for k, d in self.problem.distributions.items()
+            if k in asked and not is_choice(asked[k], d)
+        ]
+        if wrong:
+            fail_waiting(self.study, trial)
+            self.left_out.append(
+                f"Trial {trial.number}, which was enqueued, is left out: the space "
+                f"{self.space.name!r} has no {', '.join(wrong)}."
+            )
 
     @property
     def total(self) -> int:
@@ -142,6 +166,7 @@ class Ledger(Jobs):
         for name, value in live.record("running").to_attrs().items():
             if name != "baseline":  # the one attribute that it was asked with
                 trial.set_user_attr(name, value)
+        trial.set_user_attr(BUILT, built(self.space, live.architecture))
         over = [live.flops - self.settings.budget]
         if self.settings.max_params is not None:
             over.append(live.params - self.settings.max_params)

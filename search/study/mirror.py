@@ -196,6 +196,11 @@ def set_constraints(study: optuna.Study, trial: optuna.Trial, violations: list[i
     study._storage.set_trial_system_attr(trial._trial_id, "constraints", violations)
 
 
+def fail_waiting(study: optuna.Study, trial: FrozenTrial) -> None:
+    """Ends a trial that was enqueued and never asked, which `tell` refuses."""
+    study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+
+
 def set_user_attr(study: optuna.Study, trial: FrozenTrial, key: str, value: Any) -> None:
     """Of a trial that another driver has asked for and that is not over."""
     study._storage.set_trial_user_attr(trial._trial_id, key, value)

@@ -24,11 +24,13 @@ from results.words import format_count, hide_password
 from search.settings import SearchSettings
 from search.study.errors import StorageError, cannot_write, writing
 from space.rules import show
+from trainers.machine import cores, memory_bytes
 
 if TYPE_CHECKING:
     from trainers import Dataset, Recipe
 
 
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)  # NFS, Lustre
 SAME = 0.01  # of white, what two decoders may differ by
 
 
@@ -135,8 +137,9 @@ def drop_weights(folder: Path, numbers: Collection[int]) -> None:
 
 
 @contextlib.contextmanager
-def only_driver(folder: Path) -> Iterator[None]:
-    """Holds the run folder's lock, which the system drops when the process dies."""
+def only_driver(folder: Path) -> Iterator[str]:
+    """Holds the run folder's lock, which the system drops when the process dies. Gives a
+    sentence to be said where the file system has no locks, else an empty one."""
     import fcntl
 
     try:  # not through a link, out of the folder
@@ -152,8 +155,14 @@ def only_driver(folder: Path) -> Iterator[None]:
                 f"look at it by `vit-frontier status {folder}`."
             ) from None
         except OSError as error:
-            raise cannot_write(folder, error) from None
-        yield
+            if error.errno not in NO_LOCKS:
+                raise cannot_write(folder, error) from None
+            yield (
+                f"The file system of {str(folder)!r} has no locks ({error.strerror}): see that no "
+                "other search runs in this folder."
+            )
+            return
+        yield ""
 
 
 def read_search(folder: Path) -> dict[str, Any]:
@@ -240,7 +249,7 @@ def versions() -> dict[str, str]:
 
 
 def hardware() -> dict[str, Any]:
-    """This machine: cores, processor, memory and GPUs."""
+    """This machine, as far as it is ours: cores, processor, memory and GPUs."""
     cpu = platform.processor() or platform.machine()
     with contextlib.suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
@@ -249,5 +258,4 @@ def hardware() -> dict[str, Any]:
     if "torch" in sys.modules:
         torch = sys.modules["torch"]
         gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return {"cpus": os.cpu_count(), "cpu": cpu, "gpus": gpus, "memory_bytes": memory}
+    return {"cpus": cores(), "cpu": cpu, "gpus": gpus, "memory_bytes": memory_bytes()}

@@ -16,7 +16,8 @@ from rich.text import Text
 
 from results import TrialRecord
 from results.words import duration, format_count, index_ranges, shape_row
-from search.study.jobs import Jobs
+from search.study.jobs import Jobs, LiveTrial
+from search.terminal.pace import Pace
 
 FRONT_ROWS = 12
 DRAWN_SECONDS = 0.2  # between two drawings of the panel
@@ -26,10 +27,11 @@ PLAIN_SECONDS = 30.0  # between two plain lines when nothing finishes
 class Display:
     """Shows how far jobs are. `update` is cheap and may be called often."""
 
-    def __init__(self, jobs: Jobs, console: Console) -> None:
-        self.jobs, self.console = jobs, console
+    def __init__(self, jobs: Jobs, console: Console, *, epochs: int | None = None) -> None:
+        """`epochs`: of a whole training."""
+        self.jobs, self.console, self.epochs = jobs, console, epochs
+        self._pace = Pace(epochs=epochs)
         self._started, self._said = time.monotonic(), time.monotonic()
-        self._done_before = len(jobs.finished)
         self._drawn = -math.inf
         self._note = ""
         self._live: Live | None = None
@@ -76,12 +78,14 @@ class Display:
     def finished(self, record: TrialRecord) -> None:
         """Says that a trial ended, and how."""
         self._said = time.monotonic()
+        self._pace.finished(record)
         on_front = any(member.trial == record.trial for member in self.jobs.front)
         mark = " *" if on_front else ""
+        of = f" of {self.epochs}" if self.epochs else ""
         result = (
             f"failed: {record.error}"
             if record.state == "failed"
-            else f"{record.state} at epoch {record.epochs}, accuracy {record.accuracy:.4f}"
+            else f"{record.state} at epoch {record.epochs}{of}, accuracy {record.accuracy:.4f}"
         )
         if self._live is None or record.state == "failed":
             done = f"[{len(self.jobs.finished)}/{self.jobs.total}]"
@@ -102,13 +106,12 @@ class Display:
         return ", ".join(part for part in parts if part)
 
     def _eta(self) -> str:
-        done = len(self.jobs.finished) - self._done_before
-        left = self.jobs.remaining + len(self.jobs.live)
-        if not done or not left:
-            return ""
-        running = len(self.jobs.live) / 2  # the running ones are half done on average
-        pace = (time.monotonic() - self._started) / (done + running)
-        return f"about {duration(pace * max(left - running, 0))} left"
+        live, limit = list(self.jobs.live.values()), self.jobs.settings.time_limit
+        left = self._pace.left(live, self.jobs.remaining)
+        if limit is not None:
+            rest = max(0.0, limit - (time.monotonic() - self._started))
+            left = rest if left is None else min(left, rest)
+        return "" if left is None else f"about {duration(left)} left"
 
     def _panel(self) -> Group:
         self._bar.update(
@@ -118,27 +121,45 @@ class Display:
         )
         lines: list[Any] = [
             self._bar,
-            Text(self._counts(), style="dim", no_wrap=True, overflow="ellipsis"),
+            Text(self._counts(), style="dim"),
         ]
         for live in list(self.jobs.live.values())[:4]:
-            last = live.curve[-1] if live.curve else None
-            state = (
-                f"epoch {last['epoch']}, accuracy {last['accuracy']:.4f}" if last else "starting"
-            )
-            text = f"  trial {live.trial.number}: {format_count(live.flops)} FLOPs, {state}"
-            lines.append(Text(text, style="cyan"))
+            lines.append(Text(f"  {self._running(live)}", style="cyan"))
         if self._note:
             lines.append(Text(self._note, style="yellow"))
         front = self.jobs.front
         if front:
-            lines.append(front_table(front))
+            lines.append(front_table(front, width=self.console.width))
         return Group(*lines)
+
+    def _running(self, live: LiveTrial) -> str:
+        last = live.curve[-1] if live.curve else None
+        of = f" of {self.epochs}" if self.epochs else ""
+        state = (
+            f"epoch {last['epoch']}{of}, accuracy {last['accuracy']:.4f}" if last else "starting"
+        )
+        name = f" ({live.baseline})" if live.baseline else ""
+        passed = duration(time.monotonic() - live.began)
+        size = format_count(live.flops)
+        return f"trial {live.trial.number}{name}: {size} FLOPs, {state}, {passed}"
+
+
+# Columns of the table of the frontier, in order, and how long each is kept on a narrow terminal.
+_COLUMNS = {
+    "trial": 8, "FLOPs": 9, "params": 3, "accuracy": 9, "test": 7, "depth": 6, "width": 5,
+    "patch": 2, "Re-attention": 4, "pools": 1,
+}  # fmt: skip
 
 
 def front_table(
-    front: list[TrialRecord], rows: int = FRONT_ROWS, unconfirmed: Collection[int] = ()
+    front: list[TrialRecord],
+    rows: int = FRONT_ROWS,
+    unconfirmed: Collection[int] = (),
+    *,
+    width: int = 80,
 ) -> Table:
-    """The frontier as a table, the `rows` most accurate members; `unconfirmed` are marked."""
+    """The frontier as a table of at most `width` characters, the `rows` most accurate members;
+    `unconfirmed` are marked. FLOPs and accuracy are the last to go."""
     title = "Frontier" if len(front) <= rows else f"Frontier (last {rows} of {len(front)})"
     table = Table(
         title=title,
@@ -148,18 +169,28 @@ def front_table(
         padding=(0, 1, 0, 0),
         pad_edge=False,
     )
-    for name in ("trial", "FLOPs", "params", "accuracy", "depth", "width", "patch"):
-        table.add_column(name, justify="right")
-    table.add_column("Re-attention")
-    table.add_column("pools")
-    for record in front[-rows:]:
-        row = shape_row(record.architecture)
-        table.add_row(
-            str(record.trial) + (" unconfirmed" if record.trial in unconfirmed else ""),
-            format_count(record.flops),
-            format_count(record.params),
-            f"{record.accuracy:.4f}",
-            *(row[name] for name in ("depth", "width", "patch", "Re-attention")),
-            index_ranges(block for block, _, _ in record.architecture.after_blocks()),
-        )
+    cells = [_row(record, record.trial in unconfirmed) for record in front[-rows:]]
+    names = [name for name in _COLUMNS if any(row[name] for row in cells)]
+    needed = {name: 2 + max(len(name), *(len(row[name]) for row in cells)) for name in names}
+    while sum(needed[name] for name in names) > width and len(names) > 2:
+        names.remove(min(names, key=_COLUMNS.__getitem__))
+    for name in names:
+        left = name in ("Re-attention", "pools")
+        table.add_column(name, justify="left" if left else "right", no_wrap=True)
+    for row in cells:
+        table.add_row(*(row[name] for name in names))
     return table
+
+
+def _row(record: TrialRecord, unconfirmed: bool) -> dict[str, str]:
+    """The cells of a member by column; an empty test accuracy is not known yet."""
+    test = record.test_accuracy
+    return {
+        **shape_row(record.architecture),
+        "trial": f"{record.trial} unconfirmed" if unconfirmed else str(record.trial),
+        "FLOPs": format_count(record.flops),
+        "params": format_count(record.params),
+        "accuracy": f"{record.accuracy:.4f}",
+        "test": "" if test is None else f"{test:.4f}",
+        "pools": index_ranges(block for block, _, _ in record.architecture.after_blocks()),
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,8 @@ import numpy as np
 
 from results.words import counted, format_count, percent
 from search.settings import SearchSettings
-from space import count_flops
+from space import count_flops, count_params
+from space.rules import show
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 MOST_KINDS = 5  # of files left out that are named
 MUCH_OF_TWO = 0.75  # of two classes, the larger one's share that is said; of more, twice its due
 NEARLY_BLACK = 0.03
+SAMPLED = 1000  # networks drawn to tell how many fit
+PROCESS_BYTES = 400 * 10**6  # of a worker with torch, before it has data
+LARGE_ERROR = 0.03  # of an accuracy, from which validation images are few
 
 
 def introduce(settings: SearchSettings, dataset: Dataset, recipe: Recipe, console: Console) -> None:
@@ -50,12 +55,57 @@ def introduce(settings: SearchSettings, dataset: Dataset, recipe: Recipe, consol
         console.print(remark, markup=False, highlight=False, soft_wrap=True)
 
 
+def prospect(settings: SearchSettings, dataset: Dataset, recipe: Recipe) -> Iterator[str]:
+    """What a search would do, beyond `introduce`: recipe, workers, what fits, memory."""
+    rng, space = np.random.default_rng(0), settings.space
+    drawn = [space.sample(rng) for _ in range(SAMPLED)]
+    fit = [
+        a for a in drawn if count_flops(a) <= settings.budget
+        and count_params(a) <= (settings.max_params or math.inf)
+    ]  # fmt: skip
+    share, limits = len(fit) / SAMPLED, f"{format_count(settings.budget)} FLOPs"
+    if settings.max_params is not None:
+        limits += f" and {format_count(settings.max_params)} parameters"
+    about = f"about {format_count(round(share * space.size()))}, {percent(share)} of those drawn"
+    yield f"Networks within {limits}: {about if fit else f'fewer than one in {SAMPLED} drawn'}."
+    if len(fit) == SAMPLED:
+        most = format_count(max(map(count_flops, drawn)))
+        yield f"The budget does not bind: the largest network drawn costs {most} FLOPs."
+    values = ", ".join(f"{name} {show(value)}" for name, value in recipe.to_dict().items())
+    yield f"Recipe: {values}."
+    at_once = settings.workers or "as many as the machine or the cluster has room for"
+    yield f"Workers: {at_once}, of {counted(settings.cpus_per_trial, 'CPU core')} each."
+    images = dataset.train_images.nbytes + dataset.val_images.nbytes
+    largest = max(map(count_params, fit), default=0)
+    yield (
+        f"Memory: {images / 1e6:.1f} MB of images to train and validate on; of each worker about "
+        f"{(PROCESS_BYTES + 4 * images + 16 * largest) / 1e6:.0f} MB and what a batch takes."
+    )
+
+
 def _remarks(dataset: Dataset) -> Iterator[str]:
     """What one should know of the images, a sentence each."""
+    yield from map(printable, dataset.remarks)
     if others := dataset.other_files:
         kinds = [f"{printable(end) or 'nothing'} ({count:,})" for end, count in others[:MOST_KINDS]]
         more = " and others" if len(others) > MOST_KINDS else ""
         yield f"Left out: files ending in {', '.join(kinds)}{more}, which are not read."
+    seen = dataset.seen_before()
+    for split, total, found in (
+        ("validation", len(dataset.val_labels), "one to train on"),
+        ("test", len(dataset.test_labels), "one of another split"),
+    ):
+        if count := seen[split]:
+            yield (
+                f"{count:,} of {total:,} {split} images have the very pixels of {found}: the "
+                f"{split} accuracy is told too high."
+            )
+    error = 0.5 / len(dataset.val_labels) ** 0.5
+    if error > LARGE_ERROR:
+        yield (
+            f"{counted(len(dataset.val_labels), 'validation image')} tell an accuracy of 50 % to "
+            f"{100 * error:.1f} points (standard error): give more by --val-samples or more data."
+        )
     largest = float(np.bincount(dataset.val_labels).max()) / len(dataset.val_labels)
     if largest > min(2 / dataset.num_classes, MUCH_OF_TWO):
         yield (
@@ -87,6 +137,8 @@ def conclude(run: Run, console: Console, *, interrupted: bool, as_json: bool) ->
         console.print(f"Stopped: {run.stop_reason}", markup=False, soft_wrap=True)
     if run.ended_short:
         console.print(f"Ended after {run.ended_short}.", markup=False, soft_wrap=True)
+    if len(run.test_readings) > 1:
+        console.print(readings_text(run), markup=False, highlight=False, soft_wrap=True)
     if run.front:
         best = run.front[-1]
         test = "" if best.test_accuracy is None else f", test accuracy {best.test_accuracy:.4f}"
@@ -119,6 +171,13 @@ def _not_confirmed(run: Run) -> str:
     return f"Not confirmed: trials {names}; go on by: vit-frontier confirm {run.path}\n"
 
 
+def readings_text(run: Run) -> str:
+    """What is said of a test split that was read more than once: after a resume, for members that
+    are new."""
+    times = "; ".join(", ".join(map(str, trials)) for trials in run.test_readings)
+    return f"The test split was read {len(run.test_readings)} times, for the trials {times}."
+
+
 def summary(run: Run) -> dict[str, Any]:
     """A run as one line of JSON."""
     states = ("complete", "stopped", "failed", "running")
@@ -130,6 +189,8 @@ def summary(run: Run) -> dict[str, Any]:
         "ended_short": run.ended_short,
         **{state: run.count(state) for state in states},
         "over_budget": run.over_budget,
+        "trials": run.trials_asked,
+        "test_readings": [list(trials) for trials in run.test_readings],
         "hypervolume": run.hypervolume,
         "frontier": [
             {

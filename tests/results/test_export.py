@@ -11,9 +11,10 @@ from command_line import call_here
 from make_run import make_run
 from PIL import Image
 from safetensors.torch import save_file
-from timm.data import create_transform, resolve_model_data_config
+from timm.data import create_dataset, create_transform, resolve_model_data_config
 
 from results import load_run, write_timm_folder
+from results.export import class_order_text
 from space import Architecture, Pool, build_model
 from trainers import load_dataset
 
@@ -197,3 +198,26 @@ def test_frontier_json_tells_the_preprocessing(run):
 
     told = json.loads(frontier_json(run))["preprocessing"]
     assert (told["mean"], told["std"], told["crop_pct"]) == (MEAN, STD, 1.0)
+
+
+def test_class_folders_are_numbered_by_timm_as_by_the_network(run, tmp_path, monkeypatch, capsys):
+    names = ["1", "10", "2", *"abcdefg"]
+    for name in names:
+        (tmp_path / "data" / name).mkdir(parents=True)
+        Image.new("L", (8, 8)).save(tmp_path / "data" / name / "1.png")
+    file = run.path / "run.json"
+    before = file.read_text()
+    description = json.loads(before)
+    description["data"]["class_names"] = names
+    file.write_text(json.dumps(description))
+    out = tmp_path / "out"
+    assert call_here(monkeypatch, capsys, "export", f"{run.path}:best", "--out", out)[0] == 0
+    assert "Its classes are numbered as in class_map.txt" in class_order_text(
+        load_run(run.path), out
+    )
+    file.write_text(before)
+    assert class_order_text(load_run(run.path), out) == ""
+    theirs = create_dataset("", str(tmp_path / "data"))
+    assert theirs.reader.class_to_idx["2"] == 1
+    ours = create_dataset("", str(tmp_path / "data"), class_map=str(out / "class_map.txt"))
+    assert ours.reader.class_to_idx == {name: label for label, name in enumerate(names)}

@@ -1,13 +1,27 @@
 """A search that is called: what is refused before anything is trained, and what run.json keeps."""
 
 import functools
+import json
 import sys
 
 import pytest
+from command_line import call_here
+from make_run import make_run
 from rich.console import Console
 
+from results import load_run
+from results.write import frontier_json
 from search import plan
-from search.plan import default_space, plan_search, read_changes, read_options, search
+from search.plan import (
+    default_space,
+    finished_already,
+    plan_search,
+    read_changes,
+    read_options,
+    resume,
+    search,
+)
+from search.terminal.messages import prospect
 from trainers import Recipe
 
 
@@ -87,3 +101,68 @@ def test_a_cluster_is_not_reached_through_a_proxy(monkeypatch):
     monkeypatch.setattr(plan, "_load", lambda *_: pytest.fail("read"))
     with pytest.raises(ValueError, match=r"`--address` .*must be auto or host:port"):
         search("500K", address="ray://head:10001")
+
+
+def test_a_space_for_larger_images_names_their_size(tmp_path):
+    asked = {"budget": "2M", "space": "hvt_deit_tiny", "img_size": 32, "out": str(tmp_path / "run")}
+    with pytest.raises(
+        ValueError, match=r"'hvt_deit_tiny'.* give --img-size 224 or another --spac"
+    ):
+        plan_search(asked, Console(quiet=True), claim=False)
+
+
+def test_a_dry_run_tells_what_fits_and_whether_the_budget_binds(tmp_path):
+    asked = {"data": "digits", "out": str(tmp_path / "run")}
+    said = {}
+    for budget in ("2M", "1.3G"):
+        ready = plan_search({**asked, "budget": budget}, Console(quiet=True), claim=False)
+        said[budget] = "\n".join(prospect(ready.settings, ready.dataset, ready.recipe))
+    assert "batch_size 64" in said["2M"]
+    assert "Workers: as many as" in said["2M"]
+    assert "does not bind" not in said["2M"]
+    assert "The budget does not bind: the largest network drawn costs" in said["1.3G"]
+
+
+@pytest.fixture
+def finished(tmp_path):
+    """A finished run of 24 trials whose search asked for as many."""
+    folder = make_run(tmp_path / "run", stopped=3, failed=0, baselines=3)
+    file = folder / "run.json"
+    description = json.loads(file.read_text())
+    description["settings"] = {"trials": 24}
+    file.write_text(json.dumps(description))
+    return folder
+
+
+def test_a_finished_run_is_not_touched_by_a_resume_or_a_retry(finished, monkeypatch, capsys):
+    before = {file: file.read_bytes() for file in finished.iterdir()}
+    assert load_run(finished).trained == 24
+    code, said = call_here(monkeypatch, capsys, "resume", finished, "--trials", 10)
+    assert (code, "`--trials` (=10) must be more than the 24" in said) == (2, True)
+    code, said = call_here(monkeypatch, capsys, "resume", finished)
+    assert (code, "Nothing is left to train, 24 of 24 trials are done" in said) == (0, True)
+    code, said = call_here(monkeypatch, capsys, "retry", finished)
+    assert (code, "has no failed trials, so none runs again" in said) == (2, True)
+    assert resume(finished).trained == 24
+    code, said = call_here(monkeypatch, capsys, "status", finished)
+    assert (code, "24 of 24 trials" in said) == (0, True)
+    assert {file: file.read_bytes() for file in finished.iterdir()} == before
+
+
+def test_a_run_that_is_not_finished_goes_on(finished, tmp_path):
+    assert finished_already(finished, {"trials": 25}) is None
+    interrupted = make_run(tmp_path / "other", finished=False)
+    assert finished_already(interrupted, {}) is None
+    untested = make_run(tmp_path / "third", test_accuracy=False)
+    assert finished_already(untested, {}) is None
+
+
+def test_the_flops_of_a_whole_frontier_ask_for_a_point(finished, monkeypatch, capsys):
+    (finished / "frontier.json").write_text(frontier_json(load_run(finished)))
+    best = load_run(finished).front[-1]
+    for name in (finished, finished / "frontier.json"):
+        code, said = call_here(monkeypatch, capsys, "flops", name)
+        assert (code, f"name one of them, as {finished}:" in said) == (2, True)
+    for name in (f"{finished}:{best.trial}", f"{finished}:best"):
+        code, said = call_here(monkeypatch, capsys, "flops", name)
+        assert (code, f"{best.flops:,} FLOPs" in said) == (0, True)

@@ -17,6 +17,7 @@ from trainers.images.stored import Images, StoredImages
 Augmentation = Literal["none", "crop_flip"]
 STATISTICS_SAMPLE = 4096  # images that the statistics of a stored split are taken from
 _BRIGHTNESS_SAMPLE = 64  # validation images
+_COMPARED_AT_MOST = 2 * 10**9  # bytes of images, some seconds
 _COUNTED_AT_ONCE = 2**24  # bytes of images; counting takes up to eight times as much
 
 
@@ -28,7 +29,7 @@ class Dataset:
     # Plain arrays, so that Ray's object store shares them, but `StoredImages` where a split takes
     # more than 256 MiB. `mean` and `std` are those of the training images, as fractions. `skipped`
     # names the unreadable files that were left out, with reasons; `other_files` counts by extension
-    # those that do not end like images, most frequent first.
+    # those that do not end like images, most frequent first. `remarks` says how they were found.
 
     name: str
     train_images: Images
@@ -43,6 +44,7 @@ class Dataset:
     augmentation: Augmentation
     skipped: tuple[tuple[str, str], ...] = ()
     other_files: tuple[tuple[str, int], ...] = ()
+    remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         shape = self.train_images.shape[1:]
@@ -85,6 +87,23 @@ class Dataset:
             digest.update(labels.astype("<i8").tobytes())
         return digest.hexdigest()[:16]
 
+    def seen_before(self) -> dict[str, int]:
+        """How many images of the validation split have the pixels of one to train on, and of the
+        test split of any other; 0 of a split where that would read more than 2 GB from disk."""
+        splits = {
+            "train": self.train_images,
+            "validation": self.val_images,
+            "test": self.test_images,
+        }
+        counts = dict.fromkeys(splits, 0)
+        if sum(images.nbytes for images in splits.values()) <= _COMPARED_AT_MOST:
+            seen: set[int] = set()
+            for name, images in splits.items():
+                pixels = _digests(images)
+                counts[name] = sum(one in seen for one in pixels)
+                seen.update(pixels)
+        return {name: counts[name] for name in ("validation", "test")}
+
     def brightness(self) -> list[float]:
         """Mean and std of the channels and the means of up to 64 validation images, fractions of
         255: nearly the same for the same images, whatever version of Pillow decoded them."""
@@ -93,6 +112,13 @@ class Dataset:
         rows = [place * total // count for place in range(count)]
         means = [float(self.val_images[row].mean()) / 255 for row in rows]
         return [round(value, 4) for value in (*self.mean, *self.std, *means)]
+
+
+def _digests(images: Images) -> list[int]:
+    """A number for each image that those of the same pixels share, in this process alone."""
+    at_once = max(1, _COUNTED_AT_ONCE // math.prod(images.shape[1:]))
+    parts = (images[first : first + at_once] for first in range(0, len(images), at_once))
+    return [hash(image.tobytes()) for part in parts for image in part]
 
 
 def channel_statistics(images: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:

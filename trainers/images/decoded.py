@@ -23,6 +23,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_chai
 from trainers.errors import DataError
 from trainers.images.decode import Pixels, Source, UnreadableImageError, decode_image, may_pass
 from trainers.images.stored import Images, StoredImages
+from trainers.machine import cores
 
 IN_MEMORY_AT_MOST = 2**28  # bytes of a split that is copied into memory
 READ_AGAIN = Retrying(  # an image, after an error that may pass
@@ -94,13 +95,13 @@ class DecodedImages:
         missing = np.unique(rows[state[rows] == 0]).tolist()
         if not missing:
             return unreadable
-        at_once = max(_cores(), min(_WINDOW, _WINDOW_BYTES // self.image_bytes))
+        at_once = max(cores(), min(_WINDOW, _WINDOW_BYTES // self.image_bytes))
         if len(missing) > at_once:  # else they may all be broken, in a whole cache on a full disk
             self.require_room(len(missing))
         with (
             _OpenArray(self.directory / "images.npy") as images,
             _OpenArray(self.directory / "state.npy") as states,
-            ThreadPoolExecutor(_cores()) as pool,  # Pillow decodes outside the GIL
+            ThreadPoolExecutor(cores()) as pool,  # Pillow decodes outside the GIL
             warnings.catch_warnings(),
         ):
             warnings.simplefilter("ignore")  # Pillow's, about large images and broken EXIF blocks
@@ -219,13 +220,6 @@ class _OpenArray:
             os.fdatasync(self._file)
         except OSError as error:
             raise disk_error(self._path, error) from error
-
-
-def _cores() -> int:
-    """CPU cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def disk_error(path: Path, error: OSError) -> DataError:

@@ -45,6 +45,8 @@ class ImageSource(Protocol):
     def augmentation(self) -> Augmentation: ...
     @property
     def other_files(self) -> tuple[tuple[str, int], ...]: ...
+    @property
+    def remarks(self) -> tuple[str, ...]: ...
     def source(self, row: int) -> Source: ...
     def sample_sides(self) -> list[int]: ...
     def open_cache(
@@ -184,6 +186,7 @@ def load_source(
         augmentation=source.augmentation,
         skipped=tuple((paths[row], unreadable[row]) for row in sorted(unreadable)),
         other_files=source.other_files,
+        remarks=source.remarks,
     )
 
 
@@ -196,6 +199,7 @@ def _dataset(
     augmentation: Augmentation,
     skipped: tuple[tuple[str, str], ...] = (),
     other_files: tuple[tuple[str, int], ...] = (),
+    remarks: tuple[str, ...] = (),
 ) -> Dataset:
     mean, std = channel_statistics(images[0])
     return Dataset(
@@ -212,6 +216,7 @@ def _dataset(
         augmentation=augmentation,
         skipped=skipped,
         other_files=other_files,
+        remarks=remarks,
     )
 
 

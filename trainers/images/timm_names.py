@@ -54,6 +54,7 @@ class TimmImages:
     augmentation: Augmentation
     root: str | None = None
     other_files: tuple[tuple[str, int], ...] = ()
+    remarks: tuple[str, ...] = ()
 
     @property
     def paths(self) -> Sequence[str]:

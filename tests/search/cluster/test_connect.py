@@ -1,5 +1,6 @@
 """Searches on a Ray cluster of several nodes, all on this machine."""
 
+import os
 import subprocess
 import sys
 
@@ -8,7 +9,12 @@ from command_line import ENVIRONMENT, ROOT, command, wait_for
 from hosts import wait_until
 
 from results import load_run
-from search.cluster.connect import room_for
+from search.cluster.connect import (
+    _make_session_folder_usable,
+    connected,
+    refuse_shadows,
+    room_for,
+)
 
 
 @pytest.fixture
@@ -99,3 +105,52 @@ def test_a_session_folder_with_too_long_a_name_is_refused_with_what_to_do(tmp_pa
     assert done.returncode == 2
     assert "too long for its sockets: set RAY_TMPDIR to a folder with a short name" in done.stderr
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "variable", "said"),
+    [
+        (None, "127.0.0.1:9", "`RAY_ADDRESS` (='127.0.0.1:9') must be a Ray cluster that answers"),
+        (
+            None,
+            "http://127.0.0.1:8265",
+            "`RAY_ADDRESS` .* but is a URL: http:// is that of the das",
+        ),
+        (None, "ray://host:10001", "`RAY_ADDRESS` .* must be auto or host:port: Ray Tune does not"),
+        ("127.0.0.1:9", "", "`--address` (='127.0.0.1:9') must be .* or leave --address out to us"),
+        ("http://a:1", "127.0.0.1:9", "`--address` (='http://a:1') must be auto or host:port"),
+    ],
+)
+def test_who_gave_a_wrong_address_is_said(monkeypatch, given, variable, said):
+    monkeypatch.setenv("RAY_ADDRESS", variable)
+    with (
+        pytest.raises(ValueError, match=said.replace("(", r"\(").replace(")", r"\)")),
+        connected(given),
+    ):
+        pass
+
+
+def test_the_folder_of_rays_session_may_be_relative_but_not_beyond_ascii(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RAY_TMPDIR", "here")
+    _make_session_folder_usable()
+    assert os.environ["RAY_TMPDIR"] == str(tmp_path / "here")
+    monkeypatch.setenv("RAY_TMPDIR", "été")
+    with pytest.raises(ValueError, match=r"`RAY_TMPDIR` .* must be ASCII"):
+        _make_session_folder_usable()
+
+
+@pytest.mark.parametrize("name", ["search", "space", "trainers", "results"])
+def test_what_workers_would_take_for_a_package_is_refused(monkeypatch, tmp_path, name):
+    monkeypatch.chdir(ROOT)
+    refuse_shadows()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).mkdir()
+    refuse_shadows()  # no package
+    (tmp_path / name / "__init__.py").touch()
+    with pytest.raises(ValueError, match=f"must not hold {name}/: Ray's workers"):
+        refuse_shadows()
+    monkeypatch.chdir(tmp_path / name)
+    (tmp_path / name / f"{name}.py").touch()
+    with pytest.raises(ValueError, match=f"must not hold {name}.py: Ray's workers"):
+        refuse_shadows()

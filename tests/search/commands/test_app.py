@@ -37,3 +37,12 @@ def test_a_file_that_is_no_utf8_is_named_too(tmp_path):
     )  # fmt: skip
     assert done.returncode == 2, done.stderr
     assert done.stderr.startswith("Error: The package 'results' must be that of vit-frontier")
+
+
+def test_python_without_docstrings_is_refused_in_a_sentence():
+    done = subprocess.run(
+        [sys.executable, "-OO", "-m", "search", "flops", "deit_tiny"], cwd=ROOT,
+        env=ENVIRONMENT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: Python must keep docstrings")

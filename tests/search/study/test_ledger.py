@@ -250,3 +250,42 @@ def test_baselines_at_224_pixels_are_the_named_models_that_fit():
     assert ladder["deit_tiny"] == NAMED["deit_tiny"]
     assert ladder["hvt_ti_1"] == NAMED["hvt_ti_1"]
     assert "hvt_s_0" not in ladder
+
+
+@pytest.mark.parametrize("sampler", ["frontier", "tpe", "nsga2"])
+def test_trials_that_others_added_are_left_out_and_said(sampler):
+    there = study()
+    run(Ledger(there, settings(sampler=sampler, trials=3)))
+    depth, n = there.trials[0].distributions["depth"], len(there.trials)
+    there.add_trial(
+        optuna.trial.create_trial(
+            params={"depth": 2}, distributions={"depth": depth}, values=[0.99, 1000.0]
+        )
+    )
+    there.enqueue_trial({"depth": 2000})
+    there.enqueue_trial({"depth": [2], "reattention": "nowhere"})
+    there.enqueue_trial({"depth": 2})
+    ledger = Ledger(there, settings(sampler=sampler, trials=6))
+    assert ledger.left_out == [
+        f"Left out: trial {n} of the study, which no search wrote.",
+        f"Trial {n + 1}, which was enqueued, is left out: the space 'digits' has no depth=2000.",
+        f"Trial {n + 2}, which was enqueued, is left out: the space 'digits' has no depth=[2], "
+        "reattention='nowhere'.",
+    ]
+    assert ledger.front[-1].trial < n
+    run(ledger)
+    assert len(ledger.finished) == 6
+    assert there.trials[n + 3].params["depth"] == 2
+    again = Ledger(there, settings(sampler=sampler, trials=6))
+    assert again.left_out == ledger.left_out[:1]
+
+
+def test_what_was_built_stands_beside_the_genes():
+    there = study()
+    run(Ledger(there, settings(trials=12)))
+    for trial in there.trials:
+        a = DIGITS.decode(trial.params)
+        pools = [block for block, _, _ in a.after_blocks()]
+        built = {"reattention": list(a.blocks_of("reattention")), "pool": pools}
+        assert trial.user_attrs["built"] == built
+    assert any(trial.user_attrs["built"]["pool"] for trial in there.trials)

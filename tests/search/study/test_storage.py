@@ -148,7 +148,7 @@ def test_a_full_disk_is_named_and_the_study_goes_on_when_there_is_room(small_dis
 def test_a_read_only_run_folder_is_shown_and_what_writes_says_so(
     command, tmp_path, read_only, monkeypatch, capsys
 ):
-    out = few_trials(tmp_path / "run")
+    out = few_trials(tmp_path / "run", failed=1)
     read_only(out)
     code, said = call_here(monkeypatch, capsys, "status", out)
     assert (code, "3 complete" in said) == (0, True)

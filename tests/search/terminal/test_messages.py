@@ -59,6 +59,31 @@ def test_files_that_do_not_end_like_images_are_said(digits):
     assert line == "Left out: files ending in .heic (1,180), which are not read."
 
 
+def test_images_of_two_splits_are_said(digits):
+    twice = dataclasses.replace(
+        digits, test_images=digits.train_images[:9], test_labels=digits.train_labels[:9]
+    )
+    assert introduction(twice) == [
+        "9 of 9 test images have the very pixels of one of another split: the test accuracy is "
+        "told too high."
+    ]
+
+
+def test_few_validation_images_are_said(digits):
+    few = dataclasses.replace(
+        digits, val_images=digits.val_images[:60], val_labels=digits.val_labels[:60]
+    )
+    assert introduction(few) == [
+        "60 validation images tell an accuracy of 50 % to 6.5 points (standard error): give more "
+        "by --val-samples or more data."
+    ]
+
+
+def test_how_images_were_found_is_said(digits):
+    said = dataclasses.replace(digits, remarks=("Splits: \x1b/ is the training split.",))
+    assert introduction(said) == ["Splits: \\x1b/ is the training split."]
+
+
 @pytest.mark.parametrize(
     ("classes", "largest", "said"),
     [(2, 984, "98.4 %"), (2, 740, ""), (10, 210, "21.0 %"), (10, 200, ""), (4, 501, "50.1 %")],

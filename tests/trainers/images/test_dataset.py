@@ -88,3 +88,12 @@ def test_other_data_have_another_fingerprint() -> None:
     ]
     fingerprints = {data.fingerprint(), *(other.fingerprint() for other in others)}
     assert len(fingerprints) == 1 + len(others)
+
+
+def test_images_of_another_split_are_counted() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (300, 3, 4, 4), dtype=np.uint8)
+    pixels[160:170], pixels[250:255], pixels[255:260] = pixels[:10], pixels[:5], pixels[170:175]
+    images = {"train": pixels[:150], "val": pixels[150:250], "test": pixels[250:]}
+    splits = {f"{split}_images": part for split, part in images.items()}
+    assert small(**splits).seen_before() == {"validation": 10, "test": 10}
+    assert load_dataset("digits").seen_before() == {"validation": 0, "test": 0}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -56,6 +57,63 @@ def test_three_splits_keep_their_roles(tmp_path: Path) -> None:
 def test_train_may_be_the_name_of_a_class(tmp_path: Path) -> None:
     folder = read_folder(fill(tmp_path, ["train/1.jpg", "car/1.jpg"]))
     assert folder.class_names == ("car", "train")
+
+
+def test_a_second_spelling_of_a_split_and_other_folders_are_said(tmp_path: Path) -> None:
+    names = [f"{s}/{c}/1.jpg" for s in ("train", "training", "dev", "test") for c in "ab"]
+    folder = read_folder(fill(tmp_path, [*names, "__MACOSX/train/._1.jpg"]))
+    assert folder.remarks == (
+        "Splits: train/ is the training split, test/ the test split, a fifth of the training "
+        "images validates.",
+        "Not used: the folders 'dev', 'training' beside train/.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("splits", "said"),
+    [
+        ([], "No folder is a split, so a fifth of every class is held out as the test split."),
+        (["train"], "Splits: train/ is the training split, a fifth of every class of it is held"),
+        (["train", "val"], "Splits: train/ is the training split, val/ the test split, a fifth"),
+        (
+            ["Train Data", "valid", "test_set"],
+            "Splits: Train Data/ is the training split, valid/ the validation split, test_set/ the "
+            "test split.",
+        ),
+    ],
+)
+def test_which_folder_became_which_split_is_said(
+    tmp_path: Path, splits: list[str], said: str
+) -> None:
+    fill(tmp_path, [f"{split}/{c}/{i}.jpg" for split in splits or ["."] for c in "ab" for i in "1"])
+    (remark,) = read_folder(tmp_path).remarks
+    assert remark.startswith(said)
+
+
+def test_a_class_that_a_split_lacks_is_named(tmp_path: Path) -> None:
+    names = [f"{s}/{c}/1.jpg" for s in ("train", "val", "test") for c in ("ant", "bee", "cat")]
+    names.remove("val/bee/1.jpg")
+    folder = read_folder(fill(tmp_path, names))
+    assert folder.remarks[1:] == ("The val split has no image of 1 of 3 classes: 'bee'.",)
+
+
+def test_spellings_that_unicode_takes_for_the_same_are_one_class(tmp_path: Path) -> None:
+    one, two = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
+    names = [f"train/{one}/1.jpg", f"train/{two}/2.jpg", "train/tea/1.jpg", f"test/{two}/1.jpg"]
+    folder = read_folder(fill(tmp_path, names))
+    assert [unicodedata.normalize("NFC", name) for name in folder.class_names] == [one, "tea"]
+    assert folder.labels.tolist() == [0, 0, 1, 0]
+    assert f"The 2 Unicode spellings of {one!r} are one class." in folder.remarks
+
+
+@pytest.mark.parametrize("twin", ["Cat", "cat\u200b", "ｃａｔ", " cat"])
+def test_classes_that_look_alike_are_said_and_told_apart(tmp_path: Path, twin: str) -> None:
+    folder = read_folder(fill(tmp_path / "one", [f"{name}/1.jpg" for name in ("cat", "dog", twin)]))
+    (said,) = (remark for remark in folder.remarks if "look alike, but are 2 classes" in remark)
+    assert "'cat'" in said
+    fill(tmp_path / "two", ["train/cat/1.jpg", "train/dog/1.jpg", f"test/{twin}/1.jpg"])
+    with pytest.raises(DataError, match=r"test split .*, not 'cat': rename or remove it"):
+        read_folder(tmp_path / "two")
 
 
 def test_order_does_not_depend_on_the_order_of_creation(tmp_path: Path) -> None:

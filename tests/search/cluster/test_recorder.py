@@ -1,0 +1,45 @@
+"""Workers that cannot start: the search stops after three in a row, however slow the machine is."""
+
+from types import SimpleNamespace
+
+import optuna
+import pytest
+
+from search.cluster import recorder
+from search.cluster.recorder import Recorder
+from search.cluster.tune import Stop
+from search.settings import SearchSettings
+from search.study.ledger import Ledger
+from space import SearchSpace
+
+DIED = """Failure # 1
+The actor died because of an error raised in its creation task, ray::ProxyTrainable.__init__()
+ModuleNotFoundError: No module named 'space.architecture'
+"""
+
+
+@pytest.mark.parametrize("look_seconds", [-1.0, 1e9])
+def test_three_workers_that_cannot_start_stop_a_search(tmp_path, monkeypatch, look_seconds):
+    """On a slow machine every step of Tune's is one at which workers are looked for."""
+    monkeypatch.setattr(recorder, "STARTING_SECONDS", look_seconds)
+    (tmp_path / "error.txt").write_text(DIED)
+    study = optuna.create_study(directions=["maximize", "minimize"])
+    ledger = Ledger(study, SearchSettings(budget=10**6, space=SearchSpace.load("digits")))
+    starting, said = {}, []
+    told = Recorder(
+        ledger, Stop(ledger, None), weights=tmp_path, batch_size=64, silence=1800.0,
+        starting=lambda: starting, on_finished=said.append, on_step=lambda: None, say=said.append,
+    )  # fmt: skip
+    for failures in range(1, 4):
+        number = ledger.ask().trial.number
+        starting.clear()
+        starting[number] = object()  # as of Tune's choice, until it chooses again
+        told.on_step_end(0, [])
+        trial = SimpleNamespace(
+            config={"trial": number}, error_file=tmp_path / "error.txt", metric_analysis={},
+            metric_n_steps={},
+        )  # fmt: skip
+        told.on_trial_error(0, [trial], trial)
+        told.on_step_end(0, [])
+        assert (ledger.stop_reason is not None) == (failures == 3)
+    assert "3 workers in a row could not start" in ledger.stop_reason
