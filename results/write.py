@@ -45,6 +45,7 @@ def write_results(run: Run) -> list[Path]:
 def frontier_json(run: Run) -> str:
     """The frontier for machines; accuracies are fractions, points are sorted by FLOPs."""
     budget, accuracy = run.reference_point
+    readings = [list(trials) for trials in run.test_readings]
     frontier = {
         "schema": 1,
         "run": run.name,
@@ -55,7 +56,7 @@ def frontier_json(run: Run) -> str:
         "hypervolume_axis": HYPERVOLUME_AXIS,
         "reference_point": {"flops": budget, "accuracy": accuracy},
         "finished": run.finished,
-        "test_readings": [list(trials) for trials in run.test_readings],
+        **({"test_readings": readings} if readings else {}),  # not told by old runs
         "preprocessing": preprocessing(run),
         "points": [_point(record) for record in run.front],
     }

@@ -127,7 +127,8 @@ def check_fields(value: Any, *, option: bool = False, fix: str = "") -> None:
 def check_options(kind: Any, values: Mapping[str, Any], *, fix: str = "") -> None:
     """`check_fields` of a dataclass `kind` that is not yet made, from the options it will have."""
     for name, rule in _field_rules(kind):
-        rule.check(_option(name), values[name], fix=fix)
+        if name in values:
+            rule.check(_option(name), values[name], fix=fix)
 
 
 def _option(name: str) -> str:

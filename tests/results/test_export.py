@@ -152,7 +152,11 @@ def test_the_command_writes_the_folder_and_says_how_to_load_it(run, monkeypatch,
     folder = run.path / "models" / str(member)
     assert code == 0, said
     assert f"timm.create_model('local-dir:{folder}', pretrained=True)" in said
-    assert sorted(file.name for file in folder.iterdir()) == ["config.json", "model.safetensors"]
+    assert sorted(file.name for file in folder.iterdir()) == [
+        "class_map.txt",
+        "config.json",
+        "model.safetensors",
+    ]
     assert call_here(monkeypatch, capsys, "export", run.path, member)[0] == 0  # again
     code, said = call_here(monkeypatch, capsys, "flops", folder / "config.json")
     assert (code, f"{run.front[0].flops:,} FLOPs" in said) == (0, True), said

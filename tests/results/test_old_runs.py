@@ -38,9 +38,12 @@ def old_run(tmp_path):
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("plain", "finished, 6 complete, 0 stopped, 0 failed, 0 running"),
-        ("interrupted", "not finished, 1 complete, 0 stopped, 0 failed, 0 running, 5 over"),
-        ("failed", "finished, 2 complete, 0 stopped, 2 failed, 0 running"),
+        ("plain", "finished, 6 of 6 trials: 6 complete, 0 stopped, 0 failed, 0 running"),
+        (
+            "interrupted",
+            "not finished, 1 of 3 trials: 1 complete, 0 stopped, 0 failed, 0 running, 5 over",
+        ),
+        ("failed", "finished, 4 of 4 trials: 2 complete, 0 stopped, 2 failed, 0 running"),
     ],
 )
 def test_status_counts_its_trials(name, said, old_run, capsys):
@@ -76,7 +79,7 @@ def test_a_member_is_exported_with_its_weights(name, trial, old_run, tmp_path):
 
     folder = old_run(name)
     written = write_timm_folder(load_run(folder), trial, tmp_path / "model")
-    assert {path.name for path in written} == {"model.safetensors", "config.json"}
+    assert {path.name for path in written} == {"model.safetensors", "config.json", "class_map.txt"}
     kept = folder / "weights" / f"{trial}.safetensors"
     assert written[0].read_bytes() == kept.read_bytes()
     timm.create_model(f"local-dir:{tmp_path / 'model'}", pretrained=True)
