@@ -105,7 +105,9 @@ def test_a_cluster_is_not_reached_through_a_proxy(monkeypatch):
 
 def test_a_space_for_larger_images_names_their_size(tmp_path):
     asked = {"budget": "2M", "space": "hvt_deit_tiny", "img_size": 32, "out": str(tmp_path / "run")}
-    with pytest.raises(ValueError, match="'hvt_deit_tiny'.* give --img-size 224 or another --spac"):
+    with pytest.raises(
+        ValueError, match=r"'hvt_deit_tiny'.* give --img-size 224 or another --spac"
+    ):
         plan_search(asked, Console(quiet=True), claim=False)
 
 
