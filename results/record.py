@@ -40,7 +40,7 @@ def is_foreign(trial: FrozenTrial) -> bool:
     return (
         trial.state.name in ("COMPLETE", "PRUNED")
         and attrs.get("state") not in NEVER_TRAINED
-        and not all(name in attrs for name in ("flops", "params", "seed"))
+        and not any(name in attrs for name in ("flops", "params", "seed"))
     )
 
 
