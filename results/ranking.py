@@ -32,14 +32,14 @@ def rank_agreement(
         return None
     cost = np.log(flops) - np.log(flops).mean()
     whole = _taus(score, truth, cost, weights)
+    if not np.isfinite(whole).all():
+        return None
     rng = np.random.default_rng(0)
     samples = []
     for _ in range(REPEATS):
         rows = rng.integers(len(score), size=len(score))
         samples.append(_taus(score[rows], truth[rows], cost[rows], weights[rows]))
     ends = np.nanquantile(np.array(samples), QUANTILES, axis=0)
-    if not np.isfinite([*whole, *ends.ravel()]).all():
-        return None
     overall, fixed = (Tau(whole[i], float(ends[0, i]), float(ends[1, i])) for i in (0, 1))
     return overall, fixed
 

@@ -21,7 +21,7 @@ from search.study.run_folder import only_driver
 from search.study.storage import open_study
 from search.terminal.display import Display
 from search.working import Work, work_off
-from space.rules import check_fields, check_options, integer, optional, show
+from space.rules import check_fields, integer, optional, show
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -67,7 +67,7 @@ def plan_confirm(
     given = {name: value for name, value in asked.items() if value is not None}
     names = [field.name for field in dataclasses.fields(ConfirmOptions)]
     mine = {name: given.pop(name) for name in names if name in given}
-    check_options(ConfirmOptions, mine, fix="choose one of these")
+    ConfirmOptions(**mine)  # a mistake in typing does not wait for the images
     changes = read_changes(given)
     run = load_run(folder)
     _refuse_unfinished(run)

@@ -48,8 +48,10 @@ def introduce_confirm(plan: ConfirmPlan, console: Console) -> None:
         f"{once * options.seeds:.3g} times the compute of the search, at its pace "
         f"{duration(seconds)} to {duration(seconds * options.seeds)} of one worker."
     )
-    if 0 < roles["control"] < options.controls:
-        text += f"\nThere are no more than {roles['control']} other networks for controls."
+    if roles["control"] < options.controls:
+        text += (
+            f"\nOf {options.controls} controls there are {roles['control']}: no others are left."
+        )
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 

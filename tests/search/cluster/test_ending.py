@@ -111,28 +111,31 @@ from pathlib import Path
 from types import SimpleNamespace
 from search.cluster.ending import end_process
 from search.study.storage import Patience
-ledger = SimpleNamespace(
-    release_all=lambda: print("released"), settings=SimpleNamespace(on_this_machine={here})
+jobs = SimpleNamespace(
+    release_all=lambda: print("released"), settings=SimpleNamespace(on_this_machine={here}),
+    goes_on_by="{by}",
 )
 display = SimpleNamespace(__exit__=lambda: None)
-end_process(Path("r"), ledger, display, Patience(interrupted=lambda: {interrupted}), "Ray is lost")
+end_process(Path("r"), jobs, display, Patience(interrupted=lambda: {interrupted}), "Ray is lost")
 """
 
 
 @pytest.mark.parametrize(
-    ("here", "interrupted", "code", "said"),
+    ("here", "interrupted", "by", "code", "said"),
     [
-        (True, False, 1, "Error: Ray is lost. Nothing finished is lost; go on by: "
+        (True, False, "resume", 1, "Error: Ray is lost. Nothing finished is lost; go on by: "
          "vit-frontier resume r\n"),
-        (False, False, 1, "Error: Ray is lost. Nothing finished is lost; go on by: "
+        (False, False, "resume", 1, "Error: Ray is lost. Nothing finished is lost; go on by: "
          "vit-frontier resume r --address HOST:PORT\n"),
-        (False, True, 130, "Interrupted. Nothing finished is lost; go on by: "
+        (False, True, "resume", 130, "Interrupted. Nothing finished is lost; go on by: "
          "vit-frontier resume r\n"),
+        (True, False, "confirm", 1, "Error: Ray is lost. Nothing finished is lost; go on by: "
+         "vit-frontier confirm r\n"),
     ],
 )  # fmt: skip
-def test_a_command_ends_with_its_exit_code_and_one_sentence(here, interrupted, code, said):
+def test_a_command_ends_with_its_exit_code_and_one_sentence(here, interrupted, by, code, said):
     done = subprocess.run(
-        [sys.executable, "-u", "-c", END.format(here=here, interrupted=interrupted)],
+        [sys.executable, "-u", "-c", END.format(here=here, interrupted=interrupted, by=by)],
         cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=200, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr, done.stdout) == (code, said, "released\n")
