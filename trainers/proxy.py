@@ -13,7 +13,9 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
+from timm.layers import DropPath
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from space import Architecture, build_model
 from trainers.device.cuda_graph import Replayed
@@ -94,7 +96,7 @@ class ProxyTraining(Iterator[EpochReport]):
             and device.type == "cuda"
             and torch.cuda.is_bf16_supported(including_emulation=False)
         )
-        self._norms = [m for m in self.model.modules() if isinstance(m, nn.BatchNorm2d)]
+        self._norms = _with_statistics(self.model)
         steps = self.steps_per_epoch
         self._order = torch.zeros(steps, self._batch_size, dtype=torch.int64, device=device)
         self._calibration = self._order[: recipe.recalibration_batches].clone()
@@ -218,8 +220,8 @@ class ProxyTraining(Iterator[EpochReport]):
         rows = self._batches()[: len(self._calibration)].reshape(1, -1)
         self._calibration.copy_(self._train.places(rows).view_as(self._calibration))
         self.model.train()
-        for name, module in self.model.named_modules():
-            if name.endswith("drop_path"):
+        for module in self.model.modules():
+            if isinstance(module, DropPath):
                 module.eval()
         momenta = [norm.momentum for norm in self._norms]
         for _ in self._train.bring(rows, self._images):
@@ -304,6 +306,13 @@ def train_proxy(
         reason = f"{type(error).__name__}: {error}"
         return outcome("failed", error=reason, error_kind=error_kind(error))
     return outcome("complete", model=training.model)
+
+
+def _with_statistics(model: nn.Module) -> list[_BatchNorm]:
+    """Norms that gather statistics when the model trains; not those that are frozen."""
+    model.train()
+    norms = (module for module in model.modules() if isinstance(module, _BatchNorm))
+    return [norm for norm in norms if norm.training and norm.running_mean is not None]
 
 
 @contextlib.contextmanager
