@@ -32,10 +32,11 @@ class Intermediates(nn.Module):
     def feature_info(self) -> list[dict[str, Any]]:
         """timm's: name, width and pixels a token for each block. Where the grid is lost, the pixels
         are those of the last grid."""
-        info, reduction = [], 1
-        for index, shape in enumerate(shapes_behind(self.architecture)):
-            if shape.grid is not None:
-                reduction = self.architecture.img_size // shape.grid[0]
+        a, info = self.architecture, []
+        grid = a.start.grid or (a.img_size, a.img_size)
+        for index, shape in enumerate(shapes_behind(a)):
+            grid = shape.grid or grid
+            reduction = a.img_size // grid[0]
             info.append({"module": f"blocks.{index}", "num_chs": shape.dim, "reduction": reduction})
         return info
 

@@ -189,7 +189,7 @@ class VisionTransformer(Intermediates):
         """timm's: which parameters stand together in depth, for rates that decay by layer. What is
         done after a block goes with it, the last norm with the last block."""
         return {
-            "stem": r"^(cls_token|pos_embed|patch_embed)",
+            "stem": r"^(?:cls_token|pos_embed|patch_embed)",
             "blocks": [(r"^blocks\.(\d+)", None), (r"^norm", (99999,))],
         }
 
