@@ -13,11 +13,11 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from timm.layers import DropPath
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from space import Architecture, build_model
+from space.modules.network import drop_paths
 from trainers.device.cuda_graph import Replayed
 from trainers.device.split import DeviceImages
 from trainers.device.streaming import kept_images, with_index
@@ -220,9 +220,8 @@ class ProxyTraining(Iterator[EpochReport]):
         rows = self._batches()[: len(self._calibration)].reshape(1, -1)
         self._calibration.copy_(self._train.places(rows).view_as(self._calibration))
         self.model.train()
-        for module in self.model.modules():
-            if isinstance(module, DropPath):
-                module.eval()
+        for module in drop_paths(self.model):
+            module.eval()
         momenta = [norm.momentum for norm in self._norms]
         for _ in self._train.bring(rows, self._images):
             self._average()

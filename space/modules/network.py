@@ -262,6 +262,11 @@ class VisionTransformer(Intermediates):
         return self.forward_head(self.forward_features(x))
 
 
+def drop_paths(model: nn.Module) -> list[nn.Module]:
+    """The modules, of any network, that leave branches out in training."""
+    return [module for module in model.modules() if isinstance(module, DropPath)]
+
+
 def _init_linear(layer: nn.Linear) -> None:
     nn.init.trunc_normal_(layer.weight, std=0.02)
     nn.init.zeros_(layer.bias)
