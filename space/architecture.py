@@ -189,7 +189,7 @@ class Architecture:
 
     img_size: Annotated[int, integer(1, LIMITS["img_size"])]
     in_chans: Annotated[int, integer(1, LIMITS["in_chans"])]
-    num_classes: Annotated[int, integer(1, LIMITS["num_classes"])]
+    num_classes: Annotated[int, integer(0, LIMITS["num_classes"])]  # 0: no head, but its features
     stem: Part
     stages: tuple[Stage, ...]
     head: Annotated[Head, one_of(*HEADS)]

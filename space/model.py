@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from timm.models import build_model_with_cfg, register_model
+import torch
+from timm.models import (
+    build_model_with_cfg,
+    generate_default_cfgs,
+    get_pretrained_cfg,
+    register_model,
+)
+from torch import nn
 
 from space.architecture import Architecture
+from space.modules.intermediates import one_side, shapes_behind
 from space.modules.network import Block, VisionTransformer
+from space.modules.resampling import resampled_state_dict
+from space.named import named
 
 __all__ = ["Block", "VisionTransformer", "build_model", "timm_config", "vit_frontier"]
 
@@ -24,23 +35,38 @@ def build_model(architecture: Architecture, *, drop_path_rate: float = 0.0) -> V
     return VisionTransformer(architecture, drop_path_rate=drop_path_rate)
 
 
+default_cfgs = generate_default_cfgs({"vit_frontier": {}})
+
+
 @register_model
-def vit_frontier(pretrained: bool = False, **kwargs: Any) -> VisionTransformer:
-    """timm's entry point, by `architecture={...}` or "local-dir:FOLDER" of `vit-frontier export`.
-    Raises ValueError on an impossible architecture, TypeError on an option these networks lack,
-    timm's RuntimeError if there are no weights."""
+def vit_frontier(pretrained: bool = False, **kwargs: Any) -> nn.Module:
+    """timm's entry point, by `architecture={...}` or "local-dir:FOLDER" of `vit-frontier export`;
+    DeiT-Ti by its bare name, so that each name that timm lists can be created. Raises ValueError on
+    an impossible architecture, TypeError on an option these networks lack, timm's RuntimeError if
+    there are no weights."""
     # `num_classes` (0: no head), `in_chans` and `img_size` go before those of `architecture`.
-    if kwargs.get("architecture") is None:
-        raise ValueError("timm's model 'vit_frontier' needs `architecture`, a dict of its fields.")
+    built = named("deit_tiny").to_dict() if "architecture" not in kwargs else kwargs["architecture"]
+    architecture = Architecture.from_dict(built)
+    kwargs["architecture"] = architecture.to_dict()
     config = kwargs.pop("pretrained_cfg", None)
     if config is None or isinstance(config, Mapping):
-        config = timm_config(Architecture.from_dict(kwargs["architecture"])) | dict(config or {})
+        config = timm_config(architecture) | _chosen(config or {})
         if config.get("source") == "local-dir":  # timm before 1.0.31 reads it with pickle
             file = os.path.join(config["file"], "model.safetensors")
             config |= {"source": "", "file": file}
+    lost = any(shape.grid is None for shape in shapes_behind(architecture))
+    features = {"out_indices": min(3, architecture.depth), "feature_cls": "getter"}
+    features |= {"output_fmt": "NLC" if lost else "NCHW"} | kwargs.pop("feature_cfg", {})
     return build_model_with_cfg(
-        _build_for_timm, "vit_frontier", pretrained, pretrained_cfg=config, **kwargs
-    )
+        _build_for_timm, "vit_frontier", pretrained, pretrained_cfg=config, feature_cfg=features,
+        pretrained_filter_fn=resampled_state_dict, **kwargs,
+    )  # fmt: skip
+
+
+def _chosen(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What somebody chose: timm's scripts hand over the registered values with it."""
+    registered = get_pretrained_cfg("vit_frontier").to_dict()
+    return {name: value for name, value in config.items() if value != registered.get(name, ...)}
 
 
 def _build_for_timm(
@@ -49,21 +75,25 @@ def _build_for_timm(
     num_classes: int,
     in_chans: int,
     img_size: int | Sequence[int],
+    global_pool: str | None = None,
     drop_path_rate: float = 0.0,
     drop_rate: float = 0.0,
+    dynamic_img_size: bool = False,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
 ) -> VisionTransformer:
     if drop_rate:
         raise TypeError(f"'vit_frontier' has no dropout: leave out `drop_rate` (={drop_rate}).")
-    if not isinstance(img_size, int):
-        img_size = img_size[0] if len(set(img_size)) == 1 else img_size  # timm's are (S, S)
-    sizes = {"in_chans": in_chans, "img_size": img_size}
-    if num_classes:
-        sizes["num_classes"] = num_classes
+    if dynamic_img_size:
+        raise TypeError("'vit_frontier' has one image size: build at the size with `img_size`.")
+    sizes = {"in_chans": in_chans, "img_size": one_side(img_size), "num_classes": num_classes}
     built = Architecture.from_dict({**architecture, **sizes})
-    model = build_model(built, drop_path_rate=drop_path_rate)
-    if not num_classes:
-        model.reset_classifier(0)
-    return model
+    with torch.device(device) if device is not None else contextlib.nullcontext():
+        model = build_model(built, drop_path_rate=drop_path_rate)
+    if global_pool is not None:
+        model.check_pool(global_pool)
+        model.global_pool = global_pool
+    return model.to(dtype=dtype)
 
 
 def timm_config(architecture: Architecture) -> dict[str, Any]:

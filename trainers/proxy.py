@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from space import Architecture, VisionTransformer, build_model
+from space.modules.network import drop_paths
 from trainers.device.cuda_graph import Replayed
 from trainers.device.split import DeviceImages
 from trainers.device.streaming import kept_images, with_index
@@ -89,7 +90,7 @@ class ProxyTraining(Iterator[EpochReport]):
             and torch.cuda.is_bf16_supported(including_emulation=False)
         )
         self._parameters = list(self.model.parameters())
-        self._norms = [m for m in self.model.modules() if isinstance(m, _BatchNorm)]
+        self._norms = _with_statistics(self.model)
         self._place_tensors()
         self._optimizers = optimizers_of(
             self.model, recipe, rate=self._rate, matrix_rate=self._matrix_rate
@@ -218,9 +219,8 @@ class ProxyTraining(Iterator[EpochReport]):
         rows = self._batches()[: len(self._calibration)].reshape(1, -1)
         self._calibration.copy_(self._train.places(rows).view_as(self._calibration))
         self.model.train()
-        for name, module in self.model.named_modules():
-            if name.endswith("drop_path"):
-                module.eval()
+        for module in drop_paths(self.model):
+            module.eval()
         momenta = [norm.momentum for norm in self._norms]
         for _ in self._train.bring(rows, self._images):
             self._average()
@@ -315,6 +315,13 @@ def _initialised(
             if name.endswith("pos_embed"):
                 nn.init.trunc_normal_(parameter, std=recipe.pos_embed_std)
     return model.to(device)
+
+
+def _with_statistics(model: nn.Module) -> list[_BatchNorm]:
+    """Norms that gather statistics when the model trains; not those that are frozen."""
+    model.train()
+    norms = (module for module in model.modules() if isinstance(module, _BatchNorm))
+    return [norm for norm in norms if norm.training and norm.running_mean is not None]
 
 
 @contextlib.contextmanager

@@ -1,15 +1,20 @@
 """The network of an architecture, put together from its parts under timm's state-dict names."""
 
-from __future__ import annotations
+# No `from __future__ import annotations`: torch.fx and TorchScript read those of `forward`.
 
+import contextlib
 from collections import defaultdict
+from collections.abc import Generator
 from typing import Any
 
 import torch
-from timm.layers import DropPath
+from timm.layers import DropPath, global_pool_nlc
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
 
 from space.architecture import Architecture, Stage
+from space.modules.intermediates import Intermediates
 from space.parts.part import Part, Shape
 
 LAYER_NORM_EPS = 1e-6
@@ -86,33 +91,84 @@ class Blocks(nn.Sequential):
     def __init__(self, *blocks: Block, mask_from: int | None) -> None:
         super().__init__(*blocks)
         self.mask_from = mask_from
+        self.grad_checkpointing = False
 
     def forward(self, x: Tensor) -> Tensor:
         state: tuple[Tensor, ...] = (x,)
         carried: dict[str, Tensor] = {}
         for index, block in enumerate(self):
-            if index == self.mask_from and self.training:
-                state = (state[0], state[0].new_ones(state[0].shape[:2]))
-            out = block(*state, carried=carried)
-            state = out if isinstance(out, tuple) else (out,)
+            state = self.step(index, block, state, carried)
         return state[0]
 
+    def step(
+        self, index: int, block: nn.Module, state: tuple[Tensor, ...], carried: dict[str, Tensor]
+    ) -> tuple[Tensor, ...]:
+        """What leaves a block: the tokens and, where some are masked, which are kept."""
+        if index == self.mask_from and self.training:
+            state = (state[0], state[0].new_ones(state[0].shape[:2]))
+        if self.grad_checkpointing and self.training:
+            return _checkpointed(block, state, carried)
+        out = block(*state, carried=carried)
+        return out if isinstance(out, tuple) else (out,)
 
-class VisionTransformer(nn.Module):
+    def keep(self, architecture: Architecture) -> None:
+        """Leaves out the blocks behind those of `architecture`, the first of these."""
+        del self[architecture.depth :]
+        self.mask_from = _mask_from(architecture)
+
+
+def _checkpointed(
+    block: nn.Module, state: tuple[Tensor, ...], carried: dict[str, Tensor]
+) -> tuple[Tensor, ...]:
+    """A block whose activations are computed again in the backward pass."""
+
+    # What is carried goes in and out as a copy: the second run must find what the first one did.
+    def run(state: tuple[Tensor, ...], carried: dict[str, Tensor]) -> Any:
+        carried = dict(carried)
+        out = block(*state, carried=carried)
+        return (out if isinstance(out, tuple) else (out,)), carried
+
+    out, handed_on = checkpoint(
+        run,
+        state,
+        dict(carried),
+        use_reentrant=False,
+        context_fn=lambda: (contextlib.nullcontext(), _statistics_kept(block)),
+    )
+    carried.clear()
+    carried.update(handed_on)
+    return out
+
+
+@contextlib.contextmanager
+def _statistics_kept(block: nn.Module) -> Generator[None]:
+    """Running statistics are as before: those of the second run were gathered in the first."""
+    norms = [module for module in block.modules() if isinstance(module, _BatchNorm)]
+    buffers = [buffer for norm in norms for buffer in norm.buffers()]
+    kept = [buffer.clone() for buffer in buffers]
+    try:
+        yield
+    finally:
+        for buffer, value in zip(buffers, kept, strict=True):
+            buffer.copy_(value)
+
+
+class VisionTransformer(Intermediates):
     """The network of `architecture`: (B, in_chans, img_size, img_size) to logits (B, classes)."""
 
     def __init__(self, architecture: Architecture, *, drop_path_rate: float = 0.0) -> None:
-        super().__init__()
-        a = self.architecture = architecture
-        self.num_classes, self.num_features = a.num_classes, a.embed_dim
-        self.patch_embed = a.stem.build(a.image)
+        super().__init__(architecture)
+        a = architecture
         start = a.start
+        self.num_classes, self.in_chans, self.global_pool = a.num_classes, a.in_chans, str(a.head)
+        self.num_features = self.head_hidden_size = self.embed_dim = a.embed_dim
+        self.num_prefix_tokens, self.has_class_token = start.prefix, a.head == "token"
+        self.patch_embed = a.stem.build(a.image)
         self.cls_token = nn.Parameter(torch.empty(1, 1, start.dim)) if start.prefix else None
         self.pos_embed = nn.Parameter(torch.empty(1, a.positions, start.dim))
         self.blocks = Blocks(*_blocks(a, drop_path_rate), mask_from=_mask_from(a))
-        self.norm = nn.LayerNorm(a.embed_dim, eps=LAYER_NORM_EPS)
-        self.head: nn.Module = nn.Linear(a.embed_dim, a.num_classes)
-        self._with_losses = [m for m in self.modules() if m is not self and hasattr(m, "loss")]
+        self.norm: nn.Module = nn.LayerNorm(a.embed_dim, eps=LAYER_NORM_EPS)
+        self.head = nn.Linear(a.embed_dim, a.num_classes) if a.num_classes else nn.Identity()
         self._init_weights()
 
     def _init_weights(self) -> None:
@@ -129,52 +185,88 @@ class VisionTransformer(nn.Module):
         names = (name for name, _ in self.named_parameters())
         return {name for name in names if name.endswith(("pos_embed", "cls_token"))}
 
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+        """timm's: which parameters stand together in depth, for rates that decay by layer. What is
+        done after a block goes with it, the last norm with the last block."""
+        return {
+            "stem": r"^(?:cls_token|pos_embed|patch_embed)",
+            "blocks": [(r"^blocks\.(\d+)", None), (r"^norm", (99999,))],
+        }
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Whether the activations inside of blocks are computed again in the backward pass."""
+        self.blocks.grad_checkpointing = enable
+
     def get_classifier(self) -> nn.Module:
         """The head: of `embed_dim` features, of `num_classes` outputs."""
         return self.head
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        """A new head, initialised; none for 0 classes, when the network gives its features. Raises
-        ValueError on another `global_pool` than the network was built with."""
-        if global_pool not in (None, self.architecture.head):
-            raise ValueError(
-                f"`global_pool` must be {self.architecture.head!r}, with which the network was "
-                f"built, but got {global_pool!r:.80}."
-            )
+        """A new head, initialised; none for 0 classes, when the network gives its features.
+        `architecture` follows. Raises ValueError on a `global_pool` that the network lacks."""
+        if global_pool is not None:
+            self.check_pool(global_pool)
+        self.architecture = self.architecture.replace(num_classes=num_classes)
         self.num_classes = num_classes
-        if num_classes < 1:
-            self.head = nn.Identity()
-            return
-        head = nn.Linear(self.num_features, num_classes).to(self.pos_embed)
-        _init_linear(head)
-        self.head = head
+        self.global_pool = self.global_pool if global_pool is None else global_pool
+        self.head = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
+        if isinstance(self.head, nn.Linear):
+            _init_linear(self.head)
+        self.head = self.head.to(self.pos_embed).train(self.training)
+
+    def check_pool(self, global_pool: str) -> None:
+        """Raises ValueError on a `global_pool` that the network lacks."""
+        pools = ("avg", "avgmax", "max", "", *(("token",) if self.has_class_token else ()))
+        if global_pool not in pools:
+            raise ValueError(
+                f"`global_pool` must be {', '.join(map(repr, pools[:-1]))} or {pools[-1]!r}, which "
+                f"the network has, but got {global_pool!r:.80}."
+            )
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Normalised tokens (B, N, C) of images (B, in_chans, img_size, img_size)."""
+        return self.norm(self.blocks(self.tokens(x)))
+
+    def tokens(self, x: Tensor) -> Tensor:
+        """The tokens (B, N, C) that enter the first block."""
         x = self.patch_embed(x)
         placed = self.architecture.stem.places_prefix
         x = x if placed else x + self.pos_embed
         if self.cls_token is not None:
             x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], dim=1)
-        return self.norm(self.blocks(x + self.pos_embed if placed else x))
+        return x + self.pos_embed if placed else x
 
     def losses(self) -> list[Tensor]:
         """What the last forward in training adds to the loss: for each kind of module that offers
         `loss()`, the mean over its places. Empty for networks without such parts."""
         found: dict[type, list[Tensor]] = defaultdict(list)
-        for module in self._with_losses:
-            loss = module.loss()  # type: ignore[operator]
+        for module in self._with_losses():
+            loss = module.loss()
             if loss is not None:
                 found[type(module)].append(loss)
         return [torch.stack(losses).mean() for losses in found.values()]
 
+    def _with_losses(self) -> list[Any]:
+        return [m for m in self.modules() if m is not self and hasattr(type(m), "loss")]
+
+    def pool(self, x: Tensor, pool_type: str | None = None) -> Tensor:
+        """One vector (B, C) of tokens (B, N, C), or these for ''; by default as `global_pool`."""
+        pool_type = self.global_pool if pool_type is None else pool_type
+        pooled: Tensor = global_pool_nlc(x, pool_type, self.num_prefix_tokens)
+        return pooled
+
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """Logits (B, num_classes) of tokens (B, N, C), or the pooled features (B, C)."""
-        x = x[:, 0] if self.cls_token is not None else x.mean(dim=1)
+        x = self.pool(x)
         return x if pre_logits else self.head(x)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.forward_head(self.forward_features(x))
+
+
+def drop_paths(model: nn.Module) -> list[nn.Module]:
+    """The modules, of any network, that leave branches out in training."""
+    return [module for module in model.modules() if isinstance(module, DropPath)]
 
 
 def _init_linear(layer: nn.Linear) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from timm.models import register_notrace_module
 from torch import Tensor, nn
 
 from space.modules.heads import Heads
@@ -43,6 +44,7 @@ class HeadPool(nn.Module):
         return pooled if self.norm is None else self.norm(pooled)
 
 
+@register_notrace_module
 class PooledAttention(Heads):
     """Attention of pooled queries to pooled keys (arXiv 2104.11227, section 3.1). Version 2 adds
     positions relative in each direction and the queries to what is attended to (arXiv 2112.01526,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from timm.models import register_notrace_module
 from torch import Tensor, nn
 
 from space.parts.part import Shape
@@ -11,6 +12,7 @@ from space.parts.tokens.pruning import Pruning
 RATIO_WEIGHT = 2.0
 
 
+@register_notrace_module
 class TokenPruning(nn.Module):
     """Scores tokens by `in_conv` and `out_conv`, named as in the authors' code. Evaluation keeps
     the best `kept`, the best first; training keeps all and draws a mask (Gumbel softmax, straight
@@ -70,5 +72,8 @@ class TokenPruning(nn.Module):
         return hard - soft.detach() + soft
 
     def _noise(self, scores: Tensor) -> Tensor:
-        """Gumbel noise."""
-        return -torch.empty_like(scores).exponential_().log()
+        """Gumbel noise, drawn at least in float32: in float16 some draws are 0, their log is not
+        finite."""
+        dtype = torch.promote_types(scores.dtype, torch.float32)
+        noise = -torch.empty_like(scores, dtype=dtype).exponential_().log()
+        return noise.to(scores.dtype)

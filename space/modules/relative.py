@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from timm.models import register_notrace_module
 from torch import Tensor, nn
 
 from space.modules.heads import Heads
@@ -30,6 +31,7 @@ class RelativePositions(nn.Module):
         return both
 
 
+@register_notrace_module
 class RelativeAttention(Heads):
     """`softmax(q (k + R_k)^T / sqrt(d)) (v + R_v)` at a width apart from that of the tokens
     (arXiv 2107.00651, section 3.4)."""

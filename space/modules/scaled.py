@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from timm.models import register_notrace_module
 from torch import Tensor, nn
 
 from space.modules.attention import kept_softmax
 from space.modules.heads import Heads, split_heads
 
 
+@register_notrace_module
 class LocalitySelfAttention(Heads):
     """A learned scale for each head, 1 / sqrt(d) at first, and no attention of a token to itself
     (arXiv 2112.13492, section 3.2)."""
@@ -37,6 +39,7 @@ class LocalitySelfAttention(Heads):
         return None if tokens == 1 else ~torch.eye(tokens, dtype=torch.bool, device=x.device)
 
 
+@register_notrace_module
 class L2Attention(nn.Module):
     """`softmax(-|q_i - q_j|^2 / sqrt(d))`, where queries are keys too (arXiv 2107.04589, section
     3.2). |q_i|^2 is the same for a whole row, so that the softmax does not see it."""

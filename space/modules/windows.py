@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from timm.models import register_notrace_module
 from torch import Tensor, nn
 
 from space.modules.heads import Heads
@@ -11,6 +12,7 @@ from space.parts.attention.window import Window
 from space.parts.part import Shape
 
 
+@register_notrace_module
 class WindowAttention(Heads):
     """Attention among the M x M tokens of each window, with a learned bias for each relative place.
 

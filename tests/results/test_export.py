@@ -93,7 +93,8 @@ def test_a_new_head_is_initialised_and_of_the_same_kind():
     ("options", "error", "words"),
     [
         ({"pretrained": True}, RuntimeError, "No pretrained weights exist for vit_frontier"),
-        ({"global_pool": "max"}, TypeError, "global_pool"),
+        ({"global_pool": "token"}, ValueError, "global_pool"),
+        ({"dynamic_img_size": True}, TypeError, "build at the size with `img_size`"),
         ({"nonsense": 3}, TypeError, "nonsense"),
         ({"drop_rate": 0.1}, TypeError, "leave out `drop_rate`"),
         ({"img_size": (8, 16)}, ValueError, "img_size"),

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from timm.layers import DropPath
 from torch import nn
 
 from space import Architecture, Pool
@@ -29,6 +30,7 @@ from trainers import (
     train_proxy,
 )
 from trainers.device.cuda_graph import Replayed
+from trainers.proxy import _with_statistics
 
 
 def architecture(**changes: Any) -> Architecture:
@@ -354,8 +356,21 @@ def test_statistics_are_averaged_anew_without_dropping_paths(digits: Dataset) ->
     for _ in range(2):
         training._recalibrate()
         variances.append(model.blocks[1].attn.var_norm.running_var.clone())
-    assert not model.blocks[1].drop_path.training
+    paths = [m for m in model.modules() if isinstance(m, DropPath)]
+    assert paths
+    assert not any(path.training for path in paths)
     torch.testing.assert_close(variances[0], variances[1], rtol=0.2, atol=0)
+
+
+def test_recalibration_knows_norms_by_type() -> None:
+    class Frozen(nn.BatchNorm1d):
+        def train(self, mode: bool = True) -> Frozen:
+            return super().train(False)
+
+    norms = nn.BatchNorm1d(4), nn.SyncBatchNorm(4), nn.BatchNorm3d(4)
+    without = nn.BatchNorm2d(4, track_running_stats=False)
+    model = nn.Sequential(*norms, without, Frozen(4), nn.LayerNorm(4))
+    assert _with_statistics(model) == list(norms)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
