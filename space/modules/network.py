@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from timm.layers import DropPath
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from space.architecture import Architecture, Stage
 from space.parts.part import Part, Shape
@@ -40,6 +41,7 @@ class Block(nn.Module):
         self.carries = getattr(self.attn, "carries", False)
         self.has_shortcut = hasattr(self.attn, "shortcut")
         self.has_between = hasattr(self.attn, "between")
+        self.hands_on = self.carries or self.has_between  # it cannot be computed again later
         self.local = None if stage.local is None else stage.local.at(index).build(shape)
         self.after: list[str] = []
         for part, seen in then:
@@ -86,6 +88,7 @@ class Blocks(nn.Sequential):
     def __init__(self, *blocks: Block, mask_from: int | None) -> None:
         super().__init__(*blocks)
         self.mask_from = mask_from
+        self.grad_checkpointing = False
 
     def forward(self, x: Tensor) -> Tensor:
         state: tuple[Tensor, ...] = (x,)
@@ -93,7 +96,10 @@ class Blocks(nn.Sequential):
         for index, block in enumerate(self):
             if index == self.mask_from and self.training:
                 state = (state[0], state[0].new_ones(state[0].shape[:2]))
-            out = block(*state, carried=carried)
+            if self.grad_checkpointing and self.training and not block.hands_on:
+                out = checkpoint(block, *state, carried=carried, use_reentrant=False)
+            else:
+                out = block(*state, carried=carried)
             state = out if isinstance(out, tuple) else (out,)
         return state[0]
 
@@ -128,6 +134,19 @@ class VisionTransformer(nn.Module):
         """Names of the positional embeddings and the class token (timm's convention)."""
         names = (name for name, _ in self.named_parameters())
         return {name for name in names if name.endswith(("pos_embed", "cls_token"))}
+
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+        """Which layer a parameter is of, for layer decay: stem, blocks in order, the rest (timm's
+        convention)."""
+        return {
+            "stem": r"^cls_token|^pos_embed|^patch_embed",
+            "blocks": [(r"^blocks\.(\d+)", None), (r"^norm", (99999,))],
+        }
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Whether blocks are computed again in the backward pass instead of kept in memory (timm's
+        convention); those that hand on what the next block needs are kept."""
+        self.blocks.grad_checkpointing = enable
 
     def get_classifier(self) -> nn.Module:
         """The head: of `embed_dim` features, of `num_classes` outputs."""

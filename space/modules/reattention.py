@@ -23,6 +23,7 @@ class ReAttention(nn.Module):
         super().__init__()
         self.num_heads = num_heads
         self.head_dim = dim // num_heads
+        self.synchronised = False  # True: statistics are those of all workers of a training
         self.map_scale = self.head_dim**-0.5 if scale_maps else 1.0
         self.qkv = nn.Linear(dim, 3 * dim)
         self.reatten_matrix = nn.Conv2d(num_heads, num_heads, 1)
@@ -74,6 +75,8 @@ class ReAttention(nn.Module):
         with torch.autocast(centred.device.type, enabled=False):
             flat = centred.flatten(2)
             gram = (flat @ flat.transpose(1, 2)).sum(0) / count  # (H, H)
+            if self.synchronised:
+                gram, count = self._over_workers(gram, count)
             variance = ((weight @ gram) * weight).sum(1)
             matrix = (norm.weight * (variance + norm.eps).rsqrt())[:, None] * weight
         if update:
@@ -81,6 +84,12 @@ class ReAttention(nn.Module):
         # BatchNorm removes the convolution's bias; it stays in the graph with a gradient of zero.
         constant = norm.bias + 0.0 * bias
         return matrix * self.map_scale, constant * self.map_scale
+
+    def _over_workers(self, gram: Tensor, count: int) -> tuple[Tensor, int]:
+        """Gram matrix and count of the batch that workers with equal shares have together."""
+        workers = torch.distributed.get_world_size()
+        shared = torch.distributed.nn.functional.all_reduce(gram)
+        return shared / workers, count * workers
 
     def _mixing_of_running_statistics(self, tokens: int) -> tuple[Tensor, Tensor]:
         """BatchNorm folded into the convolution, and the maps' mean 1/N into the constant."""
