@@ -1,15 +1,18 @@
-"""A member of the frontier as a folder that timm loads with its weights and preprocessing."""
+"""A trained network as a folder that timm loads with its weights and preprocessing."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from results.record import TrialRecord, finite
 from results.replace import replace_file
 from results.run import Run
 from results.write import preprocessing
+
+if TYPE_CHECKING:
+    from space import Architecture
 
 
 def write_timm_folder(run: Run, trial: int, folder: Path) -> list[Path]:
@@ -33,12 +36,37 @@ def write_timm_folder(run: Run, trial: int, folder: Path) -> list[Path]:
             f"In {str(run.path / 'run.json')!r} `data.mean` and `data.std` must be lists of a "
             "fraction for each channel: write in those of the training images."
         )
+    how |= {"label_names": run.settings["data"].get("class_names")}
+    return write_model(folder, record.architecture, weights, how=how, told=_told(run, record))
+
+
+def write_model(
+    folder: Path,
+    architecture: Architecture,
+    weights: bytes,
+    *,
+    how: dict[str, Any],
+    told: dict[str, Any],
+) -> list[Path]:
+    """Writes config.json, in the form that timm writes to the Hugging Face hub, and
+    model.safetensors; the paths. Raises ValueError if the folder is another program's, OSError."""
+    # `how`: mean, std, interpolation, ... of the preprocessing; `told`: what is known of the model.
+    from space.model import timm_config
+
     _refuse_foreign(folder / "config.json")
-    config = json.dumps(_config(run, record, how), indent=2, allow_nan=False, ensure_ascii=False)
+    config = {
+        "architecture": "vit_frontier",
+        "num_classes": architecture.num_classes,
+        "num_features": architecture.embed_dim,
+        "model_args": {"architecture": architecture.to_dict()},
+        "pretrained_cfg": {**timm_config(architecture), **how},
+        "vit_frontier": told,
+    }
+    text = json.dumps(config, indent=2, allow_nan=False, ensure_ascii=False)
     folder.mkdir(parents=True, exist_ok=True)
     return [
         replace_file(folder / "model.safetensors", weights),
-        replace_file(folder / "config.json", config + "\n"),
+        replace_file(folder / "config.json", text + "\n"),
     ]
 
 
@@ -70,29 +98,14 @@ def _weights(run: Run, record: TrialRecord) -> bytes:
     return weights
 
 
-def _config(run: Run, record: TrialRecord, how: dict[str, Any]) -> dict[str, Any]:
-    """config.json, in the form that timm writes to the Hugging Face hub."""
-    from space.model import timm_config
-
-    data = run.settings["data"]
+def _told(run: Run, record: TrialRecord) -> dict[str, Any]:
     return {
-        "architecture": "vit_frontier",
-        "num_classes": record.architecture.num_classes,
-        "num_features": record.architecture.embed_dim,
-        "model_args": {"architecture": record.architecture.to_dict()},
-        "pretrained_cfg": {
-            **timm_config(record.architecture),
-            **how,
-            "label_names": data.get("class_names"),
-        },
-        "vit_frontier": {
-            "run": run.name,
-            "dataset": data.get("name"),
-            "trial": record.trial,
-            "flops": record.flops,
-            "params": record.params,
-            "accuracy": record.accuracy,
-            "test_accuracy": finite(record.test_accuracy),
-            "epochs": record.epochs,
-        },
+        "run": run.name,
+        "dataset": run.settings["data"].get("name"),
+        "trial": record.trial,
+        "flops": record.flops,
+        "params": record.params,
+        "accuracy": record.accuracy,
+        "test_accuracy": finite(record.test_accuracy),
+        "epochs": record.epochs,
     }

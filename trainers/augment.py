@@ -82,10 +82,13 @@ def seed_all(seed: int) -> None:
 def kept_generators() -> Generator[None]:
     """Inside, the global generators may be seeded; then they are as they were."""
     states = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng():
-        yield
-    random.setstate(states[0])
-    np.random.set_state(states[1])
+    gpus = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    try:
+        with torch.random.fork_rng(devices=gpus):
+            yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
 
 
 def draws(*key: int) -> np.random.Generator:
@@ -122,10 +125,12 @@ def load_batches(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """The batches (B, C, S, S) and labels (B,) of `rows` and `seeds` (steps, B), in order; made in
     this process for 0 `processes`."""
-    items = [list(zip(r.tolist(), s.tolist(), strict=True)) for r, s in zip(rows, seeds, strict=True)]
+    items = [
+        list(zip(r.tolist(), s.tolist(), strict=True)) for r, s in zip(rows, seeds, strict=True)
+    ]
     loader = DataLoader(
         images,
-        batch_sampler=items,  # type: ignore[arg-type]
+        batch_sampler=items,
         num_workers=processes,
         pin_memory=pin_memory,
         generator=torch.Generator().manual_seed(0),

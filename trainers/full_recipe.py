@@ -1,4 +1,4 @@
-"""`FullRecipe`: all of a full training that is neither network nor data nor seed, and those by name."""
+"""`FullRecipe`: all of a full training but network, data and seed; and the recipes by name."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ after an interruption. Nothing here touches the disk; `state` and `restore` are 
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -253,6 +254,27 @@ class FullTraining(Iterator[FullReport]):
         self.epoch = int(state["epoch"])
 
 
+def run_training(
+    architecture: Architecture,
+    dataset: Dataset,
+    recipe: FullRecipe,
+    *,
+    seed: int,
+    state: Mapping[str, Tensor] | None = None,
+    **options: Any,
+) -> Iterator[tuple[FullReport, dict[str, Tensor]]]:
+    """The epochs of a training that are left after `state`, each report with the state after it;
+    then what the test split says, with the last one. `options`: those of `FullTraining`."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    options.setdefault("processes", min(os.cpu_count() or 1, 16) if device.type == "cuda" else 0)
+    training = FullTraining(architecture, dataset, recipe, seed=seed, device=device, **options)
+    if state is not None:
+        training.restore(state)
+    for report in training:
+        yield report, training.state()
+    yield training.test(), training.state()
+
+
 def check_fits(architecture: Architecture, dataset: Dataset) -> None:
     """Raises ValueError if the network does not take the dataset's channels, classes and size."""
     names = ("in_chans", "num_classes", "img_size")
@@ -271,9 +293,10 @@ def synchronised(model: nn.Module, device: torch.device) -> nn.Module:
     ValueError for a BatchNorm that no CPU can share."""
     for module in model.modules():
         if hasattr(module, "synchronised"):
-            module.synchronised = True
+            module.synchronised = True  # type: ignore[assignment]
     if device.type == "cuda":
-        return nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-any-return]
+        convert: Any = nn.SyncBatchNorm.convert_sync_batchnorm
+        return convert(model)
     shared = {m.var_norm for m in model.modules() if hasattr(m, "synchronised")}
     for name, module in model.named_modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and module not in shared:
@@ -315,7 +338,5 @@ def _mixup(recipe: FullRecipe, num_classes: int) -> Any:
 
 def _below(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {
-        name.removeprefix(prefix): value
-        for name, value in state.items()
-        if name.startswith(prefix)
+        name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)
     }

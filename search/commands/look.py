@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from typer import Argument, Option
 
@@ -96,9 +96,10 @@ def flops(
 ) -> None:
     """Count the FLOPs and parameters of an architecture, exactly and without building it."""
     from results.words import format_count
+    from search.commands.networks import read_architecture
     from space import count_flops, count_params
 
-    network = _read_architecture(architecture)
+    network = read_architecture(architecture)
     counts = {"flops": count_flops(network), "params": count_params(network)}
     if as_json:
         print(json.dumps({**counts, "architecture": network.to_dict()}))
@@ -106,28 +107,6 @@ def flops(
     print(f"{counts['flops']:,} FLOPs ({format_count(counts['flops'])}, multiply-accumulates)")
     print(f"{counts['params']:,} parameters ({format_count(counts['params'])})")
     print(f"tokens per block: {', '.join(str(count) for count in network.token_counts)}")
-
-
-def _read_architecture(name_or_file: str) -> Any:
-    """A named architecture, or one from a JSON file (also a member of a frontier.json)."""
-    from space import NAMED, Architecture, named
-    from space.files import read_small_file
-
-    path = Path(name_or_file)
-    if name_or_file in NAMED or not (path.suffix == ".json" or path.exists()):
-        return named(name_or_file)
-    try:
-        values = json.loads(read_small_file(path))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{name_or_file} must be an architecture as JSON: {error}") from None
-    if isinstance(values, dict) and isinstance(values.get("model_args"), dict):
-        values = values["model_args"]  # of a folder that `export` wrote
-    if isinstance(values, dict) and isinstance(values.get("architecture"), dict):
-        values = values["architecture"]
-    try:
-        return Architecture.from_dict(values)
-    except ValueError as error:
-        raise ValueError(f"{name_or_file}: {error}") from None
 
 
 def doctor(

@@ -87,8 +87,10 @@ class ReAttention(nn.Module):
 
     def _over_workers(self, gram: Tensor, count: int) -> tuple[Tensor, int]:
         """Gram matrix and count of the batch that workers with equal shares have together."""
+        from torch.distributed.nn.functional import all_reduce
+
         workers = torch.distributed.get_world_size()
-        shared = torch.distributed.nn.functional.all_reduce(gram)
+        shared: Tensor = all_reduce(gram)
         return shared / workers, count * workers
 
     def _mixing_of_running_statistics(self, tokens: int) -> tuple[Tensor, Tensor]:
