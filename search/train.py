@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from results.words import counted, format_count
+from search.cluster.connect import refuse_ray_client, refuse_shadows
+from search.study.events import events_of
 from search.study.run_folder import check_same_data, only_driver
 from search.study.train_folder import (
     describe,
@@ -138,6 +139,12 @@ def _checked(plan: TrainPlan) -> TrainPlan:
     from trainers.train import check_fits
 
     check_fits(plan.architecture, plan.dataset)
+    if plan.settings["workers"] > 1:
+        from search.cluster.train_workers import refuse_unshared
+
+        refuse_ray_client(plan.settings["address"])
+        refuse_shadows()
+        refuse_unshared(plan.architecture, plan.recipe, plan.dataset, plan.settings["workers"])
     return plan
 
 
@@ -213,6 +220,14 @@ def carry_out(plan: TrainPlan, console: Console) -> dict[str, Any]:
 
 def _epochs(plan: TrainPlan, state: Mapping[str, Tensor] | None, progress: TrainProgress) -> Epochs:
     """The epochs of a training, each with the state after it, then what the test split says."""
+    if plan.settings["workers"] > 1:
+        from search.cluster.train_workers import epochs_of_workers
+
+        return epochs_of_workers(
+            plan.architecture, plan.dataset, plan.recipe, workers=plan.settings["workers"],
+            address=plan.settings["address"], seed=plan.settings["seed"], state=state,
+            say=progress.say,
+        )  # fmt: skip
     from trainers.train import run_training
 
     return run_training(
@@ -224,7 +239,7 @@ def _epochs(plan: TrainPlan, state: Mapping[str, Tensor] | None, progress: Train
 def _follow(
     plan: TrainPlan, epochs: Epochs, log: list[dict[str, Any]], progress: TrainProgress
 ) -> dict[str, Any]:
-    with _events(plan.folder, after=len(log)) as write_events:
+    with events_of(plan.folder, after=len(log)) as write_events:
         for report, state in epochs:
             if "epoch" in report:
                 log.append(report)
@@ -272,29 +287,3 @@ def _conclude(
     write_model(plan.folder / "model", plan.architecture, save(weights), how=how, told=told)
     write_description(plan.folder, {**plan.description, "result": result})
     return result
-
-
-def _events(folder: Path, *, after: int) -> Any:
-    """A context that gives what writes an epoch as TensorBoard's event files, where it is there."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        return nullcontext(lambda report: None)
-    return _Events(SummaryWriter(folder / "tensorboard", purge_step=after + 1))
-
-
-class _Events:
-    def __init__(self, writer: Any) -> None:
-        self._writer = writer
-
-    def __enter__(self) -> Callable[[dict[str, Any]], None]:
-        return self._write
-
-    def _write(self, report: dict[str, Any]) -> None:
-        for name, value in report.items():
-            if name != "epoch" and value is not None:
-                self._writer.add_scalar(name, value, report["epoch"])
-        self._writer.flush()
-
-    def __exit__(self, *error: Any) -> None:
-        self._writer.close()

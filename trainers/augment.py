@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from timm.data import create_transform
+from timm.data import Mixup, create_transform
 from torch import Tensor
 from torch.utils.data import DataLoader
 from torchvision.transforms import RandomCrop
@@ -78,6 +78,17 @@ def seed_all(seed: int) -> None:
     torch.manual_seed(seed)
 
 
+def mixing_of(recipe: FullRecipe, num_classes: int) -> Any:
+    """timm's mixing of the images of a batch, which smooths their labels; None where it is off."""
+    if not recipe.mixup_prob or not (recipe.mixup or recipe.cutmix):
+        return None
+    return Mixup(
+        mixup_alpha=recipe.mixup, cutmix_alpha=recipe.cutmix, prob=recipe.mixup_prob,
+        switch_prob=recipe.mixup_switch_prob, label_smoothing=recipe.label_smoothing,
+        num_classes=num_classes,
+    )  # fmt: skip
+
+
 @contextlib.contextmanager
 def kept_generators() -> Generator[None]:
     """Inside, the global generators may be seeded; then they are as they were."""
@@ -105,14 +116,6 @@ def epoch_order(
     rows = np.repeat(generator.permutation(count), repeats)[: count - count % batch_size]
     seeds = generator.integers(2**62, size=len(rows))
     return rows.reshape(-1, batch_size), seeds.reshape(-1, batch_size)
-
-
-def share_of_batch(batch_size: int, rank: int, world: int) -> NDArray[np.int64]:
-    """The places of one of `world` workers in a batch: with each image the one that mixing pairs it
-    with, the batch in reverse."""
-    half = batch_size // 2 // world
-    first = np.arange(rank * half, (rank + 1) * half)
-    return np.concatenate([first, batch_size - 1 - first[::-1]])
 
 
 def load_batches(

@@ -76,11 +76,6 @@ class FullRecipe:
         """The highest learning rate, by the batch size."""
         return self.learning_rate * self.batch_size / self.learning_rate_batch
 
-    @property
-    def mixes(self) -> bool:
-        """Whether images of a batch are mixed with each other."""
-        return self.mixup_prob > 0 and (self.mixup > 0 or self.cutmix > 0)
-
     def changed(
         self,
         *,

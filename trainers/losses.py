@@ -37,7 +37,8 @@ def cosine_regularisation(maps: list[Tensor]) -> Tensor:
     pairs = [(p, q) for p, q in pairwise(maps) if p.shape == q.shape]
     if not pairs:
         return torch.zeros(())
-    found = [F.cosine_similarity(p.float(), q.float(), dim=1).mean() for p, q in pairs]
+    dtype = torch.promote_types(maps[0].dtype, torch.float32)
+    found = [F.cosine_similarity(p.to(dtype), q.to(dtype), dim=1).mean() for p, q in pairs]
     return torch.stack(found).mean()
 
 

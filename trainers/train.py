@@ -14,7 +14,6 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from timm.data import Mixup
 from timm.optim import create_optimizer_v2
 from timm.scheduler import create_scheduler_v2
 from timm.utils import ModelEmaV3
@@ -28,11 +27,12 @@ from trainers.augment import (
     epoch_order,
     kept_generators,
     load_batches,
+    mixing_of,
     seed_all,
-    share_of_batch,
 )
 from trainers.device.context import on_device, seeded
 from trainers.device.streaming import kept_images, with_index
+from trainers.device.workers import batch_of_all, place_of_worker, share_of_batch, synchronised
 from trainers.errors import NonFiniteLossError
 from trainers.full_recipe import FullRecipe
 from trainers.images.dataset import Dataset
@@ -70,15 +70,15 @@ class FullTraining(Iterator[FullReport]):
         check_fits(architecture, dataset)
         self.architecture, self.dataset, self.recipe = architecture, dataset, recipe
         self.seed, self.device, self.epoch = seed, with_index(device), 0
-        self.rank, self.world = _place_of_worker()
+        self.rank, self.world = place_of_worker()
         self._processes, self._on_step = processes, on_step
-        self._batch_size = _batch_size(recipe, len(dataset.train_labels), self.world)
+        self._batch_size = batch_of_all(recipe.batch_size, len(dataset.train_labels), self.world)
         self._amp = recipe.amp == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported(
             including_emulation=False
         )  # fmt: skip
         self._build(teacher)
         self._images = AugmentedImages(dataset, recipe, architecture.img_size)
-        self._mixup = _mixup(recipe, dataset.num_classes)
+        self._mixup = mixing_of(recipe, dataset.num_classes)
         self._val = kept_images(
             dataset.val_images, dataset.val_labels, mean=dataset.mean, std=dataset.std,
             img_size=architecture.img_size, device=self.device,
@@ -286,54 +286,6 @@ def check_fits(architecture: Architecture, dataset: Dataset) -> None:
             f"{ours} for {theirs} of {dataset.name}: give other --data or --img-size, or another "
             "network."
         )
-
-
-def synchronised(model: nn.Module, device: torch.device) -> nn.Module:
-    """The network with statistics over all workers wherever it normalises by a batch. Raises
-    ValueError for a BatchNorm that no CPU can share."""
-    for module in model.modules():
-        if hasattr(module, "synchronised"):
-            module.synchronised = True  # type: ignore[assignment]
-    if device.type == "cuda":
-        convert: Any = nn.SyncBatchNorm.convert_sync_batchnorm
-        return convert(model)
-    shared = {m.var_norm for m in model.modules() if hasattr(m, "synchronised")}
-    for name, module in model.named_modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module not in shared:
-            raise ValueError(
-                f"`--workers` must be 1 on CPUs for a network with BatchNorm ({name}), whose "
-                "statistics workers share on GPUs alone: leave --workers out, or train on GPUs."
-            )
-    return model
-
-
-def _place_of_worker() -> tuple[int, int]:
-    if dist.is_available() and dist.is_initialized():
-        return dist.get_rank(), dist.get_world_size()
-    return 0, 1
-
-
-def _batch_size(recipe: FullRecipe, images: int, world: int) -> int:
-    """Of all workers together: as the recipe says, at most all images, in even shares."""
-    size = min(recipe.batch_size, images)
-    size -= size % (2 * world)
-    if not size:
-        raise ValueError(
-            f"A batch must hold two images for each worker, but `batch_size` is "
-            f"{recipe.batch_size} with {images} training images and {world} workers: give fewer "
-            "--workers or a larger --batch-size."
-        )
-    return size
-
-
-def _mixup(recipe: FullRecipe, num_classes: int) -> Any:
-    if not recipe.mixes:
-        return None
-    return Mixup(
-        mixup_alpha=recipe.mixup, cutmix_alpha=recipe.cutmix, prob=recipe.mixup_prob,
-        switch_prob=recipe.mixup_switch_prob, label_smoothing=recipe.label_smoothing,
-        num_classes=num_classes,
-    )  # fmt: skip
 
 
 def _below(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

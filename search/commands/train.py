@@ -42,6 +42,8 @@ def train(
     batch_size: BatchSize = None,
     lr: Rate = None,
     seed: Annotated[int, Option(help="Of weights, order and augmentation.")] = 0,
+    workers: Annotated[int, Option(help="Processes of a Ray cluster, each with a GPU if any.")] = 1,
+    address: o.Address = None,
     out: Out = None,
     as_json: o.Json = False,
 ) -> None:
@@ -52,7 +54,7 @@ def train(
 
     console = console_of(as_json)
     found = read_network(network)
-    asked |= {"data_seed": seed, "workers": 1, "teacher": None, "address": None}
+    asked |= {"data_seed": seed, "teacher": None}
     if data is None:
         asked |= found.data or {"data": "digits"}
     plan = plan_training(
@@ -65,7 +67,9 @@ def train(
 def go_on(folder: Path, changes: dict[str, Any], *, as_json: bool) -> None:
     """Goes on with the training of a folder. Raises ValueError for options of a search."""
     from search.train import plan_going_on
+    from search.units import parse_workers
 
+    known = {name: changes.pop(name, None) for name in ("workers", "address")}
     wrong = [name for name, value in changes.items() if value is not None]
     if wrong:
         raise ValueError(
@@ -73,7 +77,9 @@ def go_on(folder: Path, changes: dict[str, Any], *, as_json: bool) -> None:
             "training of one network: leave it out."
         )
     console = console_of(as_json)
-    _run(plan_going_on(folder, {}, console), console, as_json)
+    if known["workers"] is not None:
+        known["workers"] = parse_workers(known["workers"]) or 1
+    _run(plan_going_on(folder, known, console), console, as_json)
 
 
 def _run(plan: TrainPlan, console: Console, as_json: bool) -> None:

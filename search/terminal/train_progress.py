@@ -24,6 +24,10 @@ class TrainProgress:
         self._console, self._epochs, self._before, self._done = console, epochs, done, done
         self._started = self._said = time.monotonic()
 
+    def say(self, text: str) -> None:
+        """One line that stays."""
+        say(self._console, text)
+
     def step(self, done: int, steps: int) -> None:
         """Cheap; to be called after every step of an epoch."""
         if time.monotonic() - self._said > PLAIN_SECONDS:
@@ -31,15 +35,13 @@ class TrainProgress:
             say(self._console, f"epoch {self._done + 1}: step {done} of {steps}")
 
     def epoch(self, report: dict[str, Any]) -> None:
-        """Says what an epoch came to."""
+        """Says what an epoch came to, by the better of its weights and their average."""
         self._done, self._said = report["epoch"], time.monotonic()
-        average = report["ema_accuracy"]
+        best = max(report["accuracy"], report["ema_accuracy"] or 0.0)
         text = (
-            f"epoch {self._done} of {self._epochs}: loss {report['train_loss']:.4f}, "
-            f"accuracy {report['accuracy']:.4f}"
+            f"epoch {self._done} of {self._epochs}: loss {report['train_loss']:.3f}, "
+            f"accuracy {best:.4f}"
         )
-        if average is not None:
-            text += f", EMA {average:.4f}"
         left = self._epochs - self._done
         pace = (time.monotonic() - self._started) / (self._done - self._before)
         say(self._console, text + (f", {duration(pace * left)} left" if left else ""))
