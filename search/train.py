@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from trainers import Dataset
     from trainers.full_recipe import FullRecipe
+    from trainers.teacher import Teacher
 
 _RULES = {
     "img_size": optional(integer(1, 4096)),
@@ -42,6 +43,7 @@ _RULES = {
     "epochs": optional(integer(1, 10**5)),
     "batch_size": optional(integer(2, 10**6)),
     "lr": optional(number(above=0.0, below=10.0)),
+    "diversity": optional(number(low=0.0, below=1e9)),
 }
 _OF_THE_DATA = ("data", "data_root", "img_size", "train_samples", "val_samples")
 Epochs = Iterator[tuple[dict[str, Any], Mapping[str, "Tensor"]]]
@@ -154,7 +156,10 @@ def _recipe(architecture: Architecture, asked: Mapping[str, Any]) -> tuple[str, 
     name = asked["recipe"] or recipe_for(architecture)
     one_of(*RECIPES).check("--recipe", name)
     recipe = RECIPES[name].changed(
-        epochs=asked["epochs"], batch_size=asked["batch_size"], peak=asked["lr"]
+        epochs=asked["epochs"],
+        batch_size=asked["batch_size"],
+        peak=asked["lr"],
+        diversity=asked["diversity"],
     )
     return name, recipe
 
@@ -197,7 +202,9 @@ def introduce(plan: TrainPlan, console: Console) -> None:
     )
 
 
-def carry_out(plan: TrainPlan, console: Console) -> dict[str, Any]:
+def carry_out(
+    plan: TrainPlan, console: Console, *, teacher: Teacher | None = None
+) -> dict[str, Any]:
     """Trains to the end, from the last epoch that was kept; the result that train.json then has.
     Raises ValueError, NonFiniteLossError, StorageError."""
     try:
@@ -215,10 +222,15 @@ def carry_out(plan: TrainPlan, console: Console) -> dict[str, Any]:
         if log:
             say(console, f"Going on after epoch {len(log)} of {plan.recipe.epochs}.")
         progress = TrainProgress(console, plan.recipe.epochs, done=len(log))
-        return _follow(plan, _epochs(plan, state, progress), log, progress)
+        return _follow(plan, _epochs(plan, state, progress, teacher), log, progress)
 
 
-def _epochs(plan: TrainPlan, state: Mapping[str, Tensor] | None, progress: TrainProgress) -> Epochs:
+def _epochs(
+    plan: TrainPlan,
+    state: Mapping[str, Tensor] | None,
+    progress: TrainProgress,
+    teacher: Teacher | None,
+) -> Epochs:
     """The epochs of a training, each with the state after it, then what the test split says."""
     if plan.settings["workers"] > 1:
         from search.cluster.train_workers import epochs_of_workers
@@ -226,13 +238,13 @@ def _epochs(plan: TrainPlan, state: Mapping[str, Tensor] | None, progress: Train
         return epochs_of_workers(
             plan.architecture, plan.dataset, plan.recipe, workers=plan.settings["workers"],
             address=plan.settings["address"], seed=plan.settings["seed"], state=state,
-            say=progress.say,
+            teacher=teacher, say=progress.say,
         )  # fmt: skip
     from trainers.train import run_training
 
     return run_training(
         plan.architecture, plan.dataset, plan.recipe, seed=plan.settings["seed"], state=state,
-        on_step=progress.step,
+        teacher=teacher, on_step=progress.step,
     )  # fmt: skip
 
 

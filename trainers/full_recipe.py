@@ -28,15 +28,16 @@ class FullRecipe:
 
     `learning_rate` holds for `learning_rate_batch` images a step and grows with the batch.
     `layer_decay` multiplies it by itself for each block below the head. `ema_decay` is the limit of
-    timm's warm-up of it. `cosine_weight`: of DeepViT's regularisation, over the first
-    `cosine_pairs` neighbouring blocks. `distillation_alpha`: weight of a
-    teacher's part of the loss, soft by `distillation_temperature`, hard without one.
+    timm's warm-up of it.
     Raises ValueError naming the rule and the value.
     """
 
     # None is off. `crop` "resized" is a random part of at least `crop_scale` of the area, "padded"
     # one shifted by up to an eighth. `aug_repeats`: how often an image comes in an epoch, of which
-    # as many fewer come. Mixup and CutMix are timm's, one of them for a whole batch.
+    # as many fewer come. Mixup and CutMix are timm's, one of them for a whole batch. `cosine_weight`: of
+    # DeepViT's regularisation, over the first `cosine_pairs` neighbouring blocks. `diversity`: of
+    # DiversePatch's losses. `distillation_alpha`: of a teacher's part of the loss, which is soft by
+    # `distillation_temperature` and hard without one.
 
     epochs: Annotated[int, _NEW_LENGTH] = 300
     batch_size: Annotated[int, integer(2, 10**6)] = 1024
@@ -62,6 +63,7 @@ class FullRecipe:
     ema_decay: Annotated[float | None, optional(number(above=0.0, below=1.0))] = None
     cosine_weight: Annotated[float, number(low=0.0, below=math.inf)] = 0.0
     cosine_pairs: Annotated[int, integer(1, 512)] = 2
+    diversity: Annotated[float, number(low=0.0, below=math.inf)] = 0.0
     distillation_alpha: Annotated[float, _SHARE] = 0.5
     distillation_temperature: Annotated[float | None, optional(number(above=0.0, high=1e3))] = None
     grad_checkpointing: Annotated[bool, flag()] = False
@@ -86,6 +88,7 @@ class FullRecipe:
     ) -> FullRecipe:
         """This recipe with what is not None; the warm-up stays within a fifth of fewer epochs.
         `peak`: the learning rate at the batch size that is then the recipe's."""
+        fields = {name: value for name, value in fields.items() if value is not None}
         if epochs is not None:
             _NEW_LENGTH.check("--epochs", epochs)
             fields |= {"epochs": epochs, "warmup_epochs": min(self.warmup_epochs, epochs / 5)}

@@ -36,7 +36,13 @@ from trainers.device.workers import batch_of_all, place_of_worker, share_of_batc
 from trainers.errors import NonFiniteLossError
 from trainers.full_recipe import FullRecipe
 from trainers.images.dataset import Dataset
-from trainers.losses import Heard, cosine_regularisation, distillation
+from trainers.losses import (
+    Heard,
+    PatchTokens,
+    cosine_regularisation,
+    distillation,
+    patch_diversity,
+)
 from trainers.scoring import evaluate, recalibrate, score
 
 RECALIBRATED_AT_ONCE = 256  # images of a batch that BatchNorm statistics are averaged over
@@ -96,6 +102,8 @@ class FullTraining(Iterator[FullReport]):
         self._teacher = None if teacher is None else teacher.to(self.device).eval()
         pairs = recipe.cosine_pairs if recipe.cosine_weight else -1
         self._heard = Heard(self.model, pairs + 1)
+        prefix = self.architecture.start.prefix
+        self._tokens = PatchTokens(self.model, prefix) if recipe.diversity else None
         self._optimizer = create_optimizer_v2(
             self.model, opt="adamw", lr=recipe.peak_learning_rate,
             weight_decay=recipe.weight_decay, layer_decay=recipe.layer_decay,
@@ -170,7 +178,9 @@ class FullTraining(Iterator[FullReport]):
         )  # fmt: skip
 
     def _step(self, step: int, images: Tensor, labels: Tensor) -> Tensor:
-        seed_all(int(draws(self.seed, 2, step).integers(2**62)))
+        seed = int(draws(self.seed, 2, step).integers(2**62))
+        seed_all(seed)  # NumPy's, which mixing draws from, alike on all workers
+        torch.manual_seed(seed + self.rank)
         images = images.to(self.device, non_blocking=True)
         targets = labels.to(self.device, non_blocking=True)
         if self._mixup is not None:
@@ -204,6 +214,8 @@ class FullTraining(Iterator[FullReport]):
             loss = loss + extra
         if recipe.cosine_weight:
             loss = loss + recipe.cosine_weight * cosine_regularisation(self._heard.take())
+        if self._tokens is not None:
+            loss = loss + recipe.diversity * patch_diversity(*self._tokens.take())
         return loss
 
     def _validate(self, model: nn.Module) -> tuple[float, float]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from space import Architecture
     from trainers import Dataset
     from trainers.full_recipe import FullRecipe
+    from trainers.teacher import Teacher
 
 LOOK_SECONDS = 1.0  # at whether the workers still live
 
@@ -48,6 +49,7 @@ def epochs_of_workers(
     address: str | None,
     seed: int,
     state: Mapping[str, Tensor] | None,
+    teacher: Teacher | None,
     say: Callable[[str], None],
 ) -> Iterator[tuple[dict[str, Any], Mapping[str, Tensor]]]:
     """What `trainers.train.run_training` gives, of `workers` workers of the cluster at `address`.
@@ -63,7 +65,7 @@ def epochs_of_workers(
         config = {
             "architecture": architecture.to_dict(), "recipe": recipe.to_dict(), "seed": seed,
             "dataset": ray.put(for_workers(dataset, say)), "state": dict(state) if state else None,
-            "said": said,
+            "teacher": ray.put(teacher), "said": said,
         }  # fmt: skip
         fit = _Fit(config, workers, gpus=there, scratch=Path(scratch))
         while True:
@@ -121,6 +123,7 @@ def _work(config: dict[str, Any]) -> None:
             FullRecipe.from_dict(config["recipe"]),
             seed=config["seed"],
             state=config["state"],
+            teacher=ray.get(config["teacher"]),
         ):
             if first:
                 said.put(("epoch", found))

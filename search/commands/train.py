@@ -25,6 +25,10 @@ RecipeName = Annotated[
 Epochs = Annotated[int | None, Option(help="Epochs. [of the recipe]")]
 BatchSize = Annotated[int | None, Option(help="Images a step, of all workers. [of the recipe]")]
 Rate = Annotated[float | None, Option(help="Highest learning rate. [of the recipe, by the batch]")]
+TeacherName = Annotated[
+    str | None, Option(help="Learn from a folder of export or train, RUN:TRIAL, or timm's name.")
+]
+Diversity = Annotated[float | None, Option(help="Weight of DiversePatch's losses. [0]")]
 Out = Annotated[str | None, Option(help="Its folder, gone on with. [runs/train-NAME]")]
 
 
@@ -41,6 +45,8 @@ def train(
     epochs: Epochs = None,
     batch_size: BatchSize = None,
     lr: Rate = None,
+    teacher: TeacherName = None,
+    diversity: Diversity = None,
     seed: Annotated[int, Option(help="Of weights, order and augmentation.")] = 0,
     workers: Annotated[int, Option(help="Processes of a Ray cluster, each with a GPU if any.")] = 1,
     address: o.Address = None,
@@ -50,11 +56,12 @@ def train(
     """Train one network by a full recipe; the same command goes on after an interruption."""
     asked = {k: v for k, v in locals().items() if k not in ("network", "as_json")}
     from search.commands.networks import read_network
+    from search.commands.teachers import kept_name
     from search.train import plan_training
 
     console = console_of(as_json)
     found = read_network(network)
-    asked |= {"data_seed": seed, "teacher": None}
+    asked |= {"data_seed": seed, "teacher": kept_name(teacher)}
     if data is None:
         asked |= found.data or {"data": "digits"}
     plan = plan_training(
@@ -84,13 +91,15 @@ def go_on(folder: Path, changes: dict[str, Any], *, as_json: bool) -> None:
 
 def _run(plan: TrainPlan, console: Console, as_json: bool) -> None:
     """Trains and ends the process with its exit code."""
+    from search.commands.teachers import read_teacher
     from search.terminal.train_progress import say
     from search.train import carry_out, introduce
     from trainers import NonFiniteLossError, error_kind
 
+    teacher = read_teacher(plan.settings["teacher"], plan.dataset)
     introduce(plan, console)
     try:
-        result = carry_out(plan, console)
+        result = carry_out(plan, console, teacher=teacher)
     except (SystemExit, KeyboardInterrupt):
         say(console, f"Interrupted. Go on by: vit-frontier resume {plan.folder}")
         sys.exit(INTERRUPTED)

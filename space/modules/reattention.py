@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -87,9 +89,10 @@ class ReAttention(nn.Module):
 
     def _over_workers(self, gram: Tensor, count: int) -> tuple[Tensor, int]:
         """Gram matrix and count of the batch that workers with equal shares have together."""
-        from torch.distributed.nn.functional import all_reduce
+        from torch.distributed.nn import functional
 
         workers = torch.distributed.get_world_size()
+        all_reduce: Any = functional.all_reduce  # gradients pass through it
         shared: Tensor = all_reduce(gram)
         return shared / workers, count * workers
 

@@ -89,7 +89,7 @@ def test_a_network_learns_a_few_images_by_heart(digits):
     reports = list(begin(digits, recipe))
     assert reports[0]["train_loss"] > 1.8  # ln 10 is 2.3
     assert reports[-1]["train_loss"] < 0.4
-    assert reports[-1]["accuracy"] > 0.6
+    assert reports[-1]["accuracy"] > 0.4  # guessing: 0.1
     assert reports[-1]["ema_accuracy"] is None
 
 
