@@ -19,12 +19,13 @@ from search.study.train_folder import (
     keep_epoch,
     read_checkpoint,
     read_description,
+    refuse_another,
     write_description,
 )
 from search.terminal.train_progress import TrainProgress, say
 from search.units import require_utf8
 from space import Architecture, count_flops, count_params
-from space.rules import integer, number, one_of, optional, show
+from space.rules import integer, number, one_of, optional
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -103,7 +104,7 @@ def plan_training(
     description = describe(architecture, settings, recipe, dataset, command=command)
     if is_training(folder):
         before = read_description(folder)
-        _refuse_another(folder, before, description)
+        refuse_another(folder, before, description)
         description = before
     return _checked(
         TrainPlan(
@@ -138,7 +139,7 @@ def plan_going_on(folder: Path, changes: Mapping[str, Any], console: Console) ->
 
 
 def _checked(plan: TrainPlan) -> TrainPlan:
-    from trainers.train import check_fits
+    from trainers.images.dataset import check_fits
 
     check_fits(plan.architecture, plan.dataset)
     if plan.settings["workers"] > 1:
@@ -172,19 +173,6 @@ def _load(settings: Mapping[str, Any], console: Console) -> Dataset:
     from search.terminal.reading import load_with_progress
 
     return load_with_progress({**settings, "seed": settings["data_seed"]}, console)
-
-
-def _refuse_another(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
-    """Raises ValueError unless train.json is of the same training."""
-    for table in ("architecture", "recipe", "settings", "data"):
-        for key, value in now[table].items():
-            was = before[table].get(key)
-            if was != value and key not in ("workers", "address", "brightness", "network"):
-                raise ValueError(
-                    f"`--out` (={str(folder)!r}) already holds a training whose `{key}` is "
-                    f"{show(was)}, not {show(value)}: give another --out, or go on with that one "
-                    f"by `vit-frontier resume {folder}`."
-                )
 
 
 def introduce(plan: TrainPlan, console: Console) -> None:

@@ -35,7 +35,7 @@ from trainers.device.streaming import kept_images, with_index
 from trainers.device.workers import batch_of_all, place_of_worker, share_of_batch, synchronised
 from trainers.errors import NonFiniteLossError
 from trainers.full_recipe import FullRecipe
-from trainers.images.dataset import Dataset
+from trainers.images.dataset import Dataset, check_fits
 from trainers.losses import (
     Heard,
     PatchTokens,
@@ -285,19 +285,6 @@ def run_training(
     for report in training:
         yield report, training.state()
     yield training.test(), training.state()
-
-
-def check_fits(architecture: Architecture, dataset: Dataset) -> None:
-    """Raises ValueError if the network does not take the dataset's channels, classes and size."""
-    names = ("in_chans", "num_classes", "img_size")
-    ours = tuple(getattr(architecture, name) for name in names)
-    theirs = tuple(getattr(dataset, name) for name in names)
-    if ours != theirs:
-        raise ValueError(
-            f"The network's (in_chans, num_classes, img_size) must be those of the images, but got "
-            f"{ours} for {theirs} of {dataset.name}: give other --data or --img-size, or another "
-            "network."
-        )
 
 
 def _below(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -80,6 +80,19 @@ def read_description(folder: Path) -> dict[str, Any]:
     return dict(found)
 
 
+def refuse_another(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
+    """Raises ValueError unless train.json is of the same training."""
+    for table in ("architecture", "recipe", "settings", "data"):
+        for key, value in now[table].items():
+            was = before[table].get(key)
+            if was != value and key not in ("workers", "address", "brightness", "network"):
+                raise ValueError(
+                    f"`--out` (={str(folder)!r}) already holds a training whose `{key}` is "
+                    f"{show(was)}, not {show(value)}: give another --out, or go on with that one "
+                    f"by `vit-frontier resume {folder}`."
+                )
+
+
 def write_description(folder: Path, description: dict[str, Any]) -> None:
     """Raises StorageError."""
     with writing(folder):
