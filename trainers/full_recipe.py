@@ -35,9 +35,9 @@ class FullRecipe:
     # None is off. `crop` "resized" is a random part of at least `crop_scale` of the area, "padded"
     # one shifted by up to an eighth. `aug_repeats`: how often an image comes in an epoch, of which
     # as many fewer come. Mixup and CutMix are timm's, one of them for a whole batch.
-    # `cosine_weight`: of DeepViT's regularisation, over the first `cosine_pairs` neighbours. `diversity`: of
-    # DiversePatch's losses. `distillation_alpha`: of a teacher's part of the loss, which is soft by
-    # `distillation_temperature` and hard without one.
+    # `cosine_weight`: of DeepViT's regularisation, over the first `cosine_pairs` neighbours;
+    # `diversity`: of DiversePatch's losses; `distillation_alpha`: of a teacher's part of the loss,
+    # which is soft by `distillation_temperature` and hard without one.
 
     epochs: Annotated[int, _NEW_LENGTH] = 300
     batch_size: Annotated[int, integer(2, 10**6)] = 1024
