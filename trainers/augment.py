@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 from torchvision.transforms import RandomCrop
 
 from trainers.errors import DataError
-from trainers.full_recipe import FullRecipe
+from trainers.full_recipe import RAND_AUGMENT, FullRecipe
 from trainers.images.dataset import Dataset
 
 
@@ -62,7 +62,7 @@ def transform_of(dataset: Dataset, recipe: FullRecipe, img_size: int) -> Any:
         )  # fmt: skip
     except (AssertionError, KeyError, ValueError) as error:
         raise DataError(
-            f"`auto_augment` must be a policy of timm such as rand-m9-mstd0.5-inc1, but got "
+            f"`auto_augment` must be a policy of timm such as {RAND_AUGMENT}, but got "
             f"{recipe.auto_augment!r}: {error}."
         ) from None
     if recipe.crop == "padded":

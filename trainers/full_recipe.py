@@ -18,6 +18,9 @@ Crop = Literal["resized", "padded"]
 SMALL = 96
 """Images below that many pixels are trained by the recipe `small` unless another is asked for."""
 
+RAND_AUGMENT = "rand-m9-mstd0.5-inc1-mmax9"
+"""DeiT's policy. Above a magnitude of 9 timm would keep 0 bits of a colour, which Pillow refuses."""
+
 _SHARE = number(low=0.0, high=1.0)
 _NEW_LENGTH = integer(1, 10**5)
 
@@ -53,7 +56,7 @@ class FullRecipe:
     label_smoothing: Annotated[float, number(low=0.0, below=1.0)] = 0.1
     crop: Annotated[Crop, one_of(*get_args(Crop))] = "resized"
     crop_scale: Annotated[float, number(above=0.0, high=1.0)] = 0.08
-    auto_augment: Annotated[str | None, optional(text(80))] = "rand-m9-mstd0.5-inc1"
+    auto_augment: Annotated[str | None, optional(text(80))] = RAND_AUGMENT
     random_erasing: Annotated[float, _SHARE] = 0.25
     mixup: Annotated[float, number(low=0.0, below=math.inf)] = 0.8
     cutmix: Annotated[float, number(low=0.0, below=math.inf)] = 1.0

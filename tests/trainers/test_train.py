@@ -116,9 +116,10 @@ def test_what_does_not_fit_the_images_is_told(digits):
         begin(digits).restore({**state, "epoch": torch.tensor(3)})
 
 
-@pytest.mark.parametrize("crop", ["resized", "padded"])
-def test_augmented_images_depend_on_their_seed_and_not_on_who_makes_them(crop):
-    images = AugmentedImages(photographs(), dataclasses.replace(RECIPE, crop=crop), 8)
+@pytest.mark.parametrize(("crop", "channels"), [("resized", 3), ("padded", 1)])
+def test_augmented_images_depend_on_their_seed_and_not_on_who_makes_them(crop, channels):
+    dataset = photographs(channels=channels)
+    images = AugmentedImages(dataset, dataclasses.replace(RECIPE, crop=crop), 8)
     rows, seeds = epoch_order(16, 8, repeats=1, seed=0, epoch=0)
     here, there = (
         list(load_batches(images, rows, seeds, processes=processes, pin_memory=False))
@@ -126,9 +127,11 @@ def test_augmented_images_depend_on_their_seed_and_not_on_who_makes_them(crop):
     )
     assert len(here) == len(there) == 2
     for (a, labels), (b, others) in zip(here, there, strict=True):
-        assert a.shape == (8, 3, 8, 8)
+        assert a.shape == (8, channels, 8, 8)
         assert torch.equal(a, b)
         assert torch.equal(labels, others)
+    for seed in range(300):  # the rarest policies too
+        images[(seed % 16, seed)]
     again = images[(0, 1)][0]
     assert torch.equal(again, images[(0, 1)][0])
     assert not torch.equal(again, images[(0, 2)][0])
