@@ -19,7 +19,7 @@ SMALL = 96
 """Images below that many pixels are trained by the recipe `small` unless another is asked for."""
 
 RAND_AUGMENT = "rand-m9-mstd0.5-inc1-mmax9"
-"""DeiT's policy. Above a magnitude of 9 timm would keep 0 bits of a colour, which Pillow refuses."""
+"""DeiT's policy. At a magnitude of 10 timm keeps 0 bits of a colour, which Pillow refuses."""
 
 _SHARE = number(low=0.0, high=1.0)
 _NEW_LENGTH = integer(1, 10**5)
