@@ -1,4 +1,4 @@
-"""A member of the frontier as a folder that timm loads with its weights and preprocessing."""
+"""A trained network as a folder that timm loads with its weights and preprocessing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from results.confirmed import CONFIRM_WEIGHTS
 from results.record import TrialRecord, finite
@@ -15,6 +15,9 @@ from results.run import Run
 from results.write import preprocessing
 
 CLASS_MAP = "class_map.txt"  # a name a line, in the order of the network's outputs: timm's form
+
+if TYPE_CHECKING:
+    from space import Architecture
 
 
 def write_timm_folder(run: Run, trial: int, folder: Path) -> list[Path]:
@@ -44,21 +47,46 @@ def write_timm_folder(run: Run, trial: int, folder: Path) -> list[Path]:
             f"In {str(run.path / 'run.json')!r} `data.mean` and `data.std` must be lists of a "
             "fraction for each channel: write in those of the training images."
         )
+    how |= {"label_names": run.settings["data"].get("class_names")}
+    return write_model(folder, record.architecture, weights, how=how, told=_told(run, record))
+
+
+def write_model(
+    folder: Path,
+    architecture: Architecture,
+    weights: bytes,
+    *,
+    how: dict[str, Any],
+    told: dict[str, Any],
+) -> list[Path]:
+    """Writes config.json, in the form that timm writes to the Hugging Face hub, and
+    model.safetensors; the paths. Raises ValueError if the folder is another program's, OSError."""
+    # `how`: mean, std, interpolation, ... of the preprocessing; `told`: what is known of the model.
+    from space.model import timm_config
+
     _refuse_foreign(folder / "config.json")
-    config = json.dumps(_config(run, record, how), indent=2, allow_nan=False, ensure_ascii=False)
+    config = {
+        "architecture": "vit_frontier",
+        "num_classes": architecture.num_classes,
+        "num_features": architecture.embed_dim,
+        "model_args": {"architecture": architecture.to_dict()},
+        "pretrained_cfg": {**timm_config(architecture), **how},
+        "vit_frontier": told,
+    }
+    text = json.dumps(config, indent=2, allow_nan=False, ensure_ascii=False)
     folder.mkdir(parents=True, exist_ok=True)
     written = [
         replace_file(folder / "model.safetensors", weights),
-        replace_file(folder / "config.json", config + "\n"),
+        replace_file(folder / "config.json", text + "\n"),
     ]
-    if names := _class_map(run):
+    if names := _class_map(how.get("label_names")):
         written.append(replace_file(folder / CLASS_MAP, "".join(f"{name}\n" for name in names)))
     return written
 
 
 def class_order_text(run: Run, folder: Path) -> str:
     """A line on the classes where timm's own reader of folders would number them otherwise."""
-    names = _class_map(run)
+    names = _class_map(run.settings["data"].get("class_names"))
     if names == sorted(names, key=natural_key):
         return ""
     return (
@@ -72,10 +100,9 @@ def natural_key(name: str) -> list[int | str]:
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name.lower())]
 
 
-def _class_map(run: Run) -> list[str]:
-    """The names of the classes in order; none where they cannot be lines of timm's class map, or
-    run.json does not tell them."""
-    names = run.settings["data"].get("class_names")
+def _class_map(names: Any) -> list[str]:
+    """The names of the classes in order; none where they are not known, or cannot be lines of
+    timm's class map."""
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         return []
     return names if all(name == name.strip() and name.isprintable() for name in names) else []
@@ -117,29 +144,14 @@ def _weights(file: Path, record: TrialRecord) -> bytes:
     return weights
 
 
-def _config(run: Run, record: TrialRecord, how: dict[str, Any]) -> dict[str, Any]:
-    """config.json, in the form that timm writes to the Hugging Face hub."""
-    from space.model import timm_config
-
-    data = run.settings["data"]
+def _told(run: Run, record: TrialRecord) -> dict[str, Any]:
     return {
-        "architecture": "vit_frontier",
-        "num_classes": record.architecture.num_classes,
-        "num_features": record.architecture.embed_dim,
-        "model_args": {"architecture": record.architecture.to_dict()},
-        "pretrained_cfg": {
-            **timm_config(record.architecture),
-            **how,
-            "label_names": data.get("class_names"),
-        },
-        "vit_frontier": {
-            "run": run.name,
-            "dataset": data.get("name"),
-            "trial": record.trial,
-            "flops": record.flops,
-            "params": record.params,
-            "accuracy": record.accuracy,
-            "test_accuracy": finite(record.test_accuracy),
-            "epochs": record.epochs,
-        },
+        "run": run.name,
+        "dataset": run.settings["data"].get("name"),
+        "trial": record.trial,
+        "flops": record.flops,
+        "params": record.params,
+        "accuracy": record.accuracy,
+        "test_accuracy": finite(record.test_accuracy),
+        "epochs": record.epochs,
     }

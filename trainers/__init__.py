@@ -9,15 +9,19 @@ from typing import TYPE_CHECKING, Any
 from trainers.errors import DataError, NonFiniteLossError, error_kind
 
 if TYPE_CHECKING:
+    from trainers.full_recipe import FullRecipe
     from trainers.images.dataset import Dataset
     from trainers.images.load import load_dataset
     from trainers.proxy import ProxyTraining, TrialOutcome, proxy_epochs, train_proxy
     from trainers.recipe import Recipe
     from trainers.scoring import evaluate
+    from trainers.train import FullTraining
 
 __all__ = [
     "DataError",
     "Dataset",
+    "FullRecipe",
+    "FullTraining",
     "NonFiniteLossError",
     "ProxyTraining",
     "Recipe",
@@ -31,6 +35,8 @@ __all__ = [
 
 _LAZY = {
     "Dataset": "trainers.images.dataset",
+    "FullRecipe": "trainers.full_recipe",
+    "FullTraining": "trainers.train",
     "load_dataset": "trainers.images.load",
     "Recipe": "trainers.recipe",
     "ProxyTraining": "trainers.proxy",

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
 import weakref
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -18,6 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from space import Architecture, VisionTransformer, build_model
 from space.modules.network import drop_paths
+from trainers.device.context import on_device, seeded
 from trainers.device.cuda_graph import Replayed
 from trainers.device.split import DeviceImages
 from trainers.device.streaming import kept_images, with_index
@@ -132,12 +132,12 @@ class ProxyTraining(Iterator[EpochReport]):
     def __next__(self) -> EpochReport:
         if self.epoch == self.recipe.epochs:
             raise StopIteration
-        with _on(self.device):
+        with on_device(self.device):
             return self._next_epoch()
 
     def _next_epoch(self) -> EpochReport:
         started = time.perf_counter()
-        with _seeded(self.seed + self.epoch + 1, self.device):
+        with seeded(self.seed + self.epoch + 1, self.device):
             train_loss = self._train_epoch()
         images = self.steps_per_epoch * self._batch_size
         train_seconds = time.perf_counter() - started
@@ -309,7 +309,7 @@ def train_proxy(
 def _initialised(
     architecture: Architecture, recipe: Recipe, *, seed: int, device: torch.device
 ) -> VisionTransformer:
-    with _seeded(seed, device):
+    with seeded(seed, device):
         model = build_model(architecture, drop_path_rate=recipe.drop_path_rate)
         for name, parameter in model.named_parameters():
             if name.endswith("pos_embed"):
@@ -322,26 +322,3 @@ def _with_statistics(model: nn.Module) -> list[_BatchNorm]:
     model.train()
     norms = (module for module in model.modules() if isinstance(module, _BatchNorm))
     return [norm for norm in norms if norm.training and norm.running_mean is not None]
-
-
-@contextlib.contextmanager
-def _on(device: torch.device) -> Generator[None]:
-    """Inside, a GPU is the current one and multiplies float32 as TF32; then all is as before."""
-    if device.type != "cuda":
-        yield
-        return
-    precision = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("high")
-    try:
-        with torch.cuda.device(device):
-            yield
-    finally:
-        torch.set_float32_matmul_precision(precision)
-
-
-@contextlib.contextmanager
-def _seeded(seed: int, device: torch.device) -> Generator[None]:
-    """The global generators seeded inside, and as they were outside."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield

@@ -7,9 +7,11 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from trainers.device.split import DeviceImages
 from trainers.device.streaming import StreamedImages, open_split
+from trainers.images.dataset import Dataset
 from trainers.images.stored import Images
 
 _BATCH, _BATCH_ON_CPU = 512, 64  # on a CPU what fits the cache is 1.4 to 2 times as fast
@@ -59,3 +61,35 @@ def totals(model: nn.Module, split: DeviceImages | StreamedImages, *, amp: bool)
         loss = F.cross_entropy(logits, labels, reduction="sum")
         total += torch.stack([loss, (logits.argmax(1) == labels).sum()])
     return total
+
+
+@torch.no_grad()
+def recalibrate(
+    model: nn.Module, dataset: Dataset, rows: NDArray[np.int64], *, device: torch.device, amp: bool
+) -> None:
+    """Averages BatchNorm statistics anew over the training images `rows` (batches, B), which are
+    not augmented; nothing is done without BatchNorm."""
+    norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
+    if not norms:
+        return
+    chosen = rows.reshape(-1)
+    images, labels = np.asarray(dataset.train_images[chosen]), dataset.train_labels[chosen]
+    size = dataset.img_size
+    split = open_split(
+        images, labels, mean=dataset.mean, std=dataset.std, img_size=size, device=device
+    )
+    model.train()
+    for name, module in model.named_modules():
+        if name.endswith("drop_path"):
+            module.eval()
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        if norm.running_var is not None:
+            norm.running_var.zero_()
+        norm.momentum = None  # a cumulative average
+    for places in torch.arange(len(chosen), device=device).view(rows.shape):
+        with torch.autocast(device.type, torch.bfloat16, enabled=amp):
+            model(split.window(len(places)).batch(places))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from typer import Argument, Option
 
@@ -111,9 +111,10 @@ def flops(
 ) -> None:
     """Count the FLOPs and parameters of an architecture, exactly and without building it."""
     from results.words import format_count
+    from search.commands.networks import read_architecture
     from space import count_flops, count_params
 
-    network = _read_architecture(architecture)
+    network = read_architecture(architecture)
     counts = {"flops": count_flops(network), "params": count_params(network)}
     if as_json:
         print(json.dumps({**counts, "architecture": network.to_dict()}))
@@ -121,53 +122,6 @@ def flops(
     print(f"{counts['flops']:,} FLOPs ({format_count(counts['flops'])}, multiply-accumulates)")
     print(f"{counts['params']:,} parameters ({format_count(counts['params'])})")
     print(f"tokens per block: {', '.join(str(count) for count in network.token_counts)}")
-
-
-def _read_architecture(name_or_file: str) -> Any:
-    """A named architecture, or one from a JSON file (also a member of a frontier.json)."""
-    from space import NAMED, Architecture, named
-    from space.files import read_small_file
-
-    path = Path(name_or_file)
-    if not path.exists() and Path(name_or_file.rpartition(":")[0], "run.json").is_file():
-        return _of_trial(name_or_file)
-    if name_or_file in NAMED or not (path.suffix == ".json" or path.exists()):
-        return named(name_or_file)
-    if (path / "run.json").is_file():
-        path = path / "frontier.json"
-    try:
-        values = json.loads(read_small_file(path))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{name_or_file} must be an architecture as JSON: {error}") from None
-    if isinstance(values, dict) and isinstance(values.get("points"), list):
-        trials = [str(p.get("trial")) for p in values["points"] if isinstance(p, dict)]
-        raise ValueError(
-            f"{name_or_file} holds a whole frontier, the trials {', '.join(trials) or 'none'}: "
-            f"name one of them, as {path.parent}:{trials[0] if trials else 'TRIAL'}."
-        )
-    if isinstance(values, dict) and isinstance(values.get("model_args"), dict):
-        values = values["model_args"]  # of a folder that `export` wrote
-    if isinstance(values, dict) and isinstance(values.get("architecture"), dict):
-        values = values["architecture"]
-    try:
-        return Architecture.from_dict(values)
-    except ValueError as error:
-        raise ValueError(f"{name_or_file}: {error}") from None
-
-
-def _of_trial(name: str) -> Any:
-    """The network of RUN:TRIAL or RUN:best, a member of the frontier or not."""
-    from search.commands.trial_names import read_trial
-
-    run, number, why = read_trial(name, None)
-    record = next((r for r in run.records if r.trial == number), None)
-    if record is None:
-        raise ValueError(
-            f"`TRIAL` must be a trial of {str(run.path)!r} that was trained, but got {number}."
-        )
-    if why:
-        print(why, file=sys.stderr)
-    return record.architecture
 
 
 def doctor(

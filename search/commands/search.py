@@ -82,8 +82,13 @@ def resume(
     address: o.AnotherAddress = None,
     as_json: o.Json = False,
 ) -> None:
-    """Go on with a run that was interrupted, or that should have more trials."""
+    """Go on with a run or a training that was interrupted, or with more trials."""
     changes = {name: value for name, value in locals().items() if name not in ("run", "as_json")}
+    if (run / "train.json").is_file():
+        from search.commands.train import go_on
+
+        go_on(run, changes, as_json=as_json)
+        return
     _resume(run, changes, as_json=as_json)
 
 

@@ -137,7 +137,7 @@ def drop_weights(folder: Path, numbers: Collection[int]) -> None:
 
 
 @contextlib.contextmanager
-def only_driver(folder: Path) -> Iterator[str]:
+def only_driver(folder: Path, what: str = "search") -> Iterator[str]:
     """Holds the run folder's lock, which the system drops when the process dies. Gives a
     sentence to be said where the file system has no locks, else an empty one."""
     import fcntl
@@ -151,8 +151,12 @@ def only_driver(folder: Path) -> Iterator[str]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ValueError(
-                f"{str(folder)!r} must have one search at a time, but another one is running it: "
-                f"look at it by `vit-frontier status {folder}`."
+                f"{str(folder)!r} must have one {what} at a time, but another one is running it: "
+                + (
+                    f"look at it by `vit-frontier status {folder}`."
+                    if what == "search"
+                    else "wait for it, or give another folder."
+                )
             ) from None
         except OSError as error:
             if error.errno not in NO_LOCKS:
@@ -214,26 +218,31 @@ def _describe_run(
         "budget_flops": settings.budget,
         "max_params": settings.max_params,
         "space": settings.space.to_dict(),
-        "data": {
-            "name": dataset.name,
-            "img_size": dataset.img_size,
-            "in_chans": dataset.in_chans,
-            "num_classes": dataset.num_classes,
-            "class_names": list(dataset.class_names),
-            "train": len(dataset.train_labels),
-            "validation": len(dataset.val_labels),
-            "test": len(dataset.test_labels),
-            "skipped": len(dataset.skipped),
-            "fingerprint": dataset.fingerprint(),
-            "mean": list(dataset.mean),
-            "std": list(dataset.std),
-            "brightness": dataset.brightness(),
-        },
+        "data": describe_data(dataset),
         "recipe": recipe.to_dict(),
         "storage": settings.storage,
         "versions": versions(),
         "hardware": hardware(),
         "seed": settings.seed,
+    }
+
+
+def describe_data(dataset: Dataset) -> dict[str, Any]:
+    """What run.json says of the images, by which `check_same_data` knows them again."""
+    return {
+        "name": dataset.name,
+        "img_size": dataset.img_size,
+        "in_chans": dataset.in_chans,
+        "num_classes": dataset.num_classes,
+        "class_names": list(dataset.class_names),
+        "train": len(dataset.train_labels),
+        "validation": len(dataset.val_labels),
+        "test": len(dataset.test_labels),
+        "skipped": len(dataset.skipped),
+        "fingerprint": dataset.fingerprint(),
+        "mean": list(dataset.mean),
+        "std": list(dataset.std),
+        "brightness": dataset.brightness(),
     }
 
 

@@ -45,6 +45,7 @@ class Block(nn.Module):
         self.carries = getattr(self.attn, "carries", False)
         self.has_shortcut = hasattr(self.attn, "shortcut")
         self.has_between = hasattr(self.attn, "between")
+        self.hands_on = self.carries or self.has_between  # it cannot be computed again later
         self.local = None if stage.local is None else stage.local.at(index).build(shape)
         self.after: list[str] = []
         for part, seen in then:

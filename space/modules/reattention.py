@@ -28,6 +28,7 @@ class ReAttention(nn.Module):
         super().__init__()
         self.num_heads = num_heads
         self.head_dim = dim // num_heads
+        self.synchronised = False  # True: statistics are those of all workers of a training
         self.map_scale = self.head_dim**-0.5 if scale_maps else 1.0
         self.qkv = nn.Linear(dim, 3 * dim)
         self.reatten_matrix = nn.Conv2d(num_heads, num_heads, 1)
@@ -109,8 +110,10 @@ class ReAttention(nn.Module):
             flat = centred.flatten(2)
             gram = (flat @ flat.transpose(1, 2)).sum(0)  # (H, H)
             count: int | Tensor = batch * tokens * tokens
-            if isinstance(norm, nn.SyncBatchNorm) and norm.training and _are_many():
-                gram, count = _over_processes(gram, batch * tokens * tokens, norm.process_group)
+            together = self.synchronised or (isinstance(norm, nn.SyncBatchNorm) and norm.training)
+            if together and _are_many():
+                group = getattr(norm, "process_group", None)
+                gram, count = _over_processes(gram, batch * tokens * tokens, group)
             gram = gram / count
             variance = ((weight @ gram) * weight).sum(1)
             matrix = (scale * (variance + norm.eps).rsqrt())[:, None] * weight

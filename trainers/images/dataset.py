@@ -6,13 +6,16 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from trainers.errors import DataError
 from trainers.images.splits import Labels
 from trainers.images.stored import Images, StoredImages
+
+if TYPE_CHECKING:
+    from space import Architecture
 
 Augmentation = Literal["none", "crop_flip"]
 STATISTICS_SAMPLE = 4096  # images that the statistics of a stored split are taken from
@@ -119,6 +122,19 @@ def _digests(images: Images) -> list[int]:
     at_once = max(1, _COUNTED_AT_ONCE // math.prod(images.shape[1:]))
     parts = (images[first : first + at_once] for first in range(0, len(images), at_once))
     return [hash(image.tobytes()) for part in parts for image in part]
+
+
+def check_fits(architecture: Architecture, dataset: Dataset) -> None:
+    """Raises ValueError if the network does not take the dataset's channels, classes and size."""
+    names = ("in_chans", "num_classes", "img_size")
+    ours = tuple(getattr(architecture, name) for name in names)
+    theirs = tuple(getattr(dataset, name) for name in names)
+    if ours != theirs:
+        raise ValueError(
+            f"The network's (in_chans, num_classes, img_size) must be those of the images, but got "
+            f"{ours} for {theirs} of {dataset.name}: give other --data or --img-size, or another "
+            "network."
+        )
 
 
 def channel_statistics(images: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -1,0 +1,50 @@
+"""A teacher: a trained network that sees the images of a training as it saw its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from trainers.images.dataset import Dataset
+
+
+class Teacher(nn.Module):
+    """Logits of `model` for images that are normalised by a dataset's mean and std: they are
+    normalised by the model's own and resized to `img_size` before it sees them."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        dataset: Dataset,
+        *,
+        mean: Sequence[float],
+        std: Sequence[float],
+        img_size: int,
+    ) -> None:
+        """Raises ValueError if it has other channels than the images."""
+        super().__init__()
+        if not len(mean) == len(std) == dataset.in_chans:
+            raise ValueError(
+                f"`--teacher` must take the images' {dataset.in_chans} channels, but takes "
+                f"{len(mean)}: give a teacher that was trained on such images."
+            )
+        self.model, self.img_size = model, img_size
+        ours, theirs = (
+            torch.tensor([[m, s] for m, s in zip(*pair, strict=True)])[..., None, None]
+            for pair in ((dataset.mean, dataset.std), (mean, std))
+        )  # (C, 2, 1, 1) each
+        self.scale: Tensor
+        self.shift: Tensor
+        self.register_buffer("scale", ours[:, 1] / theirs[:, 1])
+        self.register_buffer("shift", (ours[:, 0] - theirs[:, 0]) / theirs[:, 1])
+
+    def forward(self, images: Tensor) -> Tensor:
+        images = torch.addcmul(self.shift, images, self.scale)
+        if images.shape[-1] != self.img_size:
+            size = (self.img_size, self.img_size)
+            images = F.interpolate(images, size=size, mode="bicubic", antialias=True)
+        logits: Tensor = self.model(images)
+        return logits
