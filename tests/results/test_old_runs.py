@@ -12,10 +12,17 @@ from pathlib import Path
 
 import pytest
 from command_line import call
+from rich.console import Console
 
 from results import load_run, write_results, write_timm_folder
 from search.commands import app
-from space import SearchSpace, count_flops, count_params
+from search.driver import forget_failures
+from search.plan import plan_resume
+from search.study.ledger import Ledger
+from search.study.run_folder import keep_trials
+from search.study.storage import open_study
+from space import Architecture, SearchSpace, count_flops, count_params
+from trainers import proxy_epochs
 
 OLD_RUNS = Path(__file__).parent.parent / "old_runs"
 ASKED_AGAIN = 7  # the number of the trial that the interruption had put back
@@ -85,35 +92,93 @@ def test_a_member_is_exported_with_its_weights(name, trial, old_run, tmp_path):
     timm.create_model(f"local-dir:{tmp_path / 'model'}", pretrained=True)
 
 
-@pytest.mark.slow
-def test_an_interrupted_one_is_resumed_with_the_trial_that_was_running(old_run):
+def taken_up(folder):
+    """What a resume makes of it before Ray starts: the plan and the ledger."""
+    plan = plan_resume(folder, {}, Console(quiet=True))
+    study = open_study(folder, keep_trials(folder, plan.settings.trials), None)
+    return plan, Ledger(study, plan.settings)
+
+
+def finish(plan, ledger):
+    """Trains what is left in this process, as a worker does; the trials' numbers."""
+    numbers = []
+    while (live := ledger.ask()) is not None:
+        numbers.append(live.trial.number)
+        for epoch in proxy_epochs(
+            live.architecture, plan.dataset, plan.recipe, seed=live.seed, device="cpu"
+        ):
+            ledger.report(live.trial.number, epoch)
+        ledger.complete(live.trial.number)
+    return numbers
+
+
+def test_the_trial_that_was_interrupted_is_asked_first_and_finished_ones_stay(old_run):
     folder = old_run("interrupted")
     (before,) = load_run(folder).records
+    was_running = network_of(folder, ASKED_AGAIN - 1)
+    numbers = finish(*taken_up(folder))
+    run = load_run(folder)
+    assert (numbers[0], len(run.records), run.count("complete")) == (ASKED_AGAIN, 3, 3)
+    assert run.records[0] == before
+    assert run.records[1].architecture == was_running
+
+
+def test_a_finished_one_can_have_another_trial(old_run):
+    folder = old_run("plain")
+    before = load_run(folder).records
+    plan, ledger = taken_up(folder)
+    assert ledger.ask() is None
+    plan = plan_resume(folder, {"trials": 7}, Console(quiet=True))
+    assert len(finish(plan, Ledger(ledger.study, plan.settings))) == 1
+    after = load_run(folder).records
+    assert after[:6] == before
+    assert after[6].architecture not in [record.architecture for record in before]
+
+
+def test_failed_trials_are_asked_again_as_they_were(old_run):
+    folder = old_run("failed")
+    before = load_run(folder).records
+    assert forget_failures(folder) == 2
+    finish(*taken_up(folder))
+    went_on_as_it_should(before, load_run(folder).records)
+
+
+def network_of(folder, number):
+    """What the study says that a trial trained."""
     with closing(sqlite3.connect(folder / "study.db")) as database:
-        architecture = database.execute(
+        (value,) = database.execute(
             "SELECT value_json FROM trial_user_attributes JOIN trials USING (trial_id) "
-            "WHERE key = 'architecture' AND number = ?", (ASKED_AGAIN - 1,),
+            "WHERE key = 'architecture' AND number = ?", (number,),
         ).fetchone()  # fmt: skip
+    return Architecture.from_dict(json.loads(value))
+
+
+def went_on_as_it_should(before, after):
+    """Of a run with failures: the complete trials are what they were, the failed ones complete."""
+    complete = [record for record in before if record.state == "complete"]
+    failed = [record.architecture for record in before if record.state == "failed"]
+    assert [record.state for record in after] == ["complete"] * 4
+    assert list(after[:2]) == complete
+    assert [record.architecture for record in after[2:]] == failed
+
+
+@pytest.mark.slow
+def test_an_interrupted_one_is_resumed_by_the_command(old_run):
+    folder = old_run("interrupted")
+    (before,) = load_run(folder).records
+    was_running = network_of(folder, ASKED_AGAIN - 1)
     done = call("resume", folder)
     assert done.returncode == 0, done.stdout + done.stderr
     run = load_run(folder)
     assert (run.finished, len(run.records), run.count("complete")) == (True, 3, 3)
     assert run.records[0] == before
-    assert run.records[1].trial == ASKED_AGAIN
-    again = before.architecture.from_dict(json.loads(architecture[0]))
-    assert run.records[1].architecture == again
+    assert run.records[1].architecture == was_running
 
 
 @pytest.mark.slow
-def test_failed_trials_of_one_are_tried_again(old_run):
+def test_failed_trials_are_tried_again_by_the_command(old_run):
     folder = old_run("failed")
     before = load_run(folder).records
     done = call("retry", folder)
     assert done.returncode == 0, done.stdout + done.stderr
-    after = load_run(folder).records
-    assert [record.state for record in after] == ["complete"] * 4
-    assert [record for record in after if record.trial < len(before)] == [
-        record for record in before if record.state == "complete"
-    ]
-    failed = [record.architecture for record in before if record.state == "failed"]
-    assert [record.architecture for record in after[2:]] == failed
+    went_on_as_it_should(before, load_run(folder).records)
