@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from space.measure import measure_flops
     from space.model import VisionTransformer, build_model
     from space.modules.attention import attention_maps
+    from space.modules.inherited import inherit, start_as_identity
     from space.modules.released import load_released_state_dict
+    from space.modules.timm_vit import architecture_of
 
 __all__ = [
     "KINDS",
@@ -31,13 +33,16 @@ __all__ = [
     "Stage",
     "VisionTransformer",
     "architecture_features",
+    "architecture_of",
     "attention_maps",
     "build_model",
     "count_flops",
     "count_params",
+    "inherit",
     "load_released_state_dict",
     "measure_flops",
     "named",
+    "start_as_identity",
 ]
 
 _LAZY = {
@@ -45,6 +50,9 @@ _LAZY = {
     "build_model": "space.model",
     "VisionTransformer": "space.model",
     "measure_flops": "space.measure",
+    "architecture_of": "space.modules.timm_vit",
+    "inherit": "space.modules.inherited",
+    "start_as_identity": "space.modules.inherited",
     "load_released_state_dict": "space.modules.released",
 }
 

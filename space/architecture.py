@@ -193,6 +193,7 @@ class Architecture:
     stem: Part
     stages: tuple[Stage, ...]
     head: Annotated[Head, one_of(*HEADS)]
+    donor_blocks: tuple[int, ...] | None  # of a pretrained network, which each block begins as
     _places: tuple[Place, ...] = field(init=False, repr=False, compare=False)
     known: dict[str, Any] = field(init=False, repr=False, compare=False)  # what was counted once
 
@@ -205,6 +206,7 @@ class Architecture:
         stem: Part | str = "patch",
         stages: tuple[Stage, ...] | None = None,
         head: Head = "avg",
+        donor_blocks: tuple[int, ...] | None = None,
         **column: Any,
     ) -> None:
         fill = object.__setattr__
@@ -212,6 +214,7 @@ class Architecture:
         fill(self, "in_chans", in_chans)
         fill(self, "num_classes", num_classes)
         fill(self, "head", head)
+        fill(self, "donor_blocks", donor_blocks)
         if stages is None:
             flat = Column(**{"stem": stem, **column})
             check_fields(self)
@@ -228,6 +231,8 @@ class Architecture:
             fill(self, "stages", _joined(stages))
         fill(self, "_places", self._walked())
         fill(self, "known", {})
+        if donor_blocks is not None:
+            fill(self, "donor_blocks", _checked_donor_blocks(donor_blocks, self.depth))
 
     def _walked(self) -> tuple[Place, ...]:
         shape = behind_stem(self.stem, self.img_size, self.in_chans, self.head)
@@ -330,11 +335,13 @@ class Architecture:
             if place.then:
                 stages[-1][2] = tuple(part.key(seen) for part, _, seen in place.then)
         image = (a.img_size, a.in_chans, a.num_classes, a.head, a.stem.key(a.image))
-        return (*image, *map(tuple, stages))
+        donor = () if a.donor_blocks is None else (a.donor_blocks,)
+        return (*image, *donor, *map(tuple, stages))
 
     def replace(self, **changes: Any) -> Architecture:
         """A copy with `changes`, validated anew; of a column of equal blocks also its fields."""
-        own = ("img_size", "in_chans", "num_classes", "head", "stem", "stages")
+        image = ("img_size", "in_chans", "num_classes", "head", "donor_blocks")
+        own = (*image, "stem", "stages")
         if all(name in own for name in changes) and not isinstance(changes.get("stem"), str):
             return dataclasses.replace(self, **changes)
         column = Column.of(self)
@@ -343,9 +350,9 @@ class Architecture:
                 f"Only a column of equal blocks has {', '.join(f'`{name}`' for name in changes)} "
                 "to replace: give `stages` instead."
             )
-        image = {name: getattr(self, name) for name in own[:4]}
+        kept = {name: getattr(self, name) for name in image}
         fields = {name: getattr(column, name) for name in field_names(Column)}
-        return Architecture(**{**image, **fields, **changes})
+        return Architecture(**{**kept, **fields, **changes})
 
     def __getattr__(self, name: str) -> Any:
         """The fields of a column of equal blocks, where the network is one."""
@@ -356,6 +363,7 @@ class Architecture:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON; `from_dict` gives the same architecture back."""
+        donor = {} if self.donor_blocks is None else {"donor_blocks": list(self.donor_blocks)}
         return {
             "img_size": self.img_size,
             "in_chans": self.in_chans,
@@ -363,6 +371,7 @@ class Architecture:
             "stem": write_part(self.stem),
             "stages": [stage.to_dict() for stage in self.stages],
             "head": self.head,
+            **donor,
         }
 
     @classmethod
@@ -377,6 +386,18 @@ class Architecture:
             raise ValueError(f"`stages` must be a list of stages, but got {show(stages)}.")
         stem = read_part("stem", values["stem"])
         return cls(**{**values, "stem": stem, "stages": tuple(map(Stage.from_dict, stages))})
+
+
+def _checked_donor_blocks(blocks: Any, depth: int) -> tuple[int, ...]:
+    """The donor's blocks as a tuple. Raises ValueError unless they are `depth` rising indices."""
+    indices = tuple(blocks) if isinstance(blocks, (list, tuple)) else ()
+    whole = all(type(index) is int and 0 <= index < LIMITS["depth"] for index in indices)
+    if not whole or len(indices) != depth or list(indices) != sorted(set(indices)):
+        raise ValueError(
+            f"`donor_blocks` must be a rising index from 0 to {LIMITS['depth'] - 1} for each of "
+            f"{depth} blocks, but got {show(blocks)}."
+        )
+    return indices
 
 
 def _block_keys(place: Place) -> list[tuple[Any, ...]]:

@@ -14,9 +14,10 @@ MAX_NAME = 200
 MAX_SHAPES = 4096
 GRID = tuple(
     """img_size patch_size stem embed_dim depth head_dim num_heads mlp_ratio head
-    residual_scale""".split()
+    residual_scale keep""".split()
 )
-FIELDS = ("name", "in_chans", "num_classes", *GRID)
+FIELDS = ("name", "in_chans", "num_classes", "donor_depth", *GRID)
+KEEP = ("evenly", "first")
 RULES: dict[str, Rule] = {
     **{
         name: integer(1, LIMITS[name])
@@ -27,6 +28,7 @@ RULES: dict[str, Rule] = {
     "residual_scale": number(above=0.0, high=1e6),
     "head": one_of("avg", "token"),
     "stem": one_of("patch", "conv"),
+    "keep": one_of(*KEEP),
 }
 
 
@@ -51,6 +53,16 @@ def check_shapes(space: SearchSpace) -> None:
             f"`img_size`, `patch_size`, `stem`, `head` and the choices of {tables or '[pooling]'} "
             f"must have at most {MAX_SHAPES} combinations, but have {count}: give fewer choices."
         )
+
+
+def check_donor(space: SearchSpace) -> None:
+    """Raises ValueError unless `keep` and `donor_depth` go together, and no network is deeper than
+    the donor."""
+    if (space.keep is None) != (space.donor_depth is None):
+        raise ValueError("A search space needs `keep` and `donor_depth` both, or none of them.")
+    if space.donor_depth is not None:
+        rule = integer(max(space.depth), LIMITS["depth"])
+        rule.check("donor_depth", space.donor_depth, fix="remove the depths above it")
 
 
 def check_divisible(space: SearchSpace) -> None:

@@ -30,8 +30,8 @@ class Draft:
         depth: int,
         residual_scale: float,
     ) -> None:
-        """`image`: img_size, in_chans, num_classes and head; `bases`: the part of each role where
-        no placement puts another."""
+        """`image`: img_size, in_chans, num_classes, head and donor_blocks; `bases`: the part of
+        each role where no placement puts another."""
         self.image, self.stem, self.bases = image, stem, bases
         self.residual_scale = residual_scale
         self.start = behind_stem(stem, image["img_size"], image["in_chans"], image["head"])
@@ -137,7 +137,8 @@ class Draft:
     def of(cls, architecture: Architecture, bases: Mapping[str, Part | None]) -> Draft:
         """The blocks of a network; `bases` as in a space that may hold it."""
         a = architecture
-        image = {name: getattr(a, name) for name in ("img_size", "in_chans", "num_classes", "head")}
+        names = ("img_size", "in_chans", "num_classes", "head", "donor_blocks")
+        image = {name: getattr(a, name) for name in names}
         draft = cls(image, a.stem, bases, depth=a.depth, residual_scale=a.stages[0].residual_scale)
         for place in a.walk():
             blocks = slice(place.first, place.first + place.stage.depth)

@@ -198,9 +198,10 @@ REQUIRED = ("img_size", "patch_size", "embed_dim", "depth", "num_heads")
 
 
 def flat_dict(architecture: Architecture) -> dict[str, Any] | None:
-    """Plain JSON of a network in the flat spelling; None if it is no column of equal blocks."""
+    """Plain JSON of a network in the flat spelling; None if it is no column of equal blocks, or
+    begins as a pretrained one's."""
     column = Column.of(architecture)
-    if column is None:
+    if column is None or architecture.donor_blocks is not None:
         return None
     values: Mapping[str, Any] = to_dict(column) | {
         "pools": [to_dict(pool) for pool in column.pools],

@@ -18,8 +18,17 @@ from typing import Any, Self
 import numpy as np
 
 from space.architecture import Architecture
-from space.checks import FIELDS, GRID, RULES, check_divisible, check_name, check_shapes, check_sizes
-from space.choosing import checked_choices
+from space.checks import (
+    FIELDS,
+    GRID,
+    RULES,
+    check_divisible,
+    check_donor,
+    check_name,
+    check_shapes,
+    check_sizes,
+)
+from space.choosing import checked_choices, kept_blocks
 from space.draft import Draft
 from space.files import read_toml
 from space.flops import count_flops, count_params
@@ -41,7 +50,8 @@ class SearchSpace:
     Give either `head_dim` or `num_heads`. Raises ValueError on a choice that no network can use."""
 
     # `placements`: where in the depth kinds of parts may stand, see `space.placements`; `from_dict`
-    # reads them as the tables of a space file.
+    # reads them as the tables of a space file. `keep`: which of the `donor_depth` blocks of a
+    # pretrained network stay, see `kept_blocks`; None: networks begin from nothing.
 
     img_size: tuple[int, ...]
     patch_size: tuple[int, ...]
@@ -55,13 +65,15 @@ class SearchSpace:
     head: tuple[str, ...] = ("avg",)
     stem: tuple[str, ...] = ("patch",)
     residual_scale: tuple[float, ...] = (1.0,)
+    keep: tuple[str, ...] | None = None
+    donor_depth: int | None = None
     placements: tuple[Placement, ...] = ()
     name: str = "custom"
 
     def __post_init__(self) -> None:
         for field, rule in RULES.items():
             choices = getattr(self, field)
-            if choices is not None or field not in ("head_dim", "num_heads"):
+            if choices is not None or field not in ("head_dim", "num_heads", "keep"):
                 object.__setattr__(self, field, checked_choices(field, choices, rule))
         check_name(self.name)
         bound = self.placements or tuple(
@@ -70,6 +82,7 @@ class SearchSpace:
             if kind.placement is not None
         )
         object.__setattr__(self, "placements", bound)
+        check_donor(self)
         check_shapes(self)
         for field in ("in_chans", "num_classes"):
             integer(1, LIMITS[field]).check(field, getattr(self, field))
@@ -130,6 +143,7 @@ class SearchSpace:
             values["head"],
             depth=values["depth"],
             residual_scale=values["residual_scale"],
+            keep=values.get("keep"),
         )
         return self._placed(params, empty)
 
@@ -196,6 +210,7 @@ class SearchSpace:
             "mlp_ratio": self._ratio_of(a.stages[0].mlp, dim),
             "head": a.head,
             "residual_scale": a.stages[0].residual_scale,
+            "keep": self._rules_of(a.depth).get(a.donor_blocks),
         }
         draft = Draft.of(a, self._bases(heads, values["mlp_ratio"]))
         if a.depth not in self.depth:
@@ -203,6 +218,13 @@ class SearchSpace:
         for placement in reversed(self.placements):
             values |= placement.encode(draft)
         return {name: values.get(name, choices[0]) for name, choices in self.genes.items()}
+
+    def _rules_of(self, depth: int) -> dict[tuple[int, ...] | None, str | None]:
+        """The rule of `keep` that makes each set of the donor's blocks, the first that does."""
+        if self.keep is None or self.donor_depth is None or depth > self.donor_depth:
+            return {None: None}
+        rules = reversed(self.keep)
+        return {kept_blocks(rule, depth, self.donor_depth): rule for rule in rules}
 
     def _ratio_of(self, mlp: Part, dim: int) -> float:
         if isinstance(mlp, Mlp):
@@ -300,6 +322,7 @@ class SearchSpace:
         *,
         depth: int,
         residual_scale: float | None = None,
+        keep: str | None = None,
     ) -> Draft:
         """Plain blocks, before the placements. Raises ValueError if the stem cannot be built."""
         img, patch, stem = grid
@@ -309,6 +332,8 @@ class SearchSpace:
             "num_classes": self.num_classes,
             "head": head,
         }
+        if self.keep is not None and self.donor_depth is not None:
+            image["donor_blocks"] = kept_blocks(keep or self.keep[0], depth, self.donor_depth)
         if residual_scale is None:
             residual_scale = self.residual_scale[0]
         return Draft(
@@ -343,7 +368,8 @@ class SearchSpace:
             for dim in self.embed_dim
         )
         per_depth = sum(
-            math.prod(placement.count(depth, start) for placement in self.placements)
+            len(self._rules_of(depth))
+            * math.prod(placement.count(depth, start) for placement in self.placements)
             for start in self._grid_starts()
             for depth in self.depth
         )
@@ -364,10 +390,14 @@ class SearchSpace:
         seen: set[Hashable] = set()
         for grid, dim, depth, head, residual in shapes:
             ratios = {int(dim * ratio): ratio for ratio in reversed(self.mlp_ratio)}
-            for heads, hidden in itertools.product(self._heads(dim), sorted(ratios)):
+            rest = itertools.product(
+                self._heads(dim), sorted(ratios), self._rules_of(depth).values()
+            )
+            for heads, hidden, keep in rest:
                 draft = self._draft(
-                    grid, dim, heads, ratios[hidden], head, depth=depth, residual_scale=residual
-                )
+                    grid, dim, heads, ratios[hidden], head,
+                    depth=depth, residual_scale=residual, keep=keep,
+                )  # fmt: skip
                 for full in self._every(draft, self.placements):
                     if self._is_independent:
                         yield full.architecture()
