@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from results import words
 from results.record import TrialRecord, finite
 from results.replace import replace_file
 from results.run import Run
@@ -40,6 +41,12 @@ def write_timm_folder(run: Run, trial: int, folder: Path) -> list[Path]:
         replace_file(folder / "model.safetensors", weights),
         replace_file(folder / "config.json", config + "\n"),
     ]
+
+
+def _donor(run: Run, record: TrialRecord) -> dict[str, Any]:
+    """The pretrained network that the trial began from, and which of its blocks stayed."""
+    blocks = record.architecture.donor_blocks
+    return {} if blocks is None else {"init": words.donor(run.settings), "donor_blocks": blocks}
 
 
 def _refuse_foreign(config: Path) -> None:
@@ -94,5 +101,6 @@ def _config(run: Run, record: TrialRecord, how: dict[str, Any]) -> dict[str, Any
             "accuracy": record.accuracy,
             "test_accuracy": finite(record.test_accuracy),
             "epochs": record.epochs,
+            **_donor(run, record),
         },
     }

@@ -57,6 +57,7 @@ def render_report(
         front=run.front,
         members={record.trial for record in run.front},
         state=_state(run),
+        donor=words.donor(run.settings),
         axis=HYPERVOLUME_AXIS,
         data=_Defaults(run.settings["data"]),
         baselines=baselines,

@@ -45,7 +45,7 @@ from search.terminal.display import Display
 if TYPE_CHECKING:
     from search.decide.early_stopping import FreezeThaw
     from search.decide.problem import Network
-    from trainers import Dataset, Recipe
+    from trainers import Dataset, Donor, Recipe
 
 BASELINE_SHARE = 4  # at most one trial in four is a baseline
 DISK_SECONDS = 10.0  # between two looks at the disk of Ray's session
@@ -69,6 +69,7 @@ def run_search(
     *,
     console: Console,
     train: Any = None,
+    donor: Donor | None = None,
     is_process: bool = False,
 ) -> tuple[Run, bool]:
     """Searches until the asked number of trials is finished; the run, and whether it was
@@ -104,10 +105,10 @@ def run_search(
                 settings = replace(settings, gpus_per_trial=trial_resources(settings)["gpu"])
                 display.say(describe_room(settings))
                 dataset = for_workers(dataset, display.say)
+                options = {"dataset": dataset, "recipe": recipe, "train": train, "donor": donor}
                 interrupted, reader = _tune(
-                    folder, settings, ledger, dataset, recipe, display, patience, train,
-                    on_loss=on_loss,
-                )  # fmt: skip
+                    folder, settings, ledger, display, patience, options, on_loss=on_loss
+                )
                 if ledger.front and not interrupted:
                     display.note("Reading the test split for the frontier ...")
                     measure_test_accuracy(folder, settings, ledger, dataset, reader, display.say)
@@ -199,21 +200,21 @@ def _tune(
     folder: Path,
     settings: SearchSettings,
     ledger: Ledger,
-    dataset: Dataset,
-    recipe: Recipe,
     display: Display,
     patience: Patience,
-    train: Any = None,
+    options: dict[str, Any],
     *,
     on_loss: Callable[[str], None],
 ) -> tuple[bool, Any]:
-    """Trains; whether it was interrupted, and the reader of the test split if it was started."""
+    """Trains; whether it was interrupted, and the reader of the test split if it was started.
+    `options`: of a worker, what is trained on."""
     from search.cluster.recorder import Recorder
     from search.cluster.tune import FrontierHalving, InTurn, Stop, train_all
 
     deadline = None if settings.time_limit is None else time.monotonic() + settings.time_limit
     stop = Stop(ledger, deadline)
     patience.interrupted = lambda: stop.interrupted
+    recipe: Recipe = options["recipe"]
     scheduler = InTurn()
     if settings.early_stopping:
         scheduler = FrontierHalving(early_stopping_rule(ledger, recipe))
@@ -229,7 +230,6 @@ def _tune(
         on_step=between,
         say=display.say,
     )
-    options = {"dataset": dataset, "recipe": recipe, "train": train}
     try:
         with _signals(stop):
             train_all(settings, ledger, scheduler, recorder, stop, options)

@@ -12,6 +12,7 @@ from space.flat import Pool
 from space.flops import count_flops, count_params
 from space.named import NAMED, named
 from space.parts import KINDS, Part, Shape
+from space.pretrained import space_of
 from space.search_space import SearchSpace
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ __all__ = [
     "load_released_state_dict",
     "measure_flops",
     "named",
+    "space_of",
     "start_as_identity",
 ]
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import timm
 import torch
+from donors import SMALL, save_donor, small_vit
 from safetensors.torch import load_file, save_file
-from support.donors import SMALL, save_donor, small_vit
 
 from space import build_model
 from trainers.init import read_donor
