@@ -275,8 +275,8 @@ def proxy_epochs(
 
     `device`: by default the GPU if there is one. `parts`: in how many pieces a batch goes through
     the network, gradients added up, which takes less memory. `graphs`: on a GPU, replay steps from
-    CUDA graphs. `donor`: the pretrained network that the weights begin as. Raises ValueError if the architecture does not take the dataset's channels and
-    classes.
+    CUDA graphs. `donor`: the pretrained network that the weights begin as. Raises ValueError if
+    the architecture does not take the dataset's channels and classes.
     """
     theirs = (dataset.in_chans, dataset.num_classes)
     if (architecture.in_chans, architecture.num_classes) != theirs:

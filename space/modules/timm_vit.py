@@ -19,22 +19,22 @@ from space.parts import Patch, Plain
 Option = tuple[str, Any, Any]  # its name, what the network has, what it must have
 
 
-def architecture_of(model: nn.Module) -> Architecture:
+def architecture_of(network: nn.Module) -> Architecture:
     """The architecture of a network of timm's, which may be on the meta device. Raises ValueError
     naming the option that these networks do not have."""
-    if type(model) is not VisionTransformer:
+    if type(network) is not VisionTransformer:
         raise ValueError(
-            f"it must be timm's plain VisionTransformer, but is a {type(model).__name__}: choose "
+            f"it must be timm's plain VisionTransformer, but is a {type(network).__name__}: choose "
             "a DeiT, AugReg or other ViT without changes."
         )
+    model: Any = network
     for name, found, held in _options(model):
         if found != held:
             raise ValueError(
                 f"its `{name}` must be {held!r}, the only one that these networks have, but is "
                 f"{found!r}: choose a pretrained network without it."
             )
-    embed: Any = model.patch_embed
-    first: Any = model.blocks[0]
+    embed, first = model.patch_embed, model.blocks[0]
     dim, hidden = model.embed_dim, first.mlp.fc1.out_features
     ratio = hidden / dim
     ratio = ratio if int(dim * ratio) == hidden else math.nextafter(ratio, math.inf)
