@@ -46,7 +46,7 @@ def test_another_image_size_may_be_asked_for(donor, tmp_path):
 
 @pytest.mark.parametrize("other", [{"space": "digits"}])
 def test_a_space_beside_a_donor_is_refused(donor, tmp_path, other):
-    with pytest.raises(ValueError, match="`--init` .* must not be given beside `space`"):
+    with pytest.raises(ValueError, match=r"`--init` .* must not be given beside `space`"):
         planned(donor, tmp_path, **other)
 
 
