@@ -137,6 +137,8 @@ def shape_text(architecture: Architecture) -> str:
     text += ["scaled Re-attention"] if scaled else []
     if first.residual_scale != 1.0:
         text.append(f"residual scale {first.residual_scale:g}")
+    if a.donor_blocks is not None:
+        text += [f"{a.img_size} pixels", f"blocks {index_ranges(a.donor_blocks)} of the donor"]
     return ", ".join(text)
 
 

@@ -17,6 +17,7 @@ from space.rules import (
     check_fields,
     check_keys,
     field_names,
+    flag,
     integer,
     number,
     one_of,
@@ -33,7 +34,7 @@ class Stage:
     """`depth` equal blocks, and what is then done to their tokens.
 
     A block is `x + f(LN(r x)) / r` for its attention, then its MLP; r is `residual_scale`
-    (DeepViT's scale_adjustment).
+    (DeepViT's scale_adjustment). `layer_scale`: each f times learned factors (CaiT).
     """
 
     # `local` adds a branch beside attention and MLP. A part that changes the shape inside a block
@@ -44,10 +45,12 @@ class Stage:
     mlp: Part
     local: Part | None = None
     residual_scale: Annotated[float, number(above=0.0, high=1e6)] = 1.0
+    layer_scale: Annotated[bool, flag()] = False
     then: tuple[Part, ...] = ()
 
     def __post_init__(self) -> None:
-        if type(self.depth) is not int or self.depth < 1 or self.residual_scale != 1.0:
+        usual = self.residual_scale == 1.0 and self.layer_scale is False
+        if type(self.depth) is not int or self.depth < 1 or not usual:
             check_fields(self)
         if type(self.then) is not tuple:
             object.__setattr__(self, "then", tuple(self.then))
@@ -77,6 +80,7 @@ class Stage:
             "mlp": write_part(self.mlp),
             **local,
             "residual_scale": self.residual_scale,
+            **({"layer_scale": True} if self.layer_scale else {}),
             "then": [write_part(part) for part in self.then],
         }
 
@@ -327,7 +331,8 @@ class Architecture:
             if keys is None:
                 keys = place.blocks.known["keys"] = _block_keys(place)
             for key in keys:
-                block = (key, float(place.stage.residual_scale))
+                block: tuple[Any, ...] = (key, float(place.stage.residual_scale))
+                block += (True,) if place.stage.layer_scale else ()
                 if stages and stages[-1][1] == block and not stages[-1][2]:
                     stages[-1][0] += place.times
                 else:
@@ -345,7 +350,7 @@ class Architecture:
         if all(name in own for name in changes) and not isinstance(changes.get("stem"), str):
             return dataclasses.replace(self, **changes)
         column = Column.of(self)
-        if column is None:
+        if column is None or any(stage.layer_scale for stage in self.stages):
             raise ValueError(
                 f"Only a column of equal blocks has {', '.join(f'`{name}`' for name in changes)} "
                 "to replace: give `stages` instead."
@@ -451,6 +456,7 @@ def _joined(stages: Any) -> tuple[Stage, ...]:
             and (last.mlp is stage.mlp or last.mlp == stage.mlp)
             and last.local == stage.local
             and last.residual_scale == stage.residual_scale
+            and last.layer_scale == stage.layer_scale
         ):
             joined[-1] = dataclasses.replace(stage, depth=last.depth + stage.depth)
         else:

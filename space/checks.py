@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from space.rules import LIMITS, Rule, integer, number, one_of, text
+from space.rules import LIMITS, Rule, flag, integer, number, one_of, text
 
 if TYPE_CHECKING:
     from space.search_space import SearchSpace
@@ -16,7 +16,7 @@ GRID = tuple(
     """img_size patch_size stem embed_dim depth head_dim num_heads mlp_ratio head
     residual_scale keep""".split()
 )
-FIELDS = ("name", "in_chans", "num_classes", "donor_depth", *GRID)
+FIELDS = ("name", "in_chans", "num_classes", "donor_depth", "layer_scale", *GRID)
 KEEP = ("evenly", "first")
 RULES: dict[str, Rule] = {
     **{
@@ -58,6 +58,7 @@ def check_shapes(space: SearchSpace) -> None:
 def check_donor(space: SearchSpace) -> None:
     """Raises ValueError unless `keep` and `donor_depth` go together, and no network is deeper than
     the donor."""
+    flag().check("layer_scale", space.layer_scale)
     if (space.keep is None) != (space.donor_depth is None):
         raise ValueError("A search space needs `keep` and `donor_depth` both, or none of them.")
     if space.donor_depth is not None:

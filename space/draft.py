@@ -18,8 +18,8 @@ class Draft:
     `then[block]` the parts after it. `cuts`: blocks before which they may differ; `start`: the
     shape behind the stem; `taken[role]`: blocks whose part has been read."""
 
-    __slots__ = ("bases", "cuts", "image", "residual_scale", "roles", "start", "stem", "taken",
-                 "then")  # fmt: skip
+    __slots__ = ("bases", "cuts", "image", "layer_scale", "residual_scale", "roles", "start",
+                 "stem", "taken", "then")  # fmt: skip
 
     def __init__(
         self,
@@ -29,11 +29,12 @@ class Draft:
         *,
         depth: int,
         residual_scale: float,
+        layer_scale: bool = False,
     ) -> None:
         """`image`: img_size, in_chans, num_classes, head and donor_blocks; `bases`: the part of
         each role where no placement puts another."""
         self.image, self.stem, self.bases = image, stem, bases
-        self.residual_scale = residual_scale
+        self.residual_scale, self.layer_scale = residual_scale, layer_scale
         self.start = behind_stem(stem, image["img_size"], image["in_chans"], image["head"])
         self.roles: dict[str, list[Any]] = {role: [bases.get(role)] * depth for role in ROLES}
         self.then: list[tuple[Part, ...]] = [()] * depth
@@ -57,7 +58,8 @@ class Draft:
         """Another draft that can be changed by itself."""
         other = object.__new__(Draft)
         other.image, other.stem, other.bases = self.image, self.stem, self.bases
-        other.residual_scale, other.start = self.residual_scale, self.start
+        other.residual_scale, other.layer_scale = self.residual_scale, self.layer_scale
+        other.start = self.start
         other.roles = {role: list(parts) for role, parts in self.roles.items()}
         other.then, other.cuts = list(self.then), set(self.cuts)
         other.taken = self.taken
@@ -120,6 +122,7 @@ class Draft:
                         mlp=mlp[first],
                         local=local[first],
                         residual_scale=self.residual_scale,
+                        layer_scale=self.layer_scale,
                         then=self.then[end - 1],
                     )
                 )
@@ -139,7 +142,9 @@ class Draft:
         a = architecture
         names = ("img_size", "in_chans", "num_classes", "head", "donor_blocks")
         image = {name: getattr(a, name) for name in names}
-        draft = cls(image, a.stem, bases, depth=a.depth, residual_scale=a.stages[0].residual_scale)
+        first = a.stages[0]
+        scales = {"residual_scale": first.residual_scale, "layer_scale": first.layer_scale}
+        draft = cls(image, a.stem, bases, depth=a.depth, **scales)
         for place in a.walk():
             blocks = slice(place.first, place.first + place.stage.depth)
             for role in ROLES:

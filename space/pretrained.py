@@ -18,14 +18,14 @@ def space_of(
     donor: Architecture, *, name: str, img_size: int, in_chans: int, num_classes: int
 ) -> SearchSpace:
     """The space of networks that begin as `donor`, for images of that shape. Stem, width, heads and
-    MLP are the donor's; image sizes are `img_size` and three quarters and half of it, where the
-    patches divide them."""
+    MLP are the donor's; image sizes are `img_size` and three quarters and half of it, rounded down
+    to whole patches."""
     stage, stem = donor.stages[0], donor.stem
     patch = getattr(stem, "patch_size", 1)
-    smaller = (img_size * 3 // 4, img_size // 2)
+    smaller = [img_size * quarters // 4 // patch * patch for quarters in (3, 2)]
     values: dict[str, Any] = {
         "name": name[-MAX_NAME:],
-        "img_size": [img_size, *(s for s in smaller if s >= 2 * patch and s % patch == 0)],
+        "img_size": [img_size, *(size for size in smaller if size >= 2 * patch)],
         "patch_size": [patch],
         "in_chans": in_chans,
         "num_classes": num_classes,
@@ -36,6 +36,7 @@ def space_of(
         "head": [donor.head],
         "keep": list(KEEP),
         "donor_depth": donor.depth,
+        "layer_scale": stage.layer_scale,
         "reattention": {"placement": ["none", "suffix"]},
     }
     pools = min(_possible_pools((img_size // patch) ** 2), donor.depth)

@@ -67,6 +67,7 @@ class SearchSpace:
     residual_scale: tuple[float, ...] = (1.0,)
     keep: tuple[str, ...] | None = None
     donor_depth: int | None = None
+    layer_scale: bool = False
     placements: tuple[Placement, ...] = ()
     name: str = "custom"
 
@@ -342,6 +343,7 @@ class SearchSpace:
             self._bases(heads, ratio),
             depth=depth,
             residual_scale=residual_scale,
+            layer_scale=self.layer_scale,
         )
 
     def _grids_at(self, depth: int) -> Iterator[Draft]:
@@ -485,7 +487,7 @@ class SearchSpace:
         plain: dict[str, Any] = {
             field: list(value) if isinstance(value, tuple) else value
             for field, value in values.items()
-            if value is not None
+            if value is not None and value is not False
         }
         for placement in self.placements:
             declared = placement.kind.placement

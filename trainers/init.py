@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 SIZES = ("img_size", "patch_size", "in_chans", "num_classes", "embed_dim", "depth", "num_heads")
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 WEIGHTS = "model.safetensors"
-_FRACTION = number(low=0.0, high=1.0)
+_RULES = {"mean": number(low=0.0, high=1.0), "std": number(above=0.0, high=1.0)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,9 +211,12 @@ def _donor(name: str, model: Any, weights: Mapping[str, Tensor]) -> Donor:
         if not tensor.is_floating_point() or not torch.isfinite(tensor).all():
             raise ValueError(f"its weights must be finite numbers, but {key} has others.")
         arrays[key] = tensor.detach().float().numpy()
+    if model.no_embed_class and model.has_class_token:
+        positions = arrays["pos_embed"]  # none for the class token is one of zeros
+        arrays["pos_embed"] = np.pad(positions, ((0, 0), (1, 0), (0, 0)))
     config: Mapping[str, Any] = getattr(model, "pretrained_cfg", None) or {}
     mean, std = (
-        _statistics(config.get(name), default, architecture.in_chans)
+        _statistics(name, config.get(name), default, architecture.in_chans)
         for name, default in zip(("mean", "std"), IMAGENET, strict=True)
     )
     return Donor(name=name, architecture=architecture, weights=arrays, mean=mean, std=std)
@@ -225,14 +228,16 @@ def _architecture(model: nn.Module) -> Architecture:
     return architecture_of(model)
 
 
-def _statistics(values: Any, default: tuple[float, ...], in_chans: int) -> tuple[float, ...]:
+def _statistics(
+    name: str, values: Any, default: tuple[float, ...], in_chans: int
+) -> tuple[float, ...]:
     """The mean or std of config.json, one number for each channel."""
     if not isinstance(values, (list, tuple)):
         values = default
     if len(values) != in_chans:
         values = (sum(default) / len(default),) * in_chans
     for value in values:
-        _FRACTION.check("mean or std", value)
+        _RULES[name].check(name, value)
     return tuple(map(float, values))
 
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from timm.layers import Attention, Mlp, PatchEmbed
+from timm.layers import Attention, LayerScale, Mlp, PatchEmbed
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import nn
 
@@ -20,8 +20,8 @@ Option = tuple[str, Any, Any]  # its name, what the network has, what it must ha
 
 
 def architecture_of(network: nn.Module) -> Architecture:
-    """The architecture of a network of timm's, which may be on the meta device. Raises ValueError
-    naming the option that these networks do not have."""
+    """The architecture of a network of timm's, which may be on the meta device; of one without a
+    head, with one class. Raises ValueError naming the option that these networks do not have."""
     if type(network) is not VisionTransformer:
         raise ValueError(
             f"it must be timm's plain VisionTransformer, but is a {type(network).__name__}: choose "
@@ -42,11 +42,12 @@ def architecture_of(network: nn.Module) -> Architecture:
         depth=len(model.blocks),
         attention=Plain(num_heads=first.attn.num_heads),
         mlp=MlpPart(ratio=ratio),
+        layer_scale=isinstance(first.ls1, LayerScale),
     )
     return Architecture(
         img_size=embed.img_size[0],
         in_chans=embed.proj.in_channels,
-        num_classes=model.num_classes,
+        num_classes=max(model.num_classes, 1),
         stem=Patch(patch_size=embed.patch_size[0], dim=dim),
         stages=(stage,),
         head="token" if model.has_class_token else "avg",
@@ -63,7 +64,6 @@ def _options(model: Any) -> Iterator[Option]:
     yield "embed_norm_layer", _norm(embed.norm), None
     yield "pre_norm", _norm(model.norm_pre) is not None, False
     yield "pos_embed", "none" if model.pos_embed is None else "learn", "learn"
-    yield "no_embed_class", model.no_embed_class, False
     yield "reg_tokens", model.num_reg_tokens, 0
     for block in model.blocks:
         yield from _options_of_block(block, model.blocks[0])
@@ -72,7 +72,6 @@ def _options(model: Any) -> Iterator[Option]:
     yield "global_pool", model.global_pool, pool
     yield "fc_norm", _norm(model.fc_norm) is not None, False
     yield "norm_layer", _norm(model.norm), ("LayerNorm", LAYER_NORM_EPS)
-    yield "num_classes", model.num_classes or 0, max(model.num_classes, 1)
 
 
 def _options_of_block(block: Any, first: Any) -> Iterator[Option]:
@@ -89,7 +88,7 @@ def _options_of_block(block: Any, first: Any) -> Iterator[Option]:
     yield "num_heads", attn.num_heads, first.attn.num_heads
     yield "attn_head_dim", attn.head_dim, attn.proj.out_features // attn.num_heads
     for scale in (block.ls1, block.ls2):
-        yield "init_values", None if isinstance(scale, nn.Identity) else "layer scale", None
+        yield "init_values", type(scale).__name__, type(first.ls1).__name__
     yield "mlp_layer", type(mlp).__name__, Mlp.__name__
     yield "act_layer", _activation(mlp.act), "GELU"
     yield "scale_mlp_norm", _norm(mlp.norm) is not None, False

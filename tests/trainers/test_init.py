@@ -8,7 +8,7 @@ import torch
 from donors import SMALL, save_donor, small_vit
 from safetensors.torch import load_file, save_file
 
-from space import build_model
+from space import build_model, count_params, space_of
 from trainers.init import read_donor
 
 
@@ -30,16 +30,33 @@ def network(donor, **changes):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("head", ["token", "avg"])
-def test_the_network_of_a_donor_gives_its_logits_to_the_last_bit(tmp_path, head):
-    options = {} if head == "token" else {
-        "class_token": False, "global_pool": "avg", "fc_norm": False,
-    }  # fmt: skip
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"class_token": False, "global_pool": "avg", "fc_norm": False},
+        {"init_values": 1e-4},
+        {"no_embed_class": True},
+        {"init_values": 1e-4, "no_embed_class": True, "num_heads": 4, "mlp_ratio": 3.0},
+    ],
+)
+def test_the_network_of_a_donor_gives_its_logits_to_the_last_bit(tmp_path, options):
     vit = small_vit(**options)
     donor = read_donor(save_donor(vit, tmp_path, **options))
-    assert donor.architecture.head == head
+    assert donor.architecture.head == ("token" if options.get("class_token", True) else "avg")
     images = torch.randn(3, 3, 32, 32)
-    assert torch.equal(network(donor)(images), vit(images))
+    model = network(donor)
+    assert torch.equal(model(images), vit(images))
+    count = sum(parameter.numel() for parameter in model.parameters())
+    assert count_params(donor.architecture) == count
+    shape = {"img_size": 32, "in_chans": 3, "num_classes": 10}
+    assert donor.architecture in space_of(donor.architecture, name="x", **shape)
+
+
+def test_a_donor_without_a_head_gets_a_new_one(tmp_path):
+    donor = read_donor(save_donor(small_vit(num_classes=0), tmp_path, num_classes=0))
+    assert not any(name.startswith("head") for name in donor.weights)
+    assert network(donor, num_classes=5)(torch.zeros(1, 3, 32, 32)).shape == (1, 5)
 
 
 @torch.no_grad()
@@ -90,10 +107,8 @@ def test_a_file_is_read_with_the_config_beside_it(folder):
     [
         ("qkv_bias", False),
         ("qk_norm", True),
-        ("init_values", 1e-4),
         ("reg_tokens", 4),
         ("pre_norm", True),
-        ("no_embed_class", True),
         ("pos_embed", "none"),
         ("proj_bias", False),
         ("scale_attn_norm", True),
@@ -207,6 +222,10 @@ def test_a_hostile_file_is_refused_in_one_sentence(folder, tmp_path, content):
             "name",
         ),
         ('{"architecture": "vit_tiny_patch16_224", "model_args": {"num_heads": 5}}', "build it"),
+        (
+            '{"architecture": "vit_tiny_patch16_224", "pretrained_cfg": {"num_classes": -1}}',
+            "`num_classes` must",
+        ),
         ("[" * 99999, "must be timm's config.json"),
     ],
 )
