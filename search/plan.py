@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from search.cluster.connect import refuse_ray_client, refuse_shadows
 from search.cluster.own_training import found
+from search.pretrained import as_donor_saw, donor_of, fitted_space, refuse_beside_init
 from search.settings import SearchSettings
 from search.units import read_texts, require_utf8
-from space import SearchSpace, space_of
+from space import SearchSpace
 from space.rules import did_you_mean, show
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def plan_search(
     refuse_ray_client(options["address"])
     _refuse_two_schedules(recipe, asked)
     named = asked.get("space")
-    _refuse_beside_init(options["init"], {"space": named, "train": train})
+    refuse_beside_init(options["init"], {"space": named, "train": train})
     space = named if isinstance(named, SearchSpace) else SearchSpace.load(named or "digits")
     if isinstance(named, str) and named.endswith(".toml") and len(space.img_size) == 1:
         options["img_size"] = options["img_size"] or space.img_size[0]
@@ -78,15 +79,15 @@ def plan_search(
 
         options["storage"] = absolute_url(options["storage"])
         refuse_existing_study(options["storage"], folder.resolve().name)
-    donor = _read_donor(options["init"])
+    donor = donor_of(options["init"])
     if donor is not None:
         options["img_size"] = options["img_size"] or donor.architecture.img_size
-    dataset = _as_donor_saw(dataset or _load(options, console), donor)
+    dataset = as_donor_saw(dataset or _load(options, console), donor)
     if named is None:
         space = SearchSpace.load(default_space(dataset.img_size))
     settings = SearchSettings(
         **{**options, "out": str(folder), "train": _kept_name(train)},
-        space=_fitted(space, dataset, donor),
+        space=fitted_space(space, dataset, donor),
     )
     if not out and claim:
         folder, settings = _claimed(settings)
@@ -98,44 +99,6 @@ def plan_search(
     return Plan(
         folder=folder, settings=settings, dataset=dataset, recipe=recipe, train=train, donor=donor
     )
-
-
-def _refuse_beside_init(init: str | None, others: Mapping[str, Any]) -> None:
-    """Raises ValueError on what a search from a pretrained network cannot have."""
-    for name, value in others.items():
-        if init is not None and value is not None:
-            raise ValueError(
-                f"`--init` (={show(init)}) must not be given beside `{name}`: the space follows "
-                "from the pretrained network, and the training is ours. Leave one of them out."
-            )
-
-
-def _read_donor(init: str | None) -> Donor | None:
-    if init is None:
-        return None
-    from trainers import read_donor
-
-    return read_donor(init)
-
-
-def _as_donor_saw(dataset: Dataset, donor: Donor | None) -> Dataset:
-    """The images with the mean and std of those that the donor was trained on."""
-    if donor is None:
-        return dataset
-    mean, std = donor.statistics(dataset.in_chans)
-    return dataclasses.replace(dataset, mean=mean, std=std)
-
-
-def _fitted(space: SearchSpace, dataset: Dataset, donor: Donor | None) -> SearchSpace:
-    """The space for these images: that of a donor follows from it."""
-    shape = {
-        "img_size": dataset.img_size,
-        "in_chans": dataset.in_chans,
-        "num_classes": dataset.num_classes,
-    }
-    if donor is None:
-        return space.fit(**shape)
-    return space_of(donor.architecture, name=Path(donor.name).name, **shape)
 
 
 def default_space(img_size: int) -> str:
@@ -198,10 +161,10 @@ def plan_resume(
             f"The images of the run {str(run)!r} ({settings.data.removeprefix(GIVEN)}) were given "
             "by a program: go on by `search.resume(run, data=...)`."
         )
-    donor = _read_donor(settings.init)
+    donor = donor_of(settings.init)
     if donor is not None:
         check_same_donor(run, description, donor)
-    dataset = _as_donor_saw(dataset or _load(settings.to_dict(), console), donor)
+    dataset = as_donor_saw(dataset or _load(settings.to_dict(), console), donor)
     check_same_data(run, description["data"], dataset)
     recipe = Recipe.from_dict(description["recipe"])
     return Plan(

@@ -143,8 +143,10 @@ class Draft:
         names = ("img_size", "in_chans", "num_classes", "head", "donor_blocks")
         image = {name: getattr(a, name) for name in names}
         first = a.stages[0]
-        scales = {"residual_scale": first.residual_scale, "layer_scale": first.layer_scale}
-        draft = cls(image, a.stem, bases, depth=a.depth, **scales)
+        draft = cls(
+            image, a.stem, bases,
+            depth=a.depth, residual_scale=first.residual_scale, layer_scale=first.layer_scale,
+        )  # fmt: skip
         for place in a.walk():
             blocks = slice(place.first, place.first + place.stage.depth)
             for role in ROLES:

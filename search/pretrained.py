@@ -1,0 +1,53 @@
+"""What `--init` changes of a search: the images' mean and std, the space, what may stand beside."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from space import SearchSpace, space_of
+from space.rules import show
+
+if TYPE_CHECKING:
+    from trainers import Dataset, Donor
+
+
+def refuse_beside_init(init: str | None, others: Mapping[str, Any]) -> None:
+    """Raises ValueError on what a search from a pretrained network cannot have."""
+    for name, value in others.items():
+        if init is not None and value is not None:
+            raise ValueError(
+                f"`--init` (={show(init)}) must not be given beside `{name}`: the space follows "
+                "from the pretrained network, and the training is ours. Leave one of them out."
+            )
+
+
+def donor_of(init: str | None) -> Donor | None:
+    """The donor of that name; None without one. Raises ValueError."""
+    if init is None:
+        return None
+    from trainers import read_donor
+
+    return read_donor(init)
+
+
+def as_donor_saw(dataset: Dataset, donor: Donor | None) -> Dataset:
+    """The images with the mean and std of those that the donor was trained on."""
+    if donor is None:
+        return dataset
+    mean, std = donor.statistics(dataset.in_chans)
+    return dataclasses.replace(dataset, mean=mean, std=std)
+
+
+def fitted_space(space: SearchSpace, dataset: Dataset, donor: Donor | None) -> SearchSpace:
+    """The space for these images: that of a donor follows from it."""
+    shape = {
+        "img_size": dataset.img_size,
+        "in_chans": dataset.in_chans,
+        "num_classes": dataset.num_classes,
+    }
+    if donor is None:
+        return space.fit(**shape)
+    return space_of(donor.architecture, name=Path(donor.name).name, **shape)
