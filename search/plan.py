@@ -161,6 +161,7 @@ def plan_resume(
             f"The images of the run {str(run)!r} ({settings.data.removeprefix(GIVEN)}) were given "
             "by a program: go on by `search.resume(run, data=...)`."
         )
+    refuse_beside_init(settings.init, {"train": train})
     donor = donor_of(settings.init)
     if donor is not None:
         check_same_donor(run, description, donor)

@@ -42,7 +42,7 @@ def as_donor_saw(dataset: Dataset, donor: Donor | None) -> Dataset:
 
 
 def fitted_space(space: SearchSpace, dataset: Dataset, donor: Donor | None) -> SearchSpace:
-    """The space for these images: that of a donor follows from it."""
+    """The space for these images: that of a donor follows from it. Raises ValueError."""
     shape = {
         "img_size": dataset.img_size,
         "in_chans": dataset.in_chans,
@@ -50,4 +50,10 @@ def fitted_space(space: SearchSpace, dataset: Dataset, donor: Donor | None) -> S
     }
     if donor is None:
         return space.fit(**shape)
+    theirs = donor.architecture.in_chans
+    if theirs not in (3, dataset.in_chans):  # timm adapts the stem of three channels alone
+        raise ValueError(
+            f"A pretrained network must have 3 channels or those of the images, "
+            f"{dataset.in_chans}, but {donor.name} has {theirs}: choose another one."
+        )
     return space_of(donor.architecture, name=Path(donor.name).name, **shape)

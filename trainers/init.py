@@ -137,7 +137,7 @@ def _on_meta(folder: Path, config: Mapping[str, Any]) -> nn.Module:
     import torch
     from timm.models.vision_transformer import VisionTransformer
 
-    options = inspect.signature(VisionTransformer.__init__).parameters
+    options = {*inspect.signature(VisionTransformer.__init__).parameters} - {"device", "dtype"}
     for option in config.get("model_args") or {}:
         if option not in options:
             raise ValueError(f"its `model_args` name {show(option)}, which timm's ViT does not.")

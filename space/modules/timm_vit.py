@@ -24,8 +24,8 @@ def architecture_of(network: nn.Module) -> Architecture:
     head, with one class. Raises ValueError naming the option that these networks do not have."""
     if type(network) is not VisionTransformer:
         raise ValueError(
-            f"it must be timm's plain VisionTransformer, but is a {type(network).__name__}: choose "
-            "a DeiT, AugReg or other ViT without changes."
+            f"it must be timm's plain VisionTransformer, but is a {type(network).__module__}."
+            f"{type(network).__name__}: choose a DeiT, AugReg or other ViT without changes."
         )
     model: Any = network
     for name, found, held in _options(model):

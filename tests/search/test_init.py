@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from results import load_run, render_report
 from search.plan import plan_resume, plan_search
+from search.pretrained import fitted_space
 from search.study.run_folder import new_run
 
 ASKED = {"budget": "300K", "data": "digits", "train_samples": 128, "epochs": 1}
@@ -44,10 +45,23 @@ def test_another_image_size_may_be_asked_for(donor, tmp_path):
     assert planned(donor, tmp_path, img_size=8).settings.space.img_size == (8,)
 
 
-@pytest.mark.parametrize("other", [{"space": "digits"}])
-def test_a_space_beside_a_donor_is_refused(donor, tmp_path, other):
+def test_a_space_or_a_training_loop_beside_a_donor_is_refused(donor, tmp_path):
     with pytest.raises(ValueError, match=r"`--init` .* must not be given beside `space`"):
-        planned(donor, tmp_path, **other)
+        planned(donor, tmp_path, space="digits")
+    asked = {**ASKED, "init": donor, "out": str(tmp_path / "run")}
+    with pytest.raises(ValueError, match=r"`--init` .* must not be given beside `train`"):
+        plan_search(asked, Console(quiet=True), claim=False, train="json:dumps")
+
+
+def test_a_donor_of_other_channels_is_refused(donor):
+    from space import SearchSpace
+    from trainers import read_donor
+
+    class Images:
+        img_size, in_chans, num_classes = 16, 2, 10
+
+    with pytest.raises(ValueError, match="must have 3 channels or those of the images, 2, but"):
+        fitted_space(SearchSpace.load("digits"), Images(), read_donor(donor))
 
 
 def test_what_is_no_donor_is_told_before_the_images_are_read(tmp_path, monkeypatch):
