@@ -11,6 +11,7 @@ from trainers.errors import DataError, NonFiniteLossError, error_kind
 if TYPE_CHECKING:
     from trainers.images.dataset import Dataset
     from trainers.images.load import load_dataset
+    from trainers.init import Donor, read_donor
     from trainers.proxy import ProxyTraining, TrialOutcome, proxy_epochs, train_proxy
     from trainers.recipe import Recipe
     from trainers.scoring import evaluate
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DataError",
     "Dataset",
+    "Donor",
     "NonFiniteLossError",
     "ProxyTraining",
     "Recipe",
@@ -26,6 +28,7 @@ __all__ = [
     "evaluate",
     "load_dataset",
     "proxy_epochs",
+    "read_donor",
     "train_proxy",
 ]
 
@@ -33,6 +36,8 @@ _LAZY = {
     "Dataset": "trainers.images.dataset",
     "load_dataset": "trainers.images.load",
     "Recipe": "trainers.recipe",
+    "Donor": "trainers.init",
+    "read_donor": "trainers.init",
     "ProxyTraining": "trainers.proxy",
     "TrialOutcome": "trainers.proxy",
     "evaluate": "trainers.scoring",
