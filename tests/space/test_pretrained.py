@@ -124,6 +124,12 @@ def test_an_added_pool_adds_no_positions():
     assert torch.equal(pooled.blocks[5].mlp.fc1.weight, plain.blocks[5].mlp.fc1.weight)
 
 
+def test_blocks_that_timm_prunes_are_no_longer_of_the_donor():
+    model = build_model(space().decode({"depth": 4, "keep": "evenly"}))
+    model.prune_intermediate_layers([1])
+    assert model.architecture.donor_blocks == (0, 2)
+
+
 def test_weights_of_another_network_are_refused_by_name():
     model = build_model(DONOR)
     with pytest.raises(ValueError, match="cls_token must have the shape"):
