@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from results import words
 from results.confirmed import CONFIRM_WEIGHTS
 from results.record import TrialRecord, finite
 from results.replace import replace_file
@@ -117,6 +118,12 @@ def _confirmed_training(run: Run, trial: int) -> TrialRecord | None:
     return None
 
 
+def _donor(run: Run, record: TrialRecord) -> dict[str, Any]:
+    """The pretrained network that the trial began from, and which of its blocks stayed."""
+    blocks = record.architecture.donor_blocks
+    return {} if blocks is None else {"init": words.donor(run.settings), "donor_blocks": blocks}
+
+
 def _refuse_foreign(config: Path) -> None:
     """Raises ValueError if that is a file of another program's."""
     if config.exists() and '"vit_frontier"' not in config.read_text("utf-8", "replace"):
@@ -154,4 +161,5 @@ def _told(run: Run, record: TrialRecord) -> dict[str, Any]:
         "accuracy": record.accuracy,
         "test_accuracy": finite(record.test_accuracy),
         "epochs": record.epochs,
+        **_donor(run, record),
     }

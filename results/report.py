@@ -59,6 +59,7 @@ def render_report(
         state=_state(run),
         confirmed=run.confirmed,
         unconfirmed=run.unconfirmed,
+        donor=words.donor(run.settings),
         axis=HYPERVOLUME_AXIS,
         data=_Defaults(run.settings["data"]),
         baselines=baselines,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from results.record import TrialRecord
 from space import Architecture
-from space.flat import flat_dict
+from space.flat import flat_dict, short_dict
 
 if TYPE_CHECKING:
     import pandas
@@ -100,7 +100,7 @@ def _row(record: TrialRecord, *, on_front: bool) -> dict[str, Any]:
         "reattention_scale": str(values["reattention_scale"]).lower(),
         "tokens": " ".join(map(str, values["tokens"])),
         "accuracy_per_epoch": " ".join(f"{value:.6g}" for value in values["accuracy_per_epoch"]),
-        "architecture": json.dumps(flat_dict(a) or a.to_dict(), separators=(",", ":")),
+        "architecture": json.dumps(short_dict(a), separators=(",", ":")),
     }
 
 

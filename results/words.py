@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from space import Architecture, Part
 from space.parts import Mark
@@ -27,6 +28,13 @@ def format_count(value: int) -> str:
         if value >= size:
             return f"{value / size:.4g}{prefix.upper()}"
     return str(value)
+
+
+def donor(settings: Mapping[str, Any]) -> str | None:
+    """The pretrained network that a run began from, by its run.json; None if from nothing."""
+    init = settings.get("init")
+    name = init.get("name") if isinstance(init, Mapping) else None
+    return name if isinstance(name, str) else None
 
 
 def percent(fraction: float | None, digits: int = 1) -> str:
@@ -129,6 +137,8 @@ def shape_text(architecture: Architecture) -> str:
     text += ["scaled Re-attention"] if scaled else []
     if first.residual_scale != 1.0:
         text.append(f"residual scale {first.residual_scale:g}")
+    if a.donor_blocks is not None:
+        text += [f"{a.img_size} pixels", f"blocks {index_ranges(a.donor_blocks)} of the donor"]
     return ", ".join(text)
 
 

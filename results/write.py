@@ -18,7 +18,7 @@ from results.replace import replace_file
 from results.report import render_report
 from results.run import Run
 from results.table import trials_csv
-from space.flat import flat_dict
+from space.flat import short_dict
 
 FLOPS_CONVENTION = "1 FLOP = 1 multiply-accumulate, forward pass of one image"
 
@@ -94,5 +94,5 @@ def _point(record: TrialRecord) -> dict[str, Any]:
         "seed": record.seed,
         "baseline": record.baseline,
         "seconds": finite(record.seconds),
-        "architecture": flat_dict(record.architecture) or record.architecture.to_dict(),
+        "architecture": short_dict(record.architecture),
     }

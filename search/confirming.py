@@ -170,6 +170,7 @@ def _work(
             dataset=plan.work.dataset,
             recipe=plan.work.recipe,
             train=plan.work.train,
+            donor=plan.work.donor,
             weights=plan.work.folder / CONFIRM_WEIGHTS,
             is_process=is_process,
         )

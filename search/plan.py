@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from search.cluster.connect import refuse_ray_client, refuse_shadows
 from search.cluster.own_training import found
+from search.pretrained import as_donor_saw, donor_of, fitted_space, refuse_beside_init
 from search.settings import SearchSettings
 from search.units import read_texts, require_utf8
 from space import SearchSpace
@@ -24,20 +25,22 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from results import Run
-    from trainers import Dataset, Recipe
+    from trainers import Dataset, Donor, Recipe
 
 GIVEN = "given:"  # before the name of images or a training loop that a program handed over
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """All that a search needs to run. `train` is the training loop of one's own, None for ours."""
+    """All that a search needs to run. `train` is the training loop of one's own, None for ours;
+    `donor` the pretrained network that its networks begin as."""
 
     folder: Path
     settings: SearchSettings
     dataset: Dataset
     recipe: Recipe
     train: Callable[..., Any] | str | None = None
+    donor: Donor | None = None
 
 
 def plan_search(
@@ -61,6 +64,7 @@ def plan_search(
     refuse_ray_client(options["address"])
     _refuse_two_schedules(recipe, asked)
     named = asked.get("space")
+    refuse_beside_init(options["init"], {"space": named, "train": train})
     space = named if isinstance(named, SearchSpace) else SearchSpace.load(named or "digits")
     if isinstance(named, str) and named.endswith(".toml") and len(space.img_size) == 1:
         options["img_size"] = options["img_size"] or space.img_size[0]
@@ -75,12 +79,15 @@ def plan_search(
 
         options["storage"] = absolute_url(options["storage"])
         refuse_existing_study(options["storage"], folder.resolve().name)
-    dataset = dataset or _load(options, console)
+    donor = donor_of(options["init"])
+    if donor is not None:
+        options["img_size"] = options["img_size"] or donor.architecture.img_size
+    dataset = as_donor_saw(dataset or _load(options, console), donor)
     if named is None:
         space = SearchSpace.load(default_space(dataset.img_size))
     settings = SearchSettings(
         **{**options, "out": str(folder), "train": _kept_name(train)},
-        space=_fitted(space, dataset),
+        space=fitted_space(space, dataset, donor),
     )
     if not out and claim:
         folder, settings = _claimed(settings)
@@ -88,23 +95,10 @@ def plan_search(
         from trainers import Recipe
 
         recipe = Recipe.for_dataset(dataset, epochs=settings.epochs, proxy=settings.proxy)
-    return Plan(folder=folder, settings=settings, dataset=dataset, recipe=recipe, train=train)
-
-
-def _fitted(space: SearchSpace, dataset: Dataset) -> SearchSpace:
-    """The space for these images. Raises ValueError, with the size of image that it is made for."""
-    try:
-        return space.fit(
-            img_size=dataset.img_size, in_chans=dataset.in_chans, num_classes=dataset.num_classes
-        )
-    except ValueError as error:
-        if dataset.img_size in space.img_size:
-            raise
-        size = min(space.img_size, key=lambda size: abs(size - dataset.img_size))
-        raise ValueError(
-            f"The space {space.name!r}, made for images of {size} pixels, does not fit those of "
-            f"{dataset.img_size}: give --img-size {size} or another --space ({error})"
-        ) from None
+        recipe = recipe if donor is None else recipe.for_donor()
+    return Plan(
+        folder=folder, settings=settings, dataset=dataset, recipe=recipe, train=train, donor=donor
+    )
 
 
 def default_space(img_size: int) -> str:
@@ -145,7 +139,7 @@ def plan_resume(
 ) -> Plan:
     """What going on with a run comes to. Raises ValueError if its data or its training loop is not
     what it began with."""
-    from search.study.run_folder import check_same_data, read_search
+    from search.study.run_folder import check_same_data, check_same_donor, read_search
     from trainers import Recipe
 
     refuse_shadows()
@@ -167,10 +161,16 @@ def plan_resume(
             f"The images of the run {str(run)!r} ({settings.data.removeprefix(GIVEN)}) were given "
             "by a program: go on by `search.resume(run, data=...)`."
         )
-    dataset = dataset or _load(settings.to_dict(), console)
+    refuse_beside_init(settings.init, {"train": train})
+    donor = donor_of(settings.init)
+    if donor is not None:
+        check_same_donor(run, description, donor)
+    dataset = as_donor_saw(dataset or _load(settings.to_dict(), console), donor)
     check_same_data(run, description["data"], dataset)
     recipe = Recipe.from_dict(description["recipe"])
-    return Plan(folder=run, settings=settings, dataset=dataset, recipe=recipe, train=train)
+    return Plan(
+        folder=run, settings=settings, dataset=dataset, recipe=recipe, train=train, donor=donor
+    )
 
 
 def finished_already(run: Path, changes: Mapping[str, Any]) -> Run | None:
@@ -202,11 +202,11 @@ def carry_out(
 
     folder = plan.folder
     if command is not None:
-        folder = new_run(plan.settings, plan.dataset, plan.recipe, command)
+        folder = new_run(plan.settings, plan.dataset, plan.recipe, command, plan.donor)
     try:
         return run_search(
             folder, plan.settings, plan.dataset, plan.recipe, console=console, train=plan.train,
-            is_process=is_process,
+            donor=plan.donor, is_process=is_process,
         )  # fmt: skip
     except ValueError:
         if command is not None:
@@ -273,7 +273,7 @@ def read_options(asked: Mapping[str, Any]) -> dict[str, Any]:
     if unknown is not None:
         raise ValueError(f"Unknown option {unknown!r}{did_you_mean(unknown, known)}")
     options = {**known, **{k: v for k, v in asked.items() if k in known and k != "out"}}
-    for option in ("data", "data_root"):
+    for option in ("data", "data_root", "init"):
         require_utf8("--" + option.replace("_", "-"), options[option])
     require_utf8("--out", asked.get("out"))
     data, root = options["data"], options["data_root"]
@@ -281,6 +281,8 @@ def read_options(asked: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError("`--data` must be digits, a folder or a name, but got an empty text.")
     if data != "digits" and Path(data).is_dir():
         options["data"] = os.path.abspath(data)  # a run may be resumed from elsewhere
+    if options["init"] is not None and os.path.exists(options["init"]):
+        options["init"] = os.path.abspath(options["init"])
     options["data_root"] = None if root is None else os.path.abspath(root)
     return options | read_texts(options)
 

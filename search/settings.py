@@ -44,7 +44,7 @@ class SearchSettings:
 
     # `budget`: multiply-accumulates of one image; `time_limit`: seconds; `silence`: seconds without
     # a report after which a worker is taken to hang and killed; `train`: "module:function" of a
-    # training loop of one's own.
+    # training loop of one's own; `init`: a pretrained network, as `trainers.read_donor` takes it.
 
     budget: Annotated[int, integer(1, MOST_FLOPS)]
     space: SearchSpace
@@ -71,6 +71,7 @@ class SearchSettings:
     address: Annotated[str | None, optional(text())] = None
     storage: Annotated[str | None, optional(text())] = None
     train: Annotated[str | None, optional(text())] = None
+    init: Annotated[str | None, optional(text())] = None
 
     def __post_init__(self) -> None:
         check_fields(self, option=True, fix=_FIX)

@@ -39,15 +39,16 @@ from search.terminal.display import Display
 
 if TYPE_CHECKING:
     from search.cluster.tune import InTurn
-    from trainers import Dataset, Recipe
+    from trainers import Dataset, Donor, Recipe
 
 DISK_SECONDS = 10.0  # between two looks at the disk of Ray's session
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """What jobs are trained on, and how. `weights`: the folder that they are kept in;
-    `is_process`: a loss of Ray ends the process with a sentence, else it raises."""
+    """What jobs are trained on, and how. `weights`: the folder that they are kept in; `donor`: the
+    pretrained network that they begin as; `is_process`: a loss of Ray ends the process with a
+    sentence, else it raises."""
 
     folder: Path
     settings: SearchSettings
@@ -55,6 +56,7 @@ class Work:
     recipe: Recipe
     weights: Path
     train: Any = None
+    donor: Donor | None = None
     is_process: bool = False
 
 
@@ -152,7 +154,12 @@ def train(
         on_step=between,
         say=display.say,
     )
-    options = {"dataset": work.dataset, "recipe": work.recipe, "train": work.train}
+    options = {
+        "dataset": work.dataset,
+        "recipe": work.recipe,
+        "train": work.train,
+        "donor": work.donor,
+    }
     try:
         with _signals(stop):
             train_all(settings, jobs, scheduler, recorder, stop, options)

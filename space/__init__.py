@@ -12,13 +12,16 @@ from space.flat import Pool
 from space.flops import count_flops, count_params
 from space.named import NAMED, named
 from space.parts import KINDS, Part, Shape
+from space.pretrained import space_of
 from space.search_space import SearchSpace
 
 if TYPE_CHECKING:
     from space.measure import measure_flops
     from space.model import VisionTransformer, build_model
     from space.modules.attention import attention_maps
+    from space.modules.inherited import inherit, start_as_identity
     from space.modules.released import load_released_state_dict
+    from space.modules.timm_vit import architecture_of
 
 __all__ = [
     "KINDS",
@@ -31,13 +34,17 @@ __all__ = [
     "Stage",
     "VisionTransformer",
     "architecture_features",
+    "architecture_of",
     "attention_maps",
     "build_model",
     "count_flops",
     "count_params",
+    "inherit",
     "load_released_state_dict",
     "measure_flops",
     "named",
+    "space_of",
+    "start_as_identity",
 ]
 
 _LAZY = {
@@ -45,6 +52,9 @@ _LAZY = {
     "build_model": "space.model",
     "VisionTransformer": "space.model",
     "measure_flops": "space.measure",
+    "architecture_of": "space.modules.timm_vit",
+    "inherit": "space.modules.inherited",
+    "start_as_identity": "space.modules.inherited",
     "load_released_state_dict": "space.modules.released",
 }
 

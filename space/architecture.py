@@ -17,6 +17,7 @@ from space.rules import (
     check_fields,
     check_keys,
     field_names,
+    flag,
     integer,
     number,
     one_of,
@@ -33,7 +34,7 @@ class Stage:
     """`depth` equal blocks, and what is then done to their tokens.
 
     A block is `x + f(LN(r x)) / r` for its attention, then its MLP; r is `residual_scale`
-    (DeepViT's scale_adjustment).
+    (DeepViT's scale_adjustment). `layer_scale`: each f times learned factors (CaiT).
     """
 
     # `local` adds a branch beside attention and MLP. A part that changes the shape inside a block
@@ -44,10 +45,12 @@ class Stage:
     mlp: Part
     local: Part | None = None
     residual_scale: Annotated[float, number(above=0.0, high=1e6)] = 1.0
+    layer_scale: Annotated[bool, flag()] = False
     then: tuple[Part, ...] = ()
 
     def __post_init__(self) -> None:
-        if type(self.depth) is not int or self.depth < 1 or self.residual_scale != 1.0:
+        usual = self.residual_scale == 1.0 and self.layer_scale is False
+        if type(self.depth) is not int or self.depth < 1 or not usual:
             check_fields(self)
         if type(self.then) is not tuple:
             object.__setattr__(self, "then", tuple(self.then))
@@ -77,6 +80,7 @@ class Stage:
             "mlp": write_part(self.mlp),
             **local,
             "residual_scale": self.residual_scale,
+            **({"layer_scale": True} if self.layer_scale else {}),
             "then": [write_part(part) for part in self.then],
         }
 
@@ -193,6 +197,7 @@ class Architecture:
     stem: Part
     stages: tuple[Stage, ...]
     head: Annotated[Head, one_of(*HEADS)]
+    donor_blocks: tuple[int, ...] | None  # of a pretrained network, which each block begins as
     _places: tuple[Place, ...] = field(init=False, repr=False, compare=False)
     known: dict[str, Any] = field(init=False, repr=False, compare=False)  # what was counted once
 
@@ -205,6 +210,7 @@ class Architecture:
         stem: Part | str = "patch",
         stages: tuple[Stage, ...] | None = None,
         head: Head = "avg",
+        donor_blocks: tuple[int, ...] | None = None,
         **column: Any,
     ) -> None:
         fill = object.__setattr__
@@ -212,6 +218,7 @@ class Architecture:
         fill(self, "in_chans", in_chans)
         fill(self, "num_classes", num_classes)
         fill(self, "head", head)
+        fill(self, "donor_blocks", donor_blocks)
         if stages is None:
             flat = Column(**{"stem": stem, **column})
             check_fields(self)
@@ -228,6 +235,8 @@ class Architecture:
             fill(self, "stages", _joined(stages))
         fill(self, "_places", self._walked())
         fill(self, "known", {})
+        if donor_blocks is not None:
+            fill(self, "donor_blocks", _checked_donor_blocks(donor_blocks, self.depth))
 
     def _walked(self) -> tuple[Place, ...]:
         shape = behind_stem(self.stem, self.img_size, self.in_chans, self.head)
@@ -327,7 +336,8 @@ class Architecture:
             if keys is None:
                 keys = place.blocks.known["keys"] = _block_keys(place)
             for key in keys:
-                block = (key, float(place.stage.residual_scale))
+                block: tuple[Any, ...] = (key, float(place.stage.residual_scale))
+                block += (True,) if place.stage.layer_scale else ()
                 if stages and stages[-1][1] == block and not stages[-1][2]:
                     stages[-1][0] += place.times
                 else:
@@ -335,22 +345,24 @@ class Architecture:
             if place.then:
                 stages[-1][2] = tuple(part.key(seen) for part, _, seen in place.then)
         image = (a.img_size, a.in_chans, a.num_classes, a.head, a.stem.key(a.image))
-        return (*image, *map(tuple, stages))
+        donor = () if a.donor_blocks is None else (a.donor_blocks,)
+        return (*image, *donor, *map(tuple, stages))
 
     def replace(self, **changes: Any) -> Architecture:
         """A copy with `changes`, validated anew; of a column of equal blocks also its fields."""
-        own = ("img_size", "in_chans", "num_classes", "head", "stem", "stages")
+        image = ("img_size", "in_chans", "num_classes", "head", "donor_blocks")
+        own = (*image, "stem", "stages")
         if all(name in own for name in changes) and not isinstance(changes.get("stem"), str):
             return dataclasses.replace(self, **changes)
         column = Column.of(self)
-        if column is None:
+        if column is None or any(stage.layer_scale for stage in self.stages):
             raise ValueError(
                 f"Only a column of equal blocks has {', '.join(f'`{name}`' for name in changes)} "
                 "to replace: give `stages` instead."
             )
-        image = {name: getattr(self, name) for name in own[:4]}
+        kept = {name: getattr(self, name) for name in image}
         fields = {name: getattr(column, name) for name in field_names(Column)}
-        return Architecture(**{**image, **fields, **changes})
+        return Architecture(**{**kept, **fields, **changes})
 
     def __getattr__(self, name: str) -> Any:
         """The fields of a column of equal blocks, where the network is one."""
@@ -361,6 +373,7 @@ class Architecture:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON; `from_dict` gives the same architecture back."""
+        donor = {} if self.donor_blocks is None else {"donor_blocks": list(self.donor_blocks)}
         return {
             "img_size": self.img_size,
             "in_chans": self.in_chans,
@@ -368,6 +381,7 @@ class Architecture:
             "stem": write_part(self.stem),
             "stages": [stage.to_dict() for stage in self.stages],
             "head": self.head,
+            **donor,
         }
 
     @classmethod
@@ -382,6 +396,18 @@ class Architecture:
             raise ValueError(f"`stages` must be a list of stages, but got {show(stages)}.")
         stem = read_part("stem", values["stem"])
         return cls(**{**values, "stem": stem, "stages": tuple(map(Stage.from_dict, stages))})
+
+
+def _checked_donor_blocks(blocks: Any, depth: int) -> tuple[int, ...]:
+    """The donor's blocks as a tuple. Raises ValueError unless they are `depth` rising indices."""
+    indices = tuple(blocks) if isinstance(blocks, (list, tuple)) else ()
+    whole = all(type(index) is int and 0 <= index < LIMITS["depth"] for index in indices)
+    if not whole or len(indices) != depth or list(indices) != sorted(set(indices)):
+        raise ValueError(
+            f"`donor_blocks` must be a rising index from 0 to {LIMITS['depth'] - 1} for each of "
+            f"{depth} blocks, but got {show(blocks)}."
+        )
+    return indices
 
 
 def _block_keys(place: Place) -> list[tuple[Any, ...]]:
@@ -435,6 +461,7 @@ def _joined(stages: Any) -> tuple[Stage, ...]:
             and (last.mlp is stage.mlp or last.mlp == stage.mlp)
             and last.local == stage.local
             and last.residual_scale == stage.residual_scale
+            and last.layer_scale == stage.layer_scale
         ):
             joined[-1] = dataclasses.replace(stage, depth=last.depth + stage.depth)
         else:

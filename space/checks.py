@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from space.rules import LIMITS, Rule, integer, number, one_of, text
+from space.rules import LIMITS, Rule, flag, integer, number, one_of, text
 
 if TYPE_CHECKING:
     from space.search_space import SearchSpace
@@ -14,9 +14,10 @@ MAX_NAME = 200
 MAX_SHAPES = 4096
 GRID = tuple(
     """img_size patch_size stem stem_width embed_dim depth head_dim num_heads mlp_ratio head
-    residual_scale""".split()
+    residual_scale keep""".split()
 )
-FIELDS = ("name", "in_chans", "num_classes", *GRID)
+FIELDS = ("name", "in_chans", "num_classes", "donor_depth", "layer_scale", *GRID)
+KEEP = ("evenly", "first")
 RULES: dict[str, Rule] = {
     **{
         name: integer(1, LIMITS[name])
@@ -28,6 +29,7 @@ RULES: dict[str, Rule] = {
     "head": one_of("avg", "token"),
     "stem": one_of("patch", "conv", "tokenizer", "overlap"),
     "stem_width": integer(1, LIMITS["embed_dim"]),
+    "keep": one_of(*KEEP),
 }
 
 
@@ -52,6 +54,17 @@ def check_shapes(space: SearchSpace) -> None:
             f"`img_size`, `patch_size`, `stem`, `head` and the choices of {tables or '[pooling]'} "
             f"must have at most {MAX_SHAPES} combinations, but have {count}: give fewer choices."
         )
+
+
+def check_donor(space: SearchSpace) -> None:
+    """Raises ValueError unless `keep` and `donor_depth` go together, and no network is deeper than
+    the donor."""
+    flag().check("layer_scale", space.layer_scale)
+    if (space.keep is None) != (space.donor_depth is None):
+        raise ValueError("A search space needs `keep` and `donor_depth` both, or none of them.")
+    if space.donor_depth is not None:
+        rule = integer(max(space.depth), LIMITS["depth"])
+        rule.check("donor_depth", space.donor_depth, fix="remove the depths above it")
 
 
 def check_divisible(space: SearchSpace) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from space.rules import Rule, show
@@ -23,3 +24,14 @@ def checked_choices(name: str, choices: Any, rule: Rule) -> tuple[Any, ...]:
         rule.check(name, choice)
     distinct = tuple(dict.fromkeys(choices))
     return distinct if rule.names else tuple(sorted(distinct))
+
+
+@cache
+def kept_blocks(rule: str, depth: int, donor_depth: int) -> tuple[int, ...]:
+    """Which `depth` of a donor's blocks stay: the `first`, or some spread `evenly` from its first
+    block to its last."""
+    if rule == "first" or depth == 1:
+        return tuple(range(depth))
+    # Rounded half up in integers: neighbours stay apart, since the step is at least 1.
+    last, gaps = donor_depth - 1, depth - 1
+    return tuple((2 * i * last + gaps) // (2 * gaps) for i in range(depth))

@@ -26,6 +26,7 @@ class Draft:
         "bases",
         "cuts",
         "image",
+        "layer_scale",
         "residual_scale",
         "roles",
         "start",
@@ -43,11 +44,12 @@ class Draft:
         *,
         depth: int,
         residual_scale: float,
+        layer_scale: bool = False,
     ) -> None:
-        """`image`: img_size, in_chans, num_classes and head; `bases`: the part of each role where
-        no placement puts another."""
+        """`image`: img_size, in_chans, num_classes, head and donor_blocks; `bases`: the part of
+        each role where no placement puts another."""
         self.image, self.stem, self.bases = image, stem, bases
-        self.residual_scale = residual_scale
+        self.residual_scale, self.layer_scale = residual_scale, layer_scale
         self.start = behind_stem(stem, image["img_size"], image["in_chans"], image["head"])
         self.roles: dict[str, list[Any]] = {role: [bases.get(role)] * depth for role in ROLES}
         self.then: list[tuple[Part, ...]] = [()] * depth
@@ -77,7 +79,8 @@ class Draft:
         """Another draft that can be changed by itself."""
         other = object.__new__(Draft)
         other.image, other.stem, other.bases = self.image, self.stem, self.bases
-        other.residual_scale, other.start = self.residual_scale, self.start
+        other.residual_scale, other.layer_scale = self.residual_scale, self.layer_scale
+        other.start = self.start
         other.roles = {role: list(parts) for role, parts in self.roles.items()}
         other.then, other.cuts, other.widened = list(self.then), set(self.cuts), self.widened
         other.taken = self.taken
@@ -162,6 +165,7 @@ class Draft:
                     mlp=mlp[first],
                     local=local[first],
                     residual_scale=self.residual_scale,
+                    layer_scale=self.layer_scale,
                     then=self.then[end - 1],
                 )
                 stages.append(stage)
@@ -182,8 +186,13 @@ class Draft:
     def of(cls, architecture: Architecture, bases: Mapping[str, Part | None]) -> Draft:
         """The blocks of a network; `bases` as in a space that may hold it."""
         a = architecture
-        image = {name: getattr(a, name) for name in ("img_size", "in_chans", "num_classes", "head")}
-        draft = cls(image, a.stem, bases, depth=a.depth, residual_scale=a.stages[0].residual_scale)
+        names = ("img_size", "in_chans", "num_classes", "head", "donor_blocks")
+        image = {name: getattr(a, name) for name in names}
+        first = a.stages[0]
+        draft = cls(
+            image, a.stem, bases,
+            depth=a.depth, residual_scale=first.residual_scale, layer_scale=first.layer_scale,
+        )  # fmt: skip
         draft.widened = any(part.widens for stage in a.stages for part in stage.then)
         for place in a.walk():
             blocks = slice(place.first, place.first + place.stage.depth)

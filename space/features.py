@@ -55,8 +55,16 @@ def architecture_features(
         math.log(first.residual_scale),
         math.log(count_flops(a)),
         math.log(count_params(a)),
+        *_of_donor(a),
         *(value for kind in kinds if kind not in FIRST for value in _of_kind(a, kind)),
     ]
+
+
+def _of_donor(a: Architecture) -> list[float]:
+    """How deep in a pretrained network the last block stands that was kept, and their middle."""
+    if a.donor_blocks is None:
+        return []
+    return [float(a.donor_blocks[-1]), sum(a.donor_blocks) / a.depth]
 
 
 def _of_kind(a: Architecture, kind: type[Part]) -> list[float]:

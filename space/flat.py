@@ -151,7 +151,7 @@ class Column:
     @classmethod
     def of(cls, architecture: Architecture) -> Column | None:
         """The column that a network is; None if its blocks differ in more than Re-attention, or
-        something else than pools stands between them."""
+        something else than pools stands between them. Their layer scale is not looked at."""
         a, first = architecture, architecture.stages[0]
         heads = getattr(first.attention, "num_heads", None)
         scale, reattention, pools = False, list[int](), list[Pool]()
@@ -198,7 +198,8 @@ REQUIRED = ("img_size", "patch_size", "embed_dim", "depth", "num_heads")
 
 
 def flat_dict(architecture: Architecture) -> dict[str, Any] | None:
-    """Plain JSON of a network in the flat spelling; None if it is no column of equal blocks."""
+    """Plain JSON of a network in the flat spelling; None if it is no column of equal blocks. What
+    it begins as is left out."""
     column = Column.of(architecture)
     if column is None:
         return None
@@ -208,3 +209,10 @@ def flat_dict(architecture: Architecture) -> dict[str, Any] | None:
         "head": architecture.head,
     }
     return {name: values[name] for name in FLAT_FIELDS}
+
+
+def short_dict(architecture: Architecture) -> dict[str, Any]:
+    """Plain JSON of a network: the flat spelling where that says all of it."""
+    a = architecture
+    says_less = a.donor_blocks is not None or any(stage.layer_scale for stage in a.stages)
+    return (None if says_less else flat_dict(a)) or a.to_dict()

@@ -52,6 +52,8 @@ def _params(a: Architecture) -> int:
             own = sum(n * part.params(seen) for part, n, seen in place.blocks.parts)
             known["params"] = norms + own
         total += place.times * known["params"]
+        if place.stage.layer_scale:
+            total += place.stage.depth * 2 * place.blocks.out.dim
         for part, n, seen in place.then:
             total += n * part.params(seen)
     return total

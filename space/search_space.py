@@ -23,13 +23,14 @@ from space.checks import (
     GRID,
     RULES,
     check_divisible,
+    check_donor,
     check_name,
     check_order,
     check_shapes,
     check_sizes,
     check_stems,
 )
-from space.choosing import checked_choices
+from space.choosing import checked_choices, kept_blocks
 from space.draft import Draft
 from space.files import read_toml
 from space.flops import count_flops, count_params
@@ -44,7 +45,7 @@ COUNTED = (
 )
 Grid = tuple[int, int, str, int | None]  # img_size, patch_size, kind of the stem, stem_width
 _FEWER = {"overlap": ", stem='overlap'"}  # stems that give fewer tokens than patches
-OPTIONAL = ("stem_width", "head_dim", "num_heads")
+OPTIONAL = ("stem_width", "head_dim", "num_heads", "keep")
 
 
 @dataclass(frozen=True, kw_only=True)  # no slots: cached properties
@@ -53,7 +54,8 @@ class SearchSpace:
     Give either `head_dim` or `num_heads`. Raises ValueError on a choice that no network can use."""
 
     # `placements`: where in the depth kinds of parts may stand, see `space.placements`; `from_dict`
-    # reads them as the tables of a space file.
+    # reads them as the tables of a space file. `keep`: which of the `donor_depth` blocks of a
+    # pretrained network stay, see `kept_blocks`; None: networks begin from nothing.
 
     img_size: tuple[int, ...]
     patch_size: tuple[int, ...]
@@ -68,6 +70,9 @@ class SearchSpace:
     stem: tuple[str, ...] = ("patch",)
     stem_width: tuple[int, ...] | None = None
     residual_scale: tuple[float, ...] = (1.0,)
+    keep: tuple[str, ...] | None = None
+    donor_depth: int | None = None
+    layer_scale: bool = False
     placements: tuple[Placement, ...] = ()
     name: str = "custom"
 
@@ -83,6 +88,7 @@ class SearchSpace:
             if kind.placement is not None
         )
         object.__setattr__(self, "placements", bound)
+        check_donor(self)
         check_shapes(self)
         for field in ("in_chans", "num_classes"):
             integer(1, LIMITS[field]).check(field, getattr(self, field))
@@ -147,6 +153,7 @@ class SearchSpace:
             values["head"],
             depth=values["depth"],
             residual_scale=values["residual_scale"],
+            keep=values.get("keep"),
         )
         return self._placed(params, empty)
 
@@ -216,6 +223,7 @@ class SearchSpace:
             "mlp_ratio": self._ratio_of(a),
             "head": a.head,
             "residual_scale": a.stages[0].residual_scale,
+            "keep": self._rules_of(a.depth).get(a.donor_blocks),
         }
         draft = Draft.of(a, self._bases(heads, values["mlp_ratio"]))
         if a.depth not in self.depth:
@@ -237,6 +245,13 @@ class SearchSpace:
             ),
             getattr(a.stem, "width", self.stem_width[0]),
         )
+
+    def _rules_of(self, depth: int) -> dict[tuple[int, ...] | None, str | None]:
+        """The rule of `keep` that makes each set of the donor's blocks, the first that does."""
+        if self.keep is None or self.donor_depth is None or depth > self.donor_depth:
+            return {None: None}
+        rules = reversed(self.keep)
+        return {kept_blocks(rule, depth, self.donor_depth): rule for rule in rules}
 
     def _ratio_of(self, a: Architecture) -> float:
         mlp, dims = a.stages[0].mlp, {place.shape.dim for place in a.walk()}
@@ -336,6 +351,7 @@ class SearchSpace:
         *,
         depth: int,
         residual_scale: float | None = None,
+        keep: str | None = None,
     ) -> Draft:
         """Plain blocks, before the placements. Raises ValueError if the stem cannot be built."""
         img, patch, stem, width = grid
@@ -345,6 +361,8 @@ class SearchSpace:
             "num_classes": self.num_classes,
             "head": head,
         }
+        if self.keep is not None and self.donor_depth is not None:
+            image["donor_blocks"] = kept_blocks(keep or self.keep[0], depth, self.donor_depth)
         if residual_scale is None:
             residual_scale = self.residual_scale[0]
         return Draft(
@@ -353,6 +371,7 @@ class SearchSpace:
             self._bases(heads, ratio),
             depth=depth,
             residual_scale=residual_scale,
+            layer_scale=self.layer_scale,
         )
 
     def _grids_at(self, depth: int) -> Iterator[Draft]:
@@ -387,7 +406,8 @@ class SearchSpace:
         with each other in more than `COUNTED` combinations: then no less than it."""
         per_width = sum(len(self._ratios(dim)) * len(self._heads(dim)) for dim in self.embed_dim)
         per_depth = sum(
-            math.prod(placement.count(depth, start) for placement in self.placements)
+            len(self._rules_of(depth))
+            * math.prod(placement.count(depth, start) for placement in self.placements)
             for start in self._grid_starts()
             for depth in self.depth
         )
@@ -408,10 +428,14 @@ class SearchSpace:
         seen: set[Hashable] = set()
         for grid, dim, depth, head, residual in shapes:
             ratios = self._ratios(dim)
-            for heads, hidden in itertools.product(self._heads(dim), sorted(ratios)):
+            rest = itertools.product(
+                self._heads(dim), sorted(ratios), self._rules_of(depth).values()
+            )
+            for heads, hidden, keep in rest:
                 draft = self._draft(
-                    grid, dim, heads, ratios[hidden], head, depth=depth, residual_scale=residual
-                )
+                    grid, dim, heads, ratios[hidden], head,
+                    depth=depth, residual_scale=residual, keep=keep,
+                )  # fmt: skip
                 for full in self._every(draft, self._in_turn):
                     if self._is_independent:
                         yield full.architecture()
@@ -500,7 +524,7 @@ class SearchSpace:
         plain: dict[str, Any] = {
             field: list(value) if isinstance(value, tuple) else value
             for field, value in values.items()
-            if value is not None
+            if value is not None and value is not False
         }
         for placement in self.placements:
             declared = placement.kind.placement

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from trainers.full_recipe import FullRecipe
     from trainers.images.dataset import Dataset
     from trainers.images.load import load_dataset
+    from trainers.init import Donor, read_donor
     from trainers.proxy import ProxyTraining, TrialOutcome, proxy_epochs, train_proxy
     from trainers.recipe import Recipe
     from trainers.scoring import evaluate
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DataError",
     "Dataset",
+    "Donor",
     "FullRecipe",
     "FullTraining",
     "NonFiniteLossError",
@@ -30,6 +32,7 @@ __all__ = [
     "evaluate",
     "load_dataset",
     "proxy_epochs",
+    "read_donor",
     "train_proxy",
 ]
 
@@ -39,6 +42,8 @@ _LAZY = {
     "FullTraining": "trainers.train",
     "load_dataset": "trainers.images.load",
     "Recipe": "trainers.recipe",
+    "Donor": "trainers.init",
+    "read_donor": "trainers.init",
     "ProxyTraining": "trainers.proxy",
     "TrialOutcome": "trainers.proxy",
     "evaluate": "trainers.scoring",

@@ -73,18 +73,26 @@ def orthogonal(matrices: Tensor) -> Tensor:
 
 
 def optimizers_of(
-    model: nn.Module, recipe: Recipe, *, rate: Tensor, matrix_rate: Tensor
+    model: nn.Module,
+    recipe: Recipe,
+    *,
+    rate: Tensor,
+    matrix_rate: Tensor,
+    layer_rates: Tensor | None = None,
 ) -> tuple[torch.optim.Optimizer, ...]:
     """What steps the parameters of a model, by `recipe.optimizer`.
 
     AdamW has no weight decay on norms, biases, positional embeddings and the class token. `rate`
-    and `matrix_rate` () hold the learning rates of a step of AdamW and of Muon.
+    and `matrix_rate` () hold the learning rates of a step of AdamW and of Muon, `layer_rates` those
+    of AdamW by layer, see `layer_scales`.
     """
     matrices = matrices_of(model) if recipe.optimizer == "muon" else {}
     skipped: Any = getattr(model, "no_weight_decay", set)()
     groups = param_groups_weight_decay(model, recipe.weight_decay, no_weight_decay_list=skipped)
     for group in groups:
         group["params"] = [p for p in group["params"] if p not in matrices]
+    if layer_rates is not None:
+        groups = _by_layer(model, groups, layer_rates.unbind())
     adamw = torch.optim.AdamW(
         [group for group in groups if group["params"]],
         lr=rate, fused=True, capturable=rate.is_cuda,
@@ -99,6 +107,31 @@ def optimizers_of(
         for apart, weights in by_apart.items()
     ]
     return adamw, Muon(ours, lr=matrix_rate)
+
+
+def layer_scales(model: nn.Module, decay: float) -> list[float]:
+    """What the learning rate is multiplied by in each layer: the stem, every block, the head."""
+    blocks: Any = getattr(model, "blocks", ())
+    return [decay ** (len(blocks) + 1 - layer) for layer in range(len(blocks) + 2)]
+
+
+def _by_layer(
+    model: nn.Module, groups: list[dict[str, Any]], rates: tuple[Tensor, ...]
+) -> list[dict[str, Any]]:
+    """The groups, apart for each layer with that layer's rate."""
+    layers = {p: _layer(name, len(rates) - 1) for name, p in model.named_parameters()}
+    return [
+        {**group, "params": [p for p in group["params"] if layers[p] == layer], "lr": rate}
+        for group in groups
+        for layer, rate in enumerate(rates)
+    ]
+
+
+def _layer(name: str, last: int) -> int:
+    """The layer of a parameter: 0 for stem and embeddings, the last one for norm and head."""
+    if name.startswith("blocks."):
+        return int(name.split(".")[1]) + 1
+    return 0 if name.startswith(("patch_embed.", "cls_token", "pos_embed")) else last
 
 
 def matrices_of(model: nn.Module) -> dict[Tensor, int]:

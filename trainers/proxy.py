@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from space import Architecture, VisionTransformer, build_model
+from space import Architecture, VisionTransformer, build_model, start_as_identity
 from space.modules.network import drop_paths
 from trainers.device.context import on_device, seeded
 from trainers.device.cuda_graph import Replayed
@@ -23,7 +23,8 @@ from trainers.device.split import DeviceImages
 from trainers.device.streaming import kept_images, with_index
 from trainers.errors import NonFiniteLossError, error_kind
 from trainers.images.dataset import Dataset
-from trainers.optimizers import optimizers_of
+from trainers.init import Donor
+from trainers.optimizers import layer_scales, optimizers_of
 from trainers.recipe import Recipe
 from trainers.scoring import totals
 
@@ -68,10 +69,11 @@ class ProxyTraining(Iterator[EpochReport]):
         device: torch.device,
         parts: int = 1,
         graphs: bool = False,
+        donor: Donor | None = None,
     ) -> None:
         recipe = recipe.for_architecture(architecture)
         self.recipe, self.seed, self.device, self.epoch = recipe, seed, device, 0
-        self.model = _initialised(architecture, recipe, seed=seed, device=device)
+        self.model = _initialised(architecture, recipe, seed=seed, device=device, donor=donor)
         opened = partial(
             kept_images,
             mean=dataset.mean,
@@ -93,8 +95,11 @@ class ProxyTraining(Iterator[EpochReport]):
         self._norms = _with_statistics(self.model)
         self._place_tensors()
         self._optimizers = optimizers_of(
-            self.model, recipe, rate=self._rate, matrix_rate=self._matrix_rate
-        )
+            self.model, recipe, rate=self._rate, matrix_rate=self._matrix_rate,
+            layer_rates=self._layer_rates,
+        )  # fmt: skip
+        if donor is not None:
+            self._start_as_donor()
         self._record_graphs(graphs and device.type == "cuda")
 
     def _place_tensors(self) -> None:
@@ -111,6 +116,19 @@ class ProxyTraining(Iterator[EpochReport]):
              for step in range(recipe.epochs * steps)], device=device,
         )  # fmt: skip
         self._rate, self._matrix_rate = torch.zeros(2, device=device).unbind()
+        self._layer_rates: Tensor | None = None
+        if recipe.layer_decay != 1.0:
+            scales = layer_scales(self.model, recipe.layer_decay)
+            self._layer_scales = torch.tensor(scales, device=device)
+            self._layer_rates = torch.zeros_like(self._layer_scales)
+
+    def _start_as_donor(self) -> None:
+        """Has added parts give out what they get, by the statistics of a batch of images."""
+        generator = torch.Generator().manual_seed(self.seed)
+        rows = torch.randperm(len(self._train), generator=generator)[: self._batch_size]
+        with _on(self.device):
+            for places in self._train.bring(rows.to(self.device).view(1, -1), self._images):
+                start_as_identity(self.model, self._images.batch(places))
 
     def _record_graphs(self, enabled: bool) -> None:
         # No cycle of references: a training that is over must free its memory before the next.
@@ -186,6 +204,8 @@ class ProxyTraining(Iterator[EpochReport]):
         rate, matrix_rate = self._rates.index_select(0, self._steps_done)[0]
         self._rate.copy_(rate)
         self._matrix_rate.copy_(matrix_rate)
+        if self._layer_rates is not None:
+            self._layer_rates.copy_(self._layer_scales * rate)
         for optimizer in self._optimizers:
             optimizer.step()
         self.model.zero_grad(set_to_none=True)
@@ -249,13 +269,14 @@ def proxy_epochs(
     device: str | torch.device | None = None,
     parts: int = 1,
     graphs: bool = False,
+    donor: Donor | None = None,
 ) -> ProxyTraining:
     """The training as an iterator of one plain dict per epoch; its `model` holds the weights.
 
     `device`: by default the GPU if there is one. `parts`: in how many pieces a batch goes through
     the network, gradients added up, which takes less memory. `graphs`: on a GPU, replay steps from
-    CUDA graphs. Raises ValueError if the architecture does not take the dataset's channels and
-    classes.
+    CUDA graphs. `donor`: the pretrained network that the weights begin as. Raises ValueError if
+    the architecture does not take the dataset's channels and classes.
     """
     theirs = (dataset.in_chans, dataset.num_classes)
     if (architecture.in_chans, architecture.num_classes) != theirs:
@@ -269,7 +290,7 @@ def proxy_epochs(
     device = with_index(torch.device(device))
     return ProxyTraining(
         architecture, dataset, recipe,
-        seed=seed, device=device, parts=parts, graphs=graphs,
+        seed=seed, device=device, parts=parts, graphs=graphs, donor=donor,
     )  # fmt: skip
 
 
@@ -307,13 +328,20 @@ def train_proxy(
 
 
 def _initialised(
-    architecture: Architecture, recipe: Recipe, *, seed: int, device: torch.device
+    architecture: Architecture,
+    recipe: Recipe,
+    *,
+    seed: int,
+    device: torch.device,
+    donor: Donor | None,
 ) -> VisionTransformer:
     with seeded(seed, device):
         model = build_model(architecture, drop_path_rate=recipe.drop_path_rate)
         for name, parameter in model.named_parameters():
             if name.endswith("pos_embed"):
                 nn.init.trunc_normal_(parameter, std=recipe.pos_embed_std)
+        if donor is not None:
+            donor.load_into(model)
     return model.to(device)
 
 

@@ -25,6 +25,12 @@ FEWEST_IMAGES = 16
 RATE_BY_BATCH = 2 / 3
 """With which power of the batch size the learning rate of photographs grows."""
 
+DONOR_RATE = 0.1
+"""Of the learning rate from nothing, what fine-tuning takes."""
+
+LAYER_DECAY = 0.75
+"""Of a layer's rate, what the layer below has in fine-tuning (BEiT, MAE)."""
+
 RATE_FACTORS = 0.45, 4.0
 """How far from `learning_rate` that of a network may be: as far as it was measured."""
 
@@ -39,6 +45,7 @@ class Recipe:
     `pos_embed_std`: positional embeddings start ten times larger than timm's 0.02, which a short
     training hardly sees beside the patches. `learning_rate` holds for networks whose embed_dim x
     depth is `learning_rate_size`, others get `for_architecture`'s; None: for all.
+    `layer_decay` multiplies the rate once more for every layer below the head; 1 is off.
     `reattention_rate` multiplies it where every block has Re-attention. `amp` "auto" is bf16
     autocast on a GPU that has it. `recalibration_batches`: how many training batches BatchNorm
     statistics are averaged over anew before every validation.
@@ -60,6 +67,7 @@ class Recipe:
     recalibration_batches: Annotated[int, integer(1)] = 8
     optimizer: Annotated[Optimizer, one_of(*get_args(Optimizer))] = "adamw"
     matrix_rate: Annotated[float, number(above=0.0, below=10.0)] = 0.02
+    layer_decay: Annotated[float, number(above=0.0, high=1.0)] = 1.0
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -92,6 +100,17 @@ class Recipe:
         if epochs is None:
             epochs = max(round(PROXIES[proxy] * recipe.epochs), 1)
         return dataclasses.replace(recipe, epochs=epochs)
+
+    def for_donor(self) -> Recipe:
+        """This recipe for networks that begin from pretrained weights: a tenth of the rates, half
+        of the warm-up, and `LAYER_DECAY`."""
+        return dataclasses.replace(
+            self,
+            learning_rate=DONOR_RATE * self.learning_rate,
+            matrix_rate=DONOR_RATE * self.matrix_rate,
+            warmup_epochs=self.warmup_epochs / 2,
+            layer_decay=LAYER_DECAY,
+        )
 
     def for_architecture(self, architecture: Architecture) -> Recipe:
         """This recipe with that network's learning rate, by the inverse square root of embed_dim x

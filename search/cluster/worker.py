@@ -33,14 +33,16 @@ class ProxyTrainable(tune.Trainable):
         gpus: float = 0.0,
         graphs: bool = False,
         train: Any = None,
+        donor: Any = None,
     ) -> None:
         """`gpus`: what Ray reserves for this actor; a fraction is also the share of memory.
-        `graphs`: replay steps from CUDA graphs. `train`: a training loop of one's own."""
+        `graphs`: replay steps from CUDA graphs. `train`: a training loop of one's own.
+        `donor`: the pretrained network that the weights begin as."""
         import torch
 
         torch.set_num_threads(threads)
         self._dataset, self._recipe, self._gpus, self._graphs = dataset, recipe, gpus, graphs
-        self._train = train
+        self._train, self._donor = train, donor
         self._too_much: dict[int, int] = {}  # parts -> the least demand that had too little memory
         self._start(config)
 
@@ -115,6 +117,7 @@ class ProxyTrainable(tune.Trainable):
             device=None if self._gpus else "cpu",
             parts=self._parts,
             graphs=self._graphs,
+            donor=self._donor,
         )
 
     def _end_training(self) -> None:

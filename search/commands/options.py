@@ -11,6 +11,10 @@ from typer import Argument, Option
 Budget = Annotated[str, Option(help="FLOPs of one image: 2M, 1.3G, or an architecture's name.")]
 MaxParams = Annotated[str | None, Option(help="Most parameters, such as 5M.")]
 Space = Annotated[str | None, Option(help="A built-in space or a .toml file. [fits the images]")]
+Init = Annotated[
+    str | None,
+    Option(help="A pretrained ViT to begin from: a name of timm's, its folder or file."),
+]
 Data = Annotated[str, Option(help="digits, an image folder, or a name timm.data knows.")]
 DataRoot = Annotated[str | None, Option(help="Where a timm dataset lies or is downloaded to.")]
 ImgSize = Annotated[

@@ -22,6 +22,7 @@ def search(
     budget: o.Budget,
     max_params: o.MaxParams = None,
     space: o.Space = None,
+    init: o.Init = None,
     data: o.Data = "digits",
     data_root: o.DataRoot = None,
     img_size: o.ImgSize = None,

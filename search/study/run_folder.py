@@ -27,7 +27,7 @@ from space.rules import show
 from trainers.machine import cores, memory_bytes
 
 if TYPE_CHECKING:
-    from trainers import Dataset, Recipe
+    from trainers import Dataset, Donor, Recipe
 
 
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)  # NFS, Lustre
@@ -70,10 +70,18 @@ def claim_run_folder(data: str, budget: int) -> Path:
         return folder
 
 
-def new_run(settings: SearchSettings, dataset: Dataset, recipe: Recipe, command: list[str]) -> Path:
+def new_run(
+    settings: SearchSettings,
+    dataset: Dataset,
+    recipe: Recipe,
+    command: list[str],
+    donor: Donor | None = None,
+) -> Path:
     """Creates the run folder and its run.json. Raises ValueError if it holds a run."""
     folder = Path(settings.out)
     description = _describe_run(settings, dataset, recipe, command)
+    if donor is not None:
+        description["init"] = {"name": donor.name, "fingerprint": donor.fingerprint()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with only_driver(folder):  # of two that begin at once, one begins
@@ -203,6 +211,16 @@ def check_same_data(run: Path, before: dict[str, Any], dataset: Dataset) -> None
                 f"{before.get(name)!r:.200} and is {value!r:.200}: restore the data of {run}, or "
                 "start another run."
             )
+
+
+def check_same_donor(run: Path, before: dict[str, Any], donor: Donor) -> None:
+    """Raises ValueError unless `donor` is the pretrained network that run.json tells of."""
+    known = before.get("init")
+    if not isinstance(known, dict) or known.get("fingerprint") != donor.fingerprint():
+        raise ValueError(
+            f"A run must be resumed from the weights it began with, but {donor.name} has others: "
+            f"restore those of {run}, or start another run."
+        )
 
 
 def _describe_run(

@@ -33,6 +33,13 @@ LARGE_ERROR = 0.03  # of an accuracy, from which validation images are few
 
 def introduce(settings: SearchSettings, dataset: Dataset, recipe: Recipe, console: Console) -> None:
     """What will be searched, on what, for what."""
+    if settings.init is not None:
+        console.print(
+            f"Every network begins from the weights of {printable(settings.init)}.",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
     space, smallest = settings.space, settings.space.smallest()
     console.print(
         f"Searching {space.size():.3g} networks of the space {space.name!r} for the frontier under "

@@ -189,7 +189,8 @@ def truncated(a: Architecture, depth: int) -> Architecture:
             stages.append(place.stage)
         elif left > 0:
             stages.append(dataclasses.replace(place.stage, depth=left, then=()))
-    return a.replace(stages=tuple(stages))
+    blocks = None if a.donor_blocks is None else a.donor_blocks[:depth]
+    return a.replace(stages=tuple(stages), donor_blocks=blocks)
 
 
 def checked_format(output_fmt: str | None, take: list[int], shapes: list[Shape]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Generator
 from typing import Any
 
 import torch
-from timm.layers import DropPath, global_pool_nlc
+from timm.layers import DropPath, LayerScale, global_pool_nlc
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
@@ -18,6 +18,7 @@ from space.modules.intermediates import Intermediates
 from space.parts.part import Part, Shape
 
 LAYER_NORM_EPS = 1e-6
+LAYER_SCALE = 1e-5  # that blocks with layer scale begin with
 
 
 class Block(nn.Module):
@@ -41,6 +42,9 @@ class Block(nn.Module):
         inside = stage.attention.after(shape)
         self.norm2 = nn.LayerNorm(inside.dim, eps=LAYER_NORM_EPS)
         self.mlp = stage.mlp.at(index).build(inside)
+        scaled = stage.layer_scale
+        self.ls1 = LayerScale(inside.dim, LAYER_SCALE) if scaled else nn.Identity()
+        self.ls2 = LayerScale(inside.dim, LAYER_SCALE) if scaled else nn.Identity()
         self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
         self.carries = getattr(self.attn, "carries", False)
         self.has_shortcut = hasattr(self.attn, "shortcut")
@@ -66,12 +70,12 @@ class Block(nn.Module):
         r, carried = self.residual_scale, {} if carried is None else carried
         normed = self.norm1(x * r if r != 1.0 else x)
         told = (carried,) if self.carries else () if keep is None else (keep,)
-        mixed = self.attn(normed, *told)
+        mixed = self.ls1(self.attn(normed, *told))
         branch = None if self.local is None else self.local(x)
         x = self.attn.shortcut(x, normed) if self.has_shortcut else x
         x = x + self.drop_path(mixed if r == 1.0 else mixed / r)
         x = self.attn.between(x, carried) if self.has_between else x
-        out = self.mlp(self.norm2(x if r == 1.0 else x * r))
+        out = self.ls2(self.mlp(self.norm2(x if r == 1.0 else x * r)))
         x = x + self.drop_path(out if r == 1.0 else out / r)
         if branch is not None:
             x = x + branch

@@ -61,6 +61,26 @@ class ReAttention(nn.Module):
         mixed = torch.matmul(matrix, centred.flatten(2)).view(centred.shape)
         return mixed + constant[:, None, None]
 
+    @torch.no_grad()
+    def mix_nothing(self) -> None:
+        """The unit matrix and no bias, so that every head keeps its map but for its scale."""
+        assert self.reatten_matrix.bias is not None
+        self.reatten_matrix.weight.copy_(torch.eye(self.num_heads)[:, :, None, None])
+        self.reatten_matrix.bias.zero_()
+
+    @torch.no_grad()
+    def measure(self, x: Tensor) -> None:
+        """Has the norm take back what it does to the maps of these tokens (B, N, C): where nothing
+        is mixed, `forward` is then plain attention, by batch and by running statistics."""
+        norm, (maps, _), mean = self.var_norm, self._maps(x), 1.0 / x.shape[1]
+        variance = (maps - mean).square().mean((0, 2, 3))
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        norm.running_var.copy_(variance)
+        norm.running_mean.fill_(mean)
+        norm.weight.copy_((variance + norm.eps).sqrt() / self.map_scale)
+        norm.bias.fill_(mean / self.map_scale)
+
     def _maps(self, x: Tensor, keep: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The maps (B, H, N, N) before they are mixed, at least float32, and the values."""
         batch, tokens, _ = x.shape

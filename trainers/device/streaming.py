@@ -179,14 +179,14 @@ def _memory_left(device: torch.device) -> int:
     return min(free + unused, share - torch.cuda.memory_allocated(device))
 
 
-_kept: dict[tuple[int, int, str], tuple[weakref.ref[Any], DeviceImages | StreamedImages]] = {}
+_kept: dict[tuple[Any, ...], tuple[weakref.ref[Any], DeviceImages | StreamedImages]] = {}
 
 
 def kept_images(
     images: Images, *rest: Any, img_size: int, device: torch.device, **shape: Any
 ) -> DeviceImages | StreamedImages:
     """`open_split`, kept for the next training in this process as long as `images` lives."""
-    key = (id(images), img_size, str(device))
+    key = (id(images), img_size, str(device), *map(tuple, shape.values()))
     alive, split = _kept.get(key, (None, None))
     if split is None or alive is None or alive() is not images:
         for old in [k for k, (reference, _) in _kept.items() if reference() is None]:
