@@ -126,7 +126,7 @@ class ProxyTraining(Iterator[EpochReport]):
         """Has added parts give out what they get, by the statistics of a batch of images."""
         generator = torch.Generator().manual_seed(self.seed)
         rows = torch.randperm(len(self._train), generator=generator)[: self._batch_size]
-        with _on(self.device):
+        with on_device(self.device):
             for places in self._train.bring(rows.to(self.device).view(1, -1), self._images):
                 start_as_identity(self.model, self._images.batch(places))
 
