@@ -14,7 +14,7 @@ from search.plan import plan_resume, plan_search
 from search.pretrained import fitted_space
 from search.study.run_folder import new_run
 
-ASKED = {"budget": "300K", "data": "digits", "train_samples": 128, "epochs": 1}
+ASKED = {"budget": "700K", "data": "digits", "train_samples": 128, "epochs": 1}
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,7 @@ def test_a_search_from_a_donor_trains_its_blocks_within_the_budget(finished, don
     run = load_run(out)
     assert len(run.records) == 5
     assert {record.state for record in run.records} == {"complete"}
-    assert all(record.flops <= 300_000 for record in run.records)
+    assert all(record.flops <= 700_000 for record in run.records)
     assert all(record.architecture.donor_blocks is not None for record in run.records)
     assert run.front[-1].accuracy > 0.6  # after one epoch of 128 images
 
