@@ -22,7 +22,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from search.commands.look import _read_architecture
+from search.commands.networks import read_architecture
 from space import NAMED, Architecture, SearchSpace, count_flops, count_params
 from space.files import MAX_TOML_BYTES
 from space.search_space import BUILT_IN_SPACES
@@ -197,7 +197,7 @@ FAMILIES = {
     "space": lambda file: (mutants(TABLES), check_space),
     "architecture json": lambda file: (
         scrambled([json.dumps(values) for values in ARCHITECTURES]),
-        lambda text: check_text(text, file / "a.json", lambda f: _read_architecture(str(f)), count),
+        lambda text: check_text(text, file / "a.json", lambda f: read_architecture(str(f)), count),
     ),
     "space toml": lambda file: (
         scrambled([(SPACES / f"{name}.toml").read_text() for name in BUILT_IN_SPACES]),
@@ -383,7 +383,7 @@ def test_a_pipe_or_a_device_is_refused_unopened(name, tmp_path):
         os.mkfifo(tmp_path / name)
     else:
         (tmp_path / name).symlink_to("/dev/zero")
-    for read in (SearchSpace.load, _read_architecture):
+    for read in (SearchSpace.load, read_architecture):
         if name == "pipe" or Path(name).suffix == {SearchSpace.load: ".toml"}.get(read, ".json"):
             with impatient(), pytest.raises(ValueError, match="must be a regular file"):
                 read(str(tmp_path / name))

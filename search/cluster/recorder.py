@@ -82,7 +82,7 @@ class Recorder(Callback):
         # What is starting is as of Tune's last choice: a worker lost since then has not begun.
         if now - self._looked > STARTING_SECONDS:
             self._looked = now
-            for number in self._starting().keys() & (self._ledger.live.keys() - self._lost.keys()):
+            for number in self._starting().keys() & (self._jobs.live.keys() - self._lost.keys()):
                 self._heard.setdefault(number, now)
 
     def _kill_hung_workers(self, trials: list[Any]) -> None:

@@ -52,9 +52,6 @@ class ProxyTrainable(tune.Trainable):
 
     def _start(self, config: dict[str, Any]) -> None:
         self._trial, self._parts = config, config.get("parts", 1)
-        demand = memory_demand(Architecture.from_dict(config["architecture"]))
-        known = [parts for parts, least in self._too_much.items() if demand >= least]
-        self._parts = max([self._parts, *(2 * parts for parts in known)])
         self._end_training()
 
     def step(self) -> dict[str, Any]:
@@ -77,6 +74,13 @@ class ProxyTrainable(tune.Trainable):
                 "done": True,
             }
 
+    def _parts_for(self, architecture: Architecture) -> int:
+        """In how many parts a batch goes through a network of that demand, by what was too much."""
+        demand = memory_demand(architecture)
+        return max(
+            (2 * parts for parts, least in self._too_much.items() if demand >= least), default=1
+        )
+
     def _more_parts(self) -> int | None:
         """The number of parts to try next, if there is one; the present one is remembered."""
         from trainers.recipe import more_parts
@@ -95,7 +99,9 @@ class ProxyTrainable(tune.Trainable):
     def _train_one_epoch(self) -> dict[str, Any]:
         if self._training is None:
             keep_to_share_of_gpu(self._gpus)
-            self._training = self._begin(Architecture.from_dict(self._trial["architecture"]))
+            architecture = Architecture.from_dict(self._trial["architecture"])
+            self._parts = max(self._parts, self._parts_for(architecture))
+            self._training = self._begin(architecture)
         result = next(self._training)
         if result["epoch"] < self._recipe.epochs:
             return result

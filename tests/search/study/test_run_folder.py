@@ -96,7 +96,8 @@ def test_the_lock_is_not_taken_through_a_link(tmp_path):
 
 
 def recorder(folder, *, finished=()):
-    ledger = SimpleNamespace(front=[], finished=[SimpleNamespace(trial=n) for n in finished])
+    trained = [SimpleNamespace(trial=n) for n in finished]
+    ledger = SimpleNamespace(front=[], finished=trained, kept=set)
     return Recorder(
         ledger, Stop(ledger, None), weights=folder, silence=1.0, starting=dict, on_finished=print,
         batch_size=64,
