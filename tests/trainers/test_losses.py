@@ -62,13 +62,13 @@ def test_the_diversity_of_patches_is_that_of_the_papers_equations_with_its_gradi
         first, last = (case[name].clone().requires_grad_() for name in ("h1", "hL"))
         loss = patch_diversity(first, last)
         loss.backward()
-        assert float(loss) == pytest.approx(float(case["loss_cos"] + case["loss_con"]), abs=1e-12)
+        assert loss.item() == pytest.approx(float(case["loss_cos"] + case["loss_con"]), abs=1e-12)
         for name, ours in (("h1", first), ("hL", last)):
             theirs = case["grad_loss_cos"][name] + case["grad_loss_con"][name]
             torch.testing.assert_close(ours.grad, theirs, rtol=1e-10, atol=1e-12)
         alone = patch_diversity(first[:, :2], last)
-        assert float(alone) == pytest.approx(float(case["loss_cos"]), abs=1e-12)
-    assert patch_diversity(first[:, :1], last[:, :1]) == 0
+        assert alone.item() == pytest.approx(float(case["loss_cos"]), abs=1e-12)
+    assert patch_diversity(first[:, :1], last[:, :1]).item() == 0
 
 
 def test_patch_tokens_leave_the_class_token_out():

@@ -72,8 +72,8 @@ def test_a_training_that_was_interrupted_and_killed_equals_the_uninterrupted(
     network, tmp_path, start, monkeypatch, capsys
 ):
     out, log = tmp_path / "out", tmp_path / "log"
-    driver = start(log, *words(network, out, epochs=40, batch=4))
-    wait_for(log, "epoch 1 of 40", driver)
+    driver = start(log, *words(network, out, epochs=12, batch=4))
+    wait_for(log, "epoch 1 of 12", driver)
     driver.send_signal(signal.SIGINT)
     assert driver.wait(timeout=300) == 130, log.read_text()
     assert f"Interrupted. Go on by: vit-frontier resume {out}" in log.read_text()
@@ -88,7 +88,7 @@ def test_a_training_that_was_interrupted_and_killed_equals_the_uninterrupted(
     code, said = call_here(monkeypatch, capsys, "resume", out)
     assert code == 0, said
     code, said = call_here(
-        monkeypatch, capsys, *words(network, tmp_path / "whole", epochs=40, batch=4)
+        monkeypatch, capsys, *words(network, tmp_path / "whole", epochs=12, batch=4)
     )
     assert code == 0, said
     ours, theirs = (load_file(f / "checkpoint.safetensors") for f in (out, tmp_path / "whole"))
