@@ -100,6 +100,7 @@ def finished(donor, tmp_path_factory):
     return out, call("search", *words, *length, "--init", donor, "--out", out)
 
 
+@pytest.mark.slow
 def test_a_search_from_a_donor_trains_its_blocks_within_the_budget(finished, donor):
     out, done = finished
     assert done.returncode == 0, done.stderr
@@ -112,6 +113,7 @@ def test_a_search_from_a_donor_trains_its_blocks_within_the_budget(finished, don
     assert run.front[-1].accuracy > 0.6  # after one epoch of 128 images
 
 
+@pytest.mark.slow
 def test_the_report_and_an_export_name_the_donor(finished, donor, monkeypatch, capsys):
     import timm
     import torch

@@ -68,6 +68,7 @@ def test_a_training_leaves_a_folder_that_timm_loads(network, tmp_path, monkeypat
     assert "already holds a training whose `batch_size` is 32, not 16" in refused
 
 
+@pytest.mark.slow
 def test_a_training_that_was_interrupted_and_killed_equals_the_uninterrupted(
     network, tmp_path, start, monkeypatch, capsys
 ):
