@@ -181,10 +181,8 @@ class Confirmation(Jobs):
         return [f"{self.open_orders()} orders open"]
 
     def kept(self) -> set[int]:
-        """Of all but controls, which are kept where they are on the confirmed staircase."""
-        stairs = self._staircase()
-        names = {c.trial for c in self._chosen if c.role != "control" or c.trial in stairs}
-        return {r.trial for r in self.finished if self._repeats[r.trial][0] in names}
+        """All: a control may come onto the confirmed staircase by a later training."""
+        return {record.trial for record in self.finished}
 
     def tested(self) -> list[TrialRecord]:
         """All trainings of members of the frontier or of the confirmed staircase, and of baselines:
