@@ -54,6 +54,9 @@ class Placement(Protocol):
     def off(self) -> Params | None:
         """Genes of a network without the kind; `None` if every network has it."""
 
+    def is_forced(self) -> bool:
+        """Whether a network's first blocks alone may have too few of the kind."""
+
     def genes(self) -> dict[str, tuple[Any, ...]]:
         """Choices by gene, those with one choice included."""
 
@@ -154,6 +157,9 @@ class Among(_Bound):
     def off(self) -> Params | None:
         place = next((p for p in ("none", "free") if p in self.places), None)
         return None if place is None else {self.name: place}
+
+    def is_forced(self) -> bool:
+        return "none" not in self.places
 
     @property
     def _deepest(self) -> int:
@@ -334,6 +340,9 @@ class After(_Bound):
 
     def off(self) -> Params | None:
         return {f"{self.name}_stages": 0} if 0 in self.stages else None
+
+    def is_forced(self) -> bool:
+        return set(self.stages) != set(range(max(self.stages) + 1))
 
     @cached_property
     def _positions(self) -> dict[int, tuple[int, ...]]:

@@ -39,7 +39,15 @@ from space.placements import Params, Placement
 from space.rules import LIMITS, check_keys, did_you_mean, field_names, integer, show
 
 _BUILT_IN = Path(__file__).parent / "spaces"
-BUILT_IN_SPACES = ("digits", "cifar", "hvt_deit_tiny", "hvt_deit_small", "deepvit")
+BUILT_IN_SPACES = (
+    "digits_staged",
+    "photos",
+    "digits",
+    "cifar",
+    "hvt_deit_tiny",
+    "hvt_deit_small",
+    "deepvit",
+)
 COUNTED = (
     1_000_000  # of a space whose placements meddle with each other, at most so many are counted
 )
@@ -464,15 +472,18 @@ class SearchSpace:
         """Networks among which are that of fewest FLOPs and, within every budget, that of fewest
         parameters: of least width, every grid, and of each placement what may cost least."""
         wider_first = tuple(sorted(self._in_turn, key=lambda placement: not placement.kind.widens))
+        # Where every placement may end early, the first blocks of a network are one that costs less.
+        depths = self.depth if any(p.is_forced() for p in wider_first) else (min(self.depth),)
         return tuple(
             full.architecture()
-            for depth in sorted(self.depth)
+            for depth in sorted(depths)
             for draft in self._grids_at(depth)
             for full in self._least(draft, wider_first)
-            if full.is_possible()
         )
 
     def _least(self, draft: Draft, placements: tuple[Placement, ...]) -> Iterator[Draft]:
+        if not draft.is_possible():
+            return
         if not placements:
             yield draft
             return

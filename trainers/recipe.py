@@ -43,8 +43,8 @@ class Recipe:
     AdamW for the rest.
     `warmup_epochs` may be fractional. `clip_grad` bounds the norm of all gradients, None is off.
     `pos_embed_std`: positional embeddings start ten times larger than timm's 0.02, which a short
-    training hardly sees beside the patches. `learning_rate` holds for networks whose embed_dim x
-    depth is `learning_rate_size`, others get `for_architecture`'s; None: for all.
+    training hardly sees beside the patches. `learning_rate` holds for networks whose blocks' widths
+    have the sum `learning_rate_size`, others get `for_architecture`'s; None: for all.
     `layer_decay` multiplies the rate once more for every layer below the head; 1 is off.
     `reattention_rate` multiplies it where every block has Re-attention. `amp` "auto" is bf16
     autocast on a GPU that has it. `recalibration_batches`: how many training batches BatchNorm
@@ -113,13 +113,13 @@ class Recipe:
         )
 
     def for_architecture(self, architecture: Architecture) -> Recipe:
-        """This recipe with that network's learning rate, by the inverse square root of embed_dim x
-        depth within `RATE_FACTORS`, and by `reattention_rate` to the power of the share of blocks
+        """This recipe with that network's learning rate, by the inverse square root of the sum of
+        its blocks' widths within `RATE_FACTORS`, and by `reattention_rate` to the power of the share of blocks
         with Re-attention."""
         # Narrow and shallow networks take a higher rate, those with Re-attention a lower one.
         rate = self.learning_rate
         if self.learning_rate_size is not None:
-            size = architecture.embed_dim * architecture.depth
+            size = sum(place.stage.depth * place.shape.dim for place in architecture.walk())
             low, high = RATE_FACTORS
             rate *= min(max(math.sqrt(self.learning_rate_size / size), low), high)
         mixing = len(architecture.blocks_of("reattention")) / architecture.depth
