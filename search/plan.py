@@ -65,7 +65,7 @@ def plan_search(
     _refuse_two_schedules(recipe, asked)
     named = asked.get("space")
     refuse_beside_init(options["init"], {"space": named, "train": train})
-    space = named if isinstance(named, SearchSpace) else SearchSpace.load(named or "digits")
+    space = named if isinstance(named, SearchSpace) else SearchSpace.load(named or "digits_staged")
     if isinstance(named, str) and named.endswith(".toml") and len(space.img_size) == 1:
         options["img_size"] = options["img_size"] or space.img_size[0]
     out = asked.get("out")
@@ -104,8 +104,8 @@ def plan_search(
 def default_space(img_size: int) -> str:
     """The built-in space that fits images of that size."""
     if img_size <= 16:
-        return "digits"
-    return "cifar" if img_size <= 96 else "hvt_deit_tiny"
+        return "digits_staged"
+    return "photos" if img_size <= 96 else "hvt_deit_tiny"
 
 
 def _refuse_two_schedules(recipe: Recipe | None, asked: Mapping[str, Any]) -> None:

@@ -47,8 +47,8 @@ def _awkwardness(a: Architecture, flops: int, target: float) -> float:
 
 
 def _plain_networks(space: SearchSpace) -> list[Architecture]:
-    """Networks without any kind that is placed, of every depth and width, with the space's middle
-    patch size."""
+    """Networks without any kind that is placed, of every depth and width, behind patches where
+    the space has them, with its middle patch size."""
     off = [placement.off() for placement in space.placements]
     if None in off:
         return []
@@ -57,6 +57,7 @@ def _plain_networks(space: SearchSpace) -> list[Architecture]:
         "patch_size": space.patch_size[len(space.patch_size) // 2],
         "img_size": space.img_size[-1],
         "mlp_ratio": ratio,
+        "stem": "patch" if "patch" in space.stem else space.stem[0],
         **{gene: choice for genes in off if genes for gene, choice in genes.items()},
     }
     for name, heads in (("head_dim", space.head_dim), ("num_heads", space.num_heads)):

@@ -86,7 +86,7 @@ def test_unknown_options_are_told():
 
 def test_default_space_fits_the_image_size():
     assert [default_space(size) for size in (8, 32, 64, 224)] == [
-        "digits", "cifar", "cifar", "hvt_deit_tiny",
+        "digits_staged", "photos", "photos", "hvt_deit_tiny",
     ]  # fmt: skip
 
 

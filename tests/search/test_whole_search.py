@@ -229,7 +229,7 @@ BAD_INPUT = [
     (["--budget", "0"], "--budget"),
     (["--budget", "-5M"], "--budget"),
     (["--budget", "abc"], "'abc'"),
-    (["--budget", "1000"], "smallest architecture of the space 'digits' costs, 33952 FLOPs"),
+    (["--budget", "1000"], "smallest architecture of the space 'digits_staged' costs, 10832 FLOPs"),
     (["--budget", "2M", "--space", "digts"], "did you mean 'digits'"),
     (["--budget", "2M", "--data", "/no/such/folder"], "/no/such/folder"),
     (["--budget", "2M", "--img-size", "9", "--space", "cifar"], "divisible"),
