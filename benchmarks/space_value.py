@@ -4,10 +4,10 @@ that they announce, trained anew.
     python benchmarks/space_value.py digits --keep FOLDER [--trials 24] [--seeds 3]
     python benchmarks/space_value.py photos --data FOLDER --keep FOLDER [--trials 24] [--seeds 3]
 
-Every search is a run of the command line; one that --keep FOLDER already holds is read, one that was
-cut is gone on with. Compute is epochs x images x FLOPs of all trials. The member of most validation
-accuracy within each of the `--budgets` is trained again from `--final-samples` images for
-`--final-epochs`, by seeds that the search never saw. Without those two it is trained as it was
+Every search is a run of the command line; one that --keep FOLDER already holds is read, one that
+was cut is gone on with. Compute is epochs x images x FLOPs of all trials. The member of most
+validation accuracy within each of the `--budgets` is trained again from `--final-samples` images
+for `--final-epochs`, by seeds that the search never saw. Without those two it is trained as it was
 searched.
 """
 

@@ -1,12 +1,13 @@
 """Trains a table of architectures to the end, to judge proxies, samplers and stopping rules by.
 
     python benchmarks/train_table.py digits [--networks 300] [--seeds 3] [--workers 2]
-    python benchmarks/train_table.py cifar --data FOLDER --networks 100 --seeds 2
+    python benchmarks/train_table.py photos --data FOLDER --networks 120 --seeds 2
 
-Half of the networks are paired: with and without Re-attention, with and without pools, all else
-equal. All are spread evenly over log FLOPs from the smallest network to the budget. Every epoch's
-training loss and validation accuracy is kept, and cheaper trainings (`--proxies`) of some of the
-networks. Goes on where it was interrupted; the table is written to `tables/NAME.json` at the end.
+Half of the networks are paired: with and without one of `PAIRS`, all else equal. All are spread
+evenly over log FLOPs from the smallest network to the budget. Every epoch's training loss and
+validation accuracy is kept, and cheaper trainings (`--proxies`) of some of the networks. Goes on
+where it was interrupted; the table is written to `tables/NAME.json` at the end, and one that is
+there is gone on with by more seeds.
 
     python benchmarks/train_table.py digits --add "epochs=3 optimizer=muon matrix_rate=0.05"
 
@@ -33,11 +34,23 @@ sys.path.insert(0, str(ROOT))
 from space import Architecture, SearchSpace, count_flops, count_params  # noqa: E402
 
 STRATA, DRAWS = 10, 20_000
-BUDGETS = {"digits": 2_000_000, "cifar": 10_000_000}
-SAMPLES = {"digits": (None, None), "cifar": (2000, 2000)}
+BUDGETS = {
+    "digits": 2_000_000,
+    "cifar": 10_000_000,
+    "digits_staged": 2_000_000,
+    "photos": 15_000_000,
+}
+SAMPLES = {"digits": (None, None), "cifar": (2000, 2000), "photos": (5000, 4000)}
+PAIRS = {
+    "digits": ("reattention", "pooling"),
+    "digits_staged": ("reattention", "pooling", "conv_pool", "local", "stem"),
+}
+LIKE = {"cifar": "digits", "photos": "digits_staged"}  # in what its pairs differ
 PROXIES = {
     "digits": ["epochs=3", "epochs=5", "epochs=7", "epochs=15", "samples=0.5", "samples=0.25"],
     "cifar": ["epochs=2", "epochs=3", "epochs=5", "samples=0.5", "samples=0.25", "img_size=16"],
+    "digits_staged": ["epochs=3", "epochs=7", "epochs=3 optimizer=muon matrix_rate=0.05"],
+    "photos": ["epochs=1", "epochs=2", "epochs=3", "epochs=2 optimizer=muon matrix_rate=0.005"],
 }
 
 
@@ -47,16 +60,18 @@ def stratum(architecture, low: float, high: float) -> int:
     return min(int(share * STRATA), STRATA - 1)
 
 
-def without(architecture, what: str):
-    """The twin without Re-attention or without pools."""
-    if what == "reattention":
-        return architecture.replace(reattention=())
-    return architecture.replace(pools=())
+def without(space, architecture, what: str):
+    """The twin without the kind of that table of the space file; "stem": behind patches."""
+    if what == "stem":
+        off = {"stem": "patch"}
+    else:
+        off = next(placement.off() for placement in space.placements if placement.table == what)
+    return space.decode(space.encode(architecture) | off)
 
 
-def design(space, budget: int, networks: int, seed: int = 0):
-    """[(architecture, pair or None, what the pair differs in)]: a quarter pairs by Re-attention, a
-    quarter pairs by pools, half singles, each spread over log FLOPs."""
+def design(space, budget: int, networks: int, pairs, seed: int = 0):
+    """[(architecture, pair or None)]: half of them pairs, as many by each of `pairs`, half singles,
+    each spread over log FLOPs."""
     rng = np.random.default_rng(seed)
     low, high = math.log(count_flops(space.smallest())), math.log(budget)
     drawn = [space.sample(rng) for _ in range(DRAWS)]
@@ -75,9 +90,9 @@ def design(space, budget: int, networks: int, seed: int = 0):
                 for architecture in members:
                     twins = [architecture]
                     if what is not None:
-                        if not getattr(architecture, what):
+                        twins.append(without(space, architecture, what))
+                        if twins[1] == architecture:
                             continue
-                        twins.append(without(architecture, what))
                     keys = {space.key(twin) for twin in twins}
                     if keys & taken or any(count_flops(twin) > budget for twin in twins):
                         continue
@@ -91,8 +106,8 @@ def design(space, budget: int, networks: int, seed: int = 0):
             if not progress:
                 break
 
-    take("reattention", networks // 8)
-    take("pools", networks // 8)
+    for what in pairs:
+        take(what, networks // (4 * len(pairs)))
     take(None, networks - len(chosen))
     return chosen
 
@@ -218,6 +233,21 @@ def trained(work, data, workers: int):
                 print(f"{count}/{len(work)}", flush=True)
 
 
+def known(out: Path, networks) -> list[dict]:
+    """The trainings of a table that is there, if it is of these networks."""
+    there = json.loads(out.read_text())["networks"] if out.exists() else []
+    if [n["architecture"] for n in there] != [a.to_dict() for a, _ in networks]:
+        return []
+    rows = []
+    for i, network in enumerate(there):
+        rows += [
+            {"network": i, "seed": k, "proxy": ""} | run for k, run in enumerate(network["runs"])
+        ]
+        cheaper = network["proxies"].items()
+        rows += [{"network": i, "seed": 0, "proxy": text} | run for text, run in cheaper]
+    return rows
+
+
 def write(table: dict, out: Path) -> None:
     """The table with a network a line."""
     lines = ",\n".join(json.dumps(n, separators=(",", ":")) for n in table["networks"])
@@ -245,7 +275,7 @@ def add(texts, out: Path, data, workers: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("space", choices=list(BUDGETS))
-    parser.add_argument("--data", help="The images; needed for cifar.")
+    parser.add_argument("--data", help="The images; needed for photographs.")
     parser.add_argument("--networks", type=int, default=300)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--budget", type=int)
@@ -257,8 +287,8 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.budget = arguments.budget or BUDGETS[arguments.space]
     out = arguments.out or ROOT / "benchmarks" / "tables" / f"{arguments.space}.json"
-    data = (arguments.data or "digits", SAMPLES[arguments.space])
-    if arguments.space != "digits" and not arguments.data:
+    data = (arguments.data or "digits", SAMPLES.get(arguments.space, (None, None)))
+    if not arguments.space.startswith("digits") and not arguments.data:
         parser.error(f"the table of {arguments.space} needs its images: add --data FOLDER")
     os.environ["OMP_NUM_THREADS"] = "1"
     if arguments.add:
@@ -270,7 +300,8 @@ def main() -> None:
         img_size=images["img_size"], in_chans=1 if data[0] == "digits" else 3,
         num_classes=images["num_classes"],
     )  # fmt: skip
-    networks = design(space, arguments.budget, arguments.networks)
+    pairs = PAIRS[LIKE.get(arguments.space, arguments.space)]
+    networks = design(space, arguments.budget, arguments.networks, pairs)
     proxies = arguments.proxies if arguments.proxies is not None else PROXIES[arguments.space]
     # Every second network (a pair counts as two) of the design has cheaper trainings too.
     step = max(1, round(len(networks) / arguments.proxy_networks))
@@ -279,6 +310,7 @@ def main() -> None:
     jobs += [(i, 0, text) for text in proxies for i in some]
     parts = out.with_suffix(".parts.jsonl")
     rows = [json.loads(line) for line in parts.read_text().splitlines()] if parts.exists() else []
+    rows += known(out, networks)
     have = {(row["network"], row["seed"], row["proxy"]) for row in rows}
     waiting = [job for job in jobs if job not in have]
     print(f"{len(networks)} networks, {len(waiting)} of {len(jobs)} trainings to do", flush=True)

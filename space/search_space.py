@@ -472,7 +472,7 @@ class SearchSpace:
         """Networks among which are that of fewest FLOPs and, within every budget, that of fewest
         parameters: of least width, every grid, and of each placement what may cost least."""
         wider_first = tuple(sorted(self._in_turn, key=lambda placement: not placement.kind.widens))
-        # Where every placement may end early, the first blocks of a network are one that costs less.
+        # Where no placement is forced, the first blocks of a network are one that costs less.
         depths = self.depth if any(p.is_forced() for p in wider_first) else (min(self.depth),)
         return tuple(
             full.architecture()

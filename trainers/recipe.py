@@ -114,8 +114,8 @@ class Recipe:
 
     def for_architecture(self, architecture: Architecture) -> Recipe:
         """This recipe with that network's learning rate, by the inverse square root of the sum of
-        its blocks' widths within `RATE_FACTORS`, and by `reattention_rate` to the power of the share of blocks
-        with Re-attention."""
+        its blocks' widths within `RATE_FACTORS`, and by `reattention_rate` to the power of the
+        share of blocks with Re-attention."""
         # Narrow and shallow networks take a higher rate, those with Re-attention a lower one.
         rate = self.learning_rate
         if self.learning_rate_size is not None:
