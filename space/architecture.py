@@ -270,6 +270,8 @@ class Architecture:
     @property
     def positions(self) -> int:
         """How many tokens have a positional embedding behind the stem."""
+        if not getattr(self.stem, "positions", True):
+            return 0
         return self.start.length if self.stem.places_prefix else self.start.tokens
 
     @property

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from space.architecture import Architecture, Stage
 from space.flat import Pool
-from space.parts import ConvPool, Mlp, Overlap, Plain, Pruning
+from space.parts import (
+    ConvPool,
+    EViT,
+    Mlp,
+    Overlap,
+    Patch,
+    Plain,
+    Pooled,
+    Pruning,
+    Relative,
+    ToMe,
+)
 from space.rules import did_you_mean, show
 
 
@@ -76,6 +87,47 @@ def _pit(
     return Architecture(img_size=224, stem=stem, stages=stages, head="token")
 
 
+def _evit(base: Architecture, keep: float) -> Architecture:
+    """A DeiT in which the blocks 3, 6 and 9 keep that share of their tokens and fuse the others."""
+    attention, mlp = base.stages[0].attention, base.stages[0].mlp
+    assert isinstance(attention, Plain)
+    selecting = EViT(num_heads=attention.num_heads, keep=keep)
+    kinds = [selecting if block in (3, 6, 9) else attention for block in range(12)]
+    return base.replace(stages=tuple(Stage(depth=1, attention=kind, mlp=mlp) for kind in kinds))
+
+
+def _tome(base: Architecture, r: int) -> Architecture:
+    """A DeiT in which every block merges `r` tokens."""
+    attention, mlp = base.stages[0].attention, base.stages[0].mlp
+    assert isinstance(attention, Plain)
+    block = Stage(depth=1, attention=ToMe(num_heads=attention.num_heads, r=r), mlp=mlp)
+    return base.replace(stages=(block,) * base.depth)
+
+
+def _autoformer(embed_dim: int, heads: str, ratios: str) -> Architecture:
+    """The published subnets: heads of 64 in each block, and MLP ratios in halves. The release
+    takes the mean of the patches where ours takes the class token: the cost is the same."""
+    blocks = (
+        Stage(depth=1, attention=Relative(num_heads=int(h, 16)), mlp=Mlp(ratio=int(r) / 2))
+        for h, r in zip(heads, ratios, strict=True)
+    )
+    stem = Patch(patch_size=16, dim=embed_dim)
+    return Architecture(img_size=224, stem=stem, stages=tuple(blocks), head="token")
+
+
+def _mvitv2(depth: int, wider: tuple[int, ...]) -> Architecture:
+    """MViTv2: in the blocks `wider` a quarter of the queries stays, twice as wide; keys and values
+    are pooled to one size in all."""
+    blocks, heads, kv_stride = [], 1, 4
+    for block in range(depth):
+        grows = 2 if block in wider else 1
+        heads, kv_stride = heads * grows, kv_stride // grows or 1
+        attention = Pooled(num_heads=heads, q_stride=grows, kv_stride=kv_stride, growth=grows)
+        blocks.append(Stage(depth=1, attention=attention, mlp=Mlp(ratio=4.0)))
+    stem = Overlap(patch_size=4, dim=96, kernel_size=7, padding=3, positions=False)
+    return Architecture(img_size=224, stem=stem, stages=tuple(blocks), head="avg")
+
+
 NAMED: dict[str, Architecture] = {
     "deit_tiny": _deit(192, 3),
     "deit_small": _deit(384, 6),
@@ -95,7 +147,17 @@ NAMED: dict[str, Architecture] = {
     "pit_xs": _pit(96, 2),
     "pit_s": _pit(144, 3),
     "pit_b": _pit(256, 4, depths=(3, 6, 4), patch_size=7),
+    "dynamicvit_deit_256": _dynamicvit(_deit(256, 4), 0.7),
     "dynamicvit_deit_small": _dynamicvit(_deit(384, 6), 0.7),
+    "dynamicvit_deit_base": _dynamicvit(_deit(768, 12), 0.7),
+    "evit_deit_small": _evit(_deit(384, 6), 0.7),
+    "evit_deit_small_50": _evit(_deit(384, 6), 0.5),
+    "tome_deit_small": _tome(_deit(384, 6), 13),
+    "autoformer_tiny": _autoformer(192, "3333333333433", "7767668878787"),
+    "autoformer_small": _autoformer(384, "6657555667767", "6767888888878"),
+    "autoformer_base": _autoformer(576, "99999a99a9a99a", "77878776886867"),
+    "mvitv2_tiny": _mvitv2(10, (1, 3, 8)),
+    "mvitv2_small": _mvitv2(16, (1, 3, 14)),
 }
 
 

@@ -105,15 +105,27 @@ def export(
 def flops(
     architecture: Annotated[
         str,
-        Argument(metavar="NAME|FILE|RUN:TRIAL", help="deit_tiny, ..., or an architecture's JSON."),
+        Argument(
+            metavar="NAME|FILE|RUN:TRIAL|list",
+            help="deit_tiny, ..., or an architecture's JSON; list: all names.",
+        ),
     ],
     as_json: o.Json = False,
 ) -> None:
     """Count the FLOPs and parameters of an architecture, exactly and without building it."""
     from results.words import format_count
     from search.commands.networks import read_architecture
-    from space import count_flops, count_params
+    from space import NAMED, count_flops, count_params
 
+    if architecture == "list":
+        named = {name: (count_flops(a), count_params(a)) for name, a in NAMED.items()}
+        if as_json:
+            print(json.dumps({n: {"flops": f, "params": p} for n, (f, p) in named.items()}))
+            return
+        width = max(map(len, named))
+        for name, (flops, params) in sorted(named.items(), key=lambda item: item[1]):
+            print(f"{name:{width}}  {flops:>14,} FLOPs  {params:>11,} parameters")
+        return
     network = read_architecture(architecture)
     counts = {"flops": count_flops(network), "params": count_params(network)}
     if as_json:

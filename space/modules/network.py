@@ -170,7 +170,8 @@ class VisionTransformer(Intermediates):
         self.num_prefix_tokens, self.has_class_token = start.prefix, a.head == "token"
         self.patch_embed = a.stem.build(a.image)
         self.cls_token = nn.Parameter(torch.empty(1, 1, start.dim)) if start.prefix else None
-        self.pos_embed = nn.Parameter(torch.empty(1, a.positions, start.dim))
+        placed = a.positions > 0
+        self.pos_embed = nn.Parameter(torch.empty(1, a.positions, start.dim)) if placed else None
         self.blocks = Blocks(*_blocks(a, drop_path_rate), mask_from=_mask_from(a))
         self.norm: nn.Module = nn.LayerNorm(a.embed_dim, eps=LAYER_NORM_EPS)
         self.head = nn.Linear(a.embed_dim, a.num_classes) if a.num_classes else nn.Identity()
@@ -217,7 +218,7 @@ class VisionTransformer(Intermediates):
         self.head = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
         if isinstance(self.head, nn.Linear):
             _init_linear(self.head)
-        self.head = self.head.to(self.pos_embed).train(self.training)
+        self.head = self.head.to(next(self.norm.parameters())).train(self.training)
 
     def check_pool(self, global_pool: str) -> None:
         """Raises ValueError on a `global_pool` that the network lacks."""
@@ -236,10 +237,10 @@ class VisionTransformer(Intermediates):
         """The tokens (B, N, C) that enter the first block."""
         x = self.patch_embed(x)
         placed = self.architecture.stem.places_prefix
-        x = x if placed else x + self.pos_embed
+        x = x if placed or self.pos_embed is None else x + self.pos_embed
         if self.cls_token is not None:
             x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], dim=1)
-        return x + self.pos_embed if placed else x
+        return x + self.pos_embed if placed and self.pos_embed is not None else x
 
     def losses(self) -> list[Tensor]:
         """What the last forward in training adds to the loss: for each kind of module that offers

@@ -29,11 +29,13 @@ class ConvStem(nn.Module):
 
 
 class OverlapStem(nn.Module):
-    """One convolution without padding, its kernel larger than its stride."""
+    """One convolution, its kernel larger than its stride."""
 
     def __init__(self, stem: Overlap, *, in_chans: int) -> None:
         super().__init__()
-        self.proj = nn.Conv2d(in_chans, stem.dim, stem.kernel, stride=stem.patch_size)
+        self.proj = nn.Conv2d(
+            in_chans, stem.dim, stem.kernel, stride=stem.patch_size, padding=stem.padding
+        )
 
     def forward(self, x: Tensor) -> Tensor:  # (B, in_chans, S, S) -> (B, N, C)
         return self.proj(x).flatten(2).transpose(1, 2)

@@ -57,7 +57,22 @@ STEMS = [
     {"kind": "tokenizer", "patch_size": 2},
     {"kind": "overlap"},
     {"kind": "overlap", "kernel_size": 7, "patch_size": 2},
+    {"kind": "overlap", "kernel_size": 7, "padding": 3, "positions": False},
 ]
+
+
+def test_patches_over_the_edge_have_the_grid_of_their_convolution_and_may_have_no_positions():
+    values = network({"kind": "overlap", "kernel_size": 7, "padding": 3, "positions": False}, "avg")
+    a = Architecture.from_dict(values)
+    assert a.start.grid == (4, 4)
+    assert a.positions == 0
+    model = build_model(a)
+    assert model.pos_embed is None
+    assert "pos_embed" not in model.state_dict()
+    model.set_input_size(24)
+    assert model(torch.randn(1, 3, 24, 24)).shape == (1, 5)
+    model.reset_classifier(7)
+    assert model(torch.randn(1, 3, 24, 24)).shape == (1, 7)
 
 
 @pytest.mark.parametrize("head", ["avg", "token"])
@@ -96,6 +111,7 @@ def test_a_class_token_has_a_position_behind_patches_only():
         ),
         ({"kind": "overlap", "patch_size": 5}, r"`img_size` \(=16\) must be divisible"),
         ({"kind": "overlap", "kernel_size": 0}, r"`kernel_size` must be an integer from 2"),
+        ({"kind": "overlap", "padding": 8}, r"`padding` \(=8\) must be below `kernel_size` \(=8\)"),
     ],
 )
 def test_impossible_stems_are_refused(stem, message):
