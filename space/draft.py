@@ -58,6 +58,12 @@ class Draft:
         self.widened = False
 
     @property
+    def image_shape(self) -> Shape:
+        """The shape of an image."""
+        size = self.image["img_size"]
+        return Shape((size, size), size * size, 0, self.image["in_chans"])
+
+    @property
     def depth(self) -> int:
         return len(self.then)
 

@@ -57,6 +57,9 @@ class Placement(Protocol):
     def is_forced(self) -> bool:
         """Whether a network's first blocks alone may have too few of the kind."""
 
+    def slots(self) -> int | None:
+        """After how many blocks it may stand; None where it matters which blocks there are."""
+
     def genes(self) -> dict[str, tuple[Any, ...]]:
         """Choices by gene, those with one choice included."""
 
@@ -160,6 +163,9 @@ class Among(_Bound):
 
     def is_forced(self) -> bool:
         return "none" not in self.places
+
+    def slots(self) -> int | None:
+        return 0 if self.anywhere else None
 
     @property
     def _deepest(self) -> int:
@@ -279,10 +285,10 @@ class Among(_Bound):
             yield room
 
     def _few(self, room: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
-        """The smallest of these sets, and that of all blocks."""
+        """The smallest of these sets, and that of all blocks where it takes another's place."""
         place = next(p for p in ("none", "free", "suffix", "all") if p in self.places)
         few = {"none": (), "free": (), "suffix": room[-1:], "all": room}[place]
-        yield from dict.fromkeys((few, () if self.is_off() else room))
+        yield from dict.fromkeys((few, few if self.is_off() or self.role == "local" else room))
 
     def every(self, draft: Draft) -> Iterator[Draft]:
         yield from self._each(draft, self._sets)
@@ -343,6 +349,9 @@ class After(_Bound):
 
     def is_forced(self) -> bool:
         return set(self.stages) != set(range(max(self.stages) + 1))
+
+    def slots(self) -> int | None:
+        return max(self.stages) if self.blocks is None else None
 
     @cached_property
     def _positions(self) -> dict[int, tuple[int, ...]]:
@@ -488,7 +497,7 @@ class After(_Bound):
 
     def least(self, draft: Draft) -> Iterator[Draft]:
         positions = self._positions[draft.depth]
-        for combination in self._combinations:
+        for combination in self._unlike(draft.start):
             most = self._possible(draft.start, combination, max(self.stages))
             for stages in reversed(self.stages):
                 if stages <= min(most, len(positions)):
@@ -496,6 +505,25 @@ class After(_Bound):
                         copy = draft.copy()
                         self._put(places, combination, copy)
                         yield copy
+
+    def _unlike(self, start: Shape) -> list[dict[str, Any]]:
+        """The combinations of choices that differ in cost or in what they leave of tokens."""
+        from space.parts.part import Shapes
+
+        found: dict[Hashable, dict[str, Any]] = {}
+        for combination in self._combinations:
+            cost: list[Hashable] = []
+            shape = start
+            for number in range(max(self.stages)):
+                part = self.kind.placed(combination, None, Shapes(start, number))
+                try:
+                    after = part.after(shape)
+                except ValueError:
+                    break
+                cost.append((after, part.flops(shape), part.params(shape)))
+                shape = after
+            found.setdefault(tuple(cost), combination)
+        return list(found.values())
 
     def _extremes(self, draft: Draft, positions: Blocks, stages: int) -> Iterator[Blocks]:
         """The places among which are those of least cost: the first, but where widths grow, which

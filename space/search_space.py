@@ -9,7 +9,8 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -390,6 +391,17 @@ class SearchSpace:
         for grid, head, heads in itertools.product(self.grids, self.head, few):
             yield self._draft(grid, dim, heads, min(self.mlp_ratio), head, depth=depth)
 
+    @staticmethod
+    def _cheapest(drafts: Iterable[Draft]) -> list[Draft]:
+        """Of those that begin with tokens of one shape and as many heads the one of cheapest stem."""
+        found: dict[Hashable, tuple[tuple[int, int], Draft]] = {}
+        for draft in drafts:
+            cost = (draft.stem.flops(draft.image_shape), draft.stem.params(draft.image_shape))
+            key = (draft.start, draft.head_dim, draft.image["head"])
+            if key not in found or cost < found[key][0]:
+                found[key] = (cost, draft)
+        return [draft for _, draft in found.values()]
+
     # ---- counting ------------------------------------------------------------------------------
 
     @cached_property
@@ -472,22 +484,36 @@ class SearchSpace:
         """Networks among which are that of fewest FLOPs and, within every budget, that of fewest
         parameters: of least width, every grid, and of each placement what may cost least."""
         wider_first = tuple(sorted(self._in_turn, key=lambda placement: not placement.kind.widens))
-        # Where no placement is forced, the first blocks of a network are one that costs less.
-        depths = self.depth if any(p.is_forced() for p in wider_first) else (min(self.depth),)
         return tuple(
-            full.architecture()
-            for depth in sorted(depths)
-            for draft in self._grids_at(depth)
-            for full in self._least(draft, wider_first)
+            least
+            for depth in self._least_depths(wider_first)
+            for draft in self._cheapest(self._grids_at(depth))
+            for least in self._least(draft, wider_first)
         )
 
-    def _least(self, draft: Draft, placements: tuple[Placement, ...]) -> Iterator[Draft]:
-        if not draft.is_possible():
-            return
+    def _least_depths(self, placements: tuple[Placement, ...]) -> tuple[int, ...]:
+        """Depths of which a network of least cost has one."""
+        # Where no placement is forced, the first blocks of a network are one that costs less. Else
+        # a block that no part stands after can be left out, unless it matters which blocks stay.
+        depths = tuple(sorted(self.depth))
+        if not any(placement.is_forced() for placement in placements):
+            return depths[:1]
+        slots = [placement.slots() for placement in placements]
+        if None in slots:
+            return depths
+        needed = sum(slot for slot in slots if slot) + 1
+        return tuple(d for d in depths if d <= next((e for e in depths if e >= needed), depths[-1]))
+
+    def _least(self, draft: Draft, placements: tuple[Placement, ...]) -> Iterator[Architecture]:
         if not placements:
-            yield draft
+            with suppress(ValueError):  # where a part cannot stand
+                yield draft.architecture()
             return
-        for other in placements[0].least(draft):
+        try:
+            others = list(placements[0].least(draft))
+        except ValueError:  # what is there already leaves no grid for it
+            return
+        for other in others:
             yield from self._least(other, placements[1:])
 
     # ---- reading and writing -------------------------------------------------------------------

@@ -44,12 +44,15 @@ def test_bars_are_as_tall_as_their_share_of_tokens():
 def test_every_named_architecture_is_drawn_whole_and_inside_its_frame(name):
     a = NAMED[name]
     root = ElementTree.fromstring(str(block_drawing(a)))
+    others = elements(a, "part")
     bars = elements(a, "plain") + elements(a, "mixed")
+    bars += [element for element in others if element.tag.endswith("rect")]
     assert len(bars) == a.depth
     assert len(elements(a, "mixed")) == len(a.blocks_of("reattention"))
     pools = [part for _, part, _ in a.after_blocks() if part.kind == "pool"]
     assert len(elements(a, "pool")) == len(pools)
-    assert len(elements(a, "part")) == len(list(a.after_blocks())) - len(pools)
+    wedges = [element for element in others if not element.tag.endswith("rect")]
+    assert len(wedges) == len(list(a.after_blocks())) - len(pools)
     width = float(root.get("width"))
     edges = sorted((float(bar.get("x")), float(bar.get("width"))) for bar in bars)
     assert all(left + wide < right for (left, wide), (right, _) in pairwise(edges))
