@@ -393,7 +393,7 @@ class SearchSpace:
 
     @staticmethod
     def _cheapest(drafts: Iterable[Draft]) -> list[Draft]:
-        """Of those that begin with tokens of one shape and as many heads the one of cheapest stem."""
+        """Of those that begin with equal tokens and as many heads the one of cheapest stem."""
         found: dict[Hashable, tuple[tuple[int, int], Draft]] = {}
         for draft in drafts:
             cost = (draft.stem.flops(draft.image_shape), draft.stem.params(draft.image_shape))
