@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from space.architecture import Architecture, Stage
+from space.architecture import Architecture
 from space.flat import Pool
 from space.parts import ConvPool, Mlp, Overlap, Plain, Pruning
 from space.rules import did_you_mean, show
+from space.stage import Stage
 
 
 def _deit(embed_dim: int, num_heads: int) -> Architecture:
