@@ -6,7 +6,7 @@ Importing this package loads neither torch nor timm; the names that need them lo
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from space.architecture import Architecture, Stage
+from space.architecture import Architecture
 from space.features import architecture_features
 from space.flat import Pool
 from space.flops import count_flops, count_params
@@ -14,6 +14,7 @@ from space.named import NAMED, named
 from space.parts import KINDS, Part, Shape
 from space.pretrained import space_of
 from space.search_space import SearchSpace
+from space.stage import Stage
 
 if TYPE_CHECKING:
     from space.measure import measure_flops

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from space.counting import narrowest
 from space.rules import LIMITS, Rule, flag, integer, number, one_of, text
 
 if TYPE_CHECKING:
+    from space.placements import Placement
     from space.search_space import SearchSpace
 
 MAX_NAME = 200
@@ -136,3 +138,32 @@ def check_sizes(space: SearchSpace) -> None:
                 f"{list(space.patch_size)}: choose img_size "
                 f"{max(round(img / patch), 1) * patch} or add a patch size."
             )
+
+
+def check_placements(space: SearchSpace) -> None:
+    """Raises ValueError on impossible numbers, and on choices of placements that no network can
+    use."""
+    for draft in narrowest(space, min(space.depth)):
+        draft.architecture()
+    for placement in space.placements:
+        placement.check(space.named_starts())
+    for placement in space.in_turn:
+        if placement.off() is None and not getattr(placement, "anywhere", True):
+            _check_forced(space, placement)
+
+
+def _check_forced(space: SearchSpace, placement: Placement) -> None:
+    """Raises ValueError unless a kind that every network has can stand in each, and beside what
+    else every network has."""
+    without = {gene: value for off in space.offs for gene, value in off.items()}
+    for depth in (min(space.depth), max(space.depth)):
+        for draft in narrowest(space, depth):
+            try:
+                for full in placement.least(draft):
+                    full.architecture()
+                space.placed(without, draft)
+            except ValueError as error:
+                raise ValueError(
+                    f"Every network of the space has a part of [{placement.table}], but it "
+                    f'cannot stand in each: {error} Or add "none" to its `placement`.'
+                ) from None

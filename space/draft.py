@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-from space.architecture import Architecture, Stage, behind_stem
+from space.architecture import Architecture, behind_stem
 from space.parts.part import Part, Shape, Shapes
+from space.stage import Stage
 
 ROLES = ("attention", "mlp", "local")
 MOST_PLACED = 10_000

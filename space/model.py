@@ -17,8 +17,9 @@ from timm.models import (
 from torch import nn
 
 from space.architecture import Architecture
+from space.modules.block import Block
 from space.modules.intermediates import one_side, shapes_behind
-from space.modules.network import Block, VisionTransformer
+from space.modules.network import VisionTransformer
 from space.modules.resampling import resampled_state_dict
 from space.named import named
 

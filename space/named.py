@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from space.architecture import Architecture, Stage
+from space.architecture import Architecture
 from space.flat import Pool
 from space.parts import (
     ConvPool,
@@ -17,6 +17,7 @@ from space.parts import (
     ToMe,
 )
 from space.rules import did_you_mean, show
+from space.stage import Stage
 
 
 def _deit(embed_dim: int, num_heads: int) -> Architecture:

@@ -11,10 +11,11 @@ from timm.layers import Attention, LayerScale, Mlp, PatchEmbed
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import nn
 
-from space.architecture import Architecture, Stage
-from space.modules.network import LAYER_NORM_EPS
+from space.architecture import Architecture
+from space.modules.block import LAYER_NORM_EPS
 from space.parts import Mlp as MlpPart
 from space.parts import Patch, Plain
+from space.stage import Stage
 
 Option = tuple[str, Any, Any]  # its name, what the network has, what it must have
 
