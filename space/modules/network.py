@@ -74,7 +74,7 @@ class VisionTransformer(Intermediates):
         self.head = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
         if isinstance(self.head, nn.Linear):
             _init_linear(self.head)
-        self.head = self.head.to(next(self.norm.parameters())).train(self.training)
+        self.head = self.head.to(next(self.patch_embed.parameters())).train(self.training)
 
     def check_pool(self, global_pool: str) -> None:
         """Raises ValueError on a `global_pool` that the network lacks."""
