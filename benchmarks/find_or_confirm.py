@@ -316,12 +316,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--table", type=Path, nargs="+", default=TABLES)
     parser.add_argument("--repeats", type=int, default=20)
+    parser.add_argument("--first", type=int, default=0, help="The first repeat's number.")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--keep", type=Path, help="A folder for the searches, to judge them again.")
     options = parser.parse_args()
     report: dict[str, Any] = {"benchmark": "find_or_confirm", "repeats": options.repeats}
     for path in options.table:
-        jobs = [(path, p, r, options.keep) for p in PROXIES for r in range(options.repeats)]
+        repeats = range(options.first, options.first + options.repeats)
+        proxies = dict.fromkeys(s.proxy for s in SETTINGS)
+        jobs = [(path, p, r, options.keep) for p in proxies for r in repeats]
         with ProcessPoolExecutor(options.processes) as pool:
             rows = [row for some in pool.map(replay, jobs) for row in some]
         by_setting = {s.name: [r for r in rows if r["setting"] == s.name] for s in SETTINGS}

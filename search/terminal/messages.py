@@ -150,8 +150,8 @@ def conclude(run: Run, console: Console, *, interrupted: bool, as_json: bool) ->
         top = run.front[-1]
         test = "" if top.test_accuracy is None else f", test accuracy {top.test_accuracy:.4f}"
         console.print(
-            f"{counted(len(run.front), 'network')} on the frontier, the most accurate with validation "
-            f"accuracy {top.accuracy:.4f}{test} at {top.flops:,} FLOPs (trial "
+            f"{counted(len(run.front), 'network')} on the frontier, the most accurate with "
+            f"validation accuracy {top.accuracy:.4f}{test} at {top.flops:,} FLOPs (trial "
             f"{top.trial}); hypervolume {run.hypervolume:.4f}.\n"
             f"{_not_confirmed(run)}Report: {run.path / 'report.html'}",
             markup=False,
