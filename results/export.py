@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from results import words
 from results.confirmed import CONFIRM_WEIGHTS
+from results.model_card import CARD, model_card
 from results.record import TrialRecord, finite
 from results.replace import replace_file
 from results.run import Run
+from results.standalone import FILE, own_kinds, standalone
 from results.write import preprocessing
 
 CLASS_MAP = "class_map.txt"  # a name a line, in the order of the network's outputs: timm's form
@@ -22,9 +24,9 @@ if TYPE_CHECKING:
 
 
 def write_timm_folder(run: Run, trial: int, folder: Path) -> list[Path]:
-    """Writes config.json, model.safetensors and class_map.txt of that trial into `folder`; the
-    paths. Takes seconds, mostly torch's import. Raises ValueError where it cannot be exported,
-    OSError where it cannot be written."""
+    """Writes config.json, model.safetensors, class_map.txt, a model card and code that loads them
+    with torch and timm alone into `folder`; the paths. Takes seconds, mostly torch's import. Raises
+    ValueError where the trial cannot be exported, OSError where it cannot be written."""
     # Of a member of the frontier, those of its proxy training; of another network that was
     # confirmed, those of its first training by the confirmation.
     # For `timm.create_model("local-dir:FOLDER", pretrained=True)` after `import space.model`. It
@@ -60,8 +62,9 @@ def write_model(
     how: dict[str, Any],
     told: dict[str, Any],
 ) -> list[Path]:
-    """Writes config.json, in the form that timm writes to the Hugging Face hub, and
-    model.safetensors; the paths. Raises ValueError if the folder is another program's, OSError."""
+    """Writes config.json, in the form that timm writes to the Hugging Face hub, model.safetensors
+    and what goes with them; the paths. Raises ValueError if the folder is another program's,
+    OSError."""
     # `how`: mean, std, interpolation, ... of the preprocessing; `told`: what is known of the model.
     from space.model import timm_config
 
@@ -80,6 +83,10 @@ def write_model(
         replace_file(folder / "model.safetensors", weights),
         replace_file(folder / "config.json", text + "\n"),
     ]
+    card = model_card(config, name=folder.resolve().name)
+    written.append(replace_file(folder / CARD, card))
+    if not own_kinds(config["model_args"]["architecture"]):  # whose code is not ours to copy
+        written.append(replace_file(folder / FILE, standalone()))
     if names := _class_map(how.get("label_names")):
         written.append(replace_file(folder / CLASS_MAP, "".join(f"{name}\n" for name in names)))
     return written
@@ -121,7 +128,18 @@ def _confirmed_training(run: Run, trial: int) -> TrialRecord | None:
 def _donor(run: Run, record: TrialRecord) -> dict[str, Any]:
     """The pretrained network that the trial began from, and which of its blocks stayed."""
     blocks = record.architecture.donor_blocks
-    return {} if blocks is None else {"init": words.donor(run.settings), "donor_blocks": blocks}
+    if blocks is None:
+        return {}
+    name = words.donor(run.settings)
+    return {"init": name, "init_license": _license(name), "donor_blocks": blocks}
+
+
+def _license(name: str | None) -> str | None:
+    """What timm knows of the license of a pretrained network; None where that is nothing."""
+    from timm.models import get_pretrained_cfg
+
+    config = get_pretrained_cfg(name) if name else None
+    return getattr(config, "license", None)
 
 
 def _refuse_foreign(config: Path) -> None:
@@ -152,14 +170,32 @@ def _weights(file: Path, record: TrialRecord) -> bytes:
 
 
 def _told(run: Run, record: TrialRecord) -> dict[str, Any]:
+    data = run.settings["data"]
     return {
         "run": run.name,
-        "dataset": run.settings["data"].get("name"),
+        "dataset": data.get("name"),
+        "images": {split: data.get(split) for split in ("train", "validation", "test")},
         "trial": record.trial,
         "flops": record.flops,
         "params": record.params,
         "accuracy": record.accuracy,
         "test_accuracy": finite(record.test_accuracy),
         "epochs": record.epochs,
+        "seed": record.seed,
+        **_confirmed(run, record.trial),
         **_donor(run, record),
     }
+
+
+def _confirmed(run: Run, trial: int) -> dict[str, Any]:
+    """What other seeds reached; nothing without a confirmation."""
+    network = None if run.confirmed is None else run.confirmed.by_trial.get(trial)
+    if network is None or network.mean is None:
+        return {}
+    values = {
+        "mean": network.mean,
+        "error": network.error,
+        "trainings": len(network.trainings),
+        "probability": network.probability,
+    }
+    return {"confirmed": values}

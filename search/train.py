@@ -282,7 +282,9 @@ def _conclude(
     told = {
         "network": plan.settings["network"], "dataset": data.name,
         "recipe": plan.settings["recipe"], "flops": count_flops(plan.architecture),
-        "params": count_params(plan.architecture), **result,
+        "params": count_params(plan.architecture), "seed": plan.settings["seed"],
+        "images": {"train": len(data.train_labels), "validation": len(data.val_labels),
+                   "test": len(data.test_labels)}, **result,
     }  # fmt: skip
     write_model(plan.folder / "model", plan.architecture, save(weights), how=how, told=told)
     write_description(plan.folder, {**plan.description, "result": result})

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
 from search.commands import options as o
 from search.commands.exits import console_of
+
+if TYPE_CHECKING:
+    from results import Run
 
 
 def status(run: o.RunFolder, as_json: o.Json = False) -> None:
@@ -78,27 +81,58 @@ def export(
         str | None, Argument(metavar="TRIAL", help="A member of the frontier, or best.")
     ] = None,
     out: Annotated[Path | None, Option(help="The folder to write. [RUN/models/TRIAL]")] = None,
+    onnx: Annotated[bool, Option("--onnx", help="Also as model.onnx, compared first.")] = False,
+    all_frontier: Annotated[
+        bool, Option("--all-frontier", help="Every member, each in a folder of its number.")
+    ] = False,
 ) -> None:
     """Write a network of the frontier, its weights and its preprocessing as a folder for timm."""
-    from results import write_timm_folder
-    from results.export import class_order_text
+    from results import load_run
     from search.commands.trial_names import read_trial
 
-    found, number, why = read_trial(run, trial)
-    folder = out or found.path / "models" / str(number)
+    if all_frontier:
+        if trial is not None:
+            raise ValueError(
+                f"`TRIAL` (={trial}) must not be given with `--all-frontier`: leave out one."
+            )
+        found = load_run(Path(run))
+        numbers, why = [record.trial for record in found.front], ""
+        if not numbers:
+            raise ValueError(
+                f"The run {run!r} must have a frontier to export, but no trial was trained to the "
+                f"end: go on with it by `vit-frontier resume {run}`."
+            )
+    else:
+        found, number, why = read_trial(run, trial)
+        numbers = [number]
+    above = out or found.path / "models"
+    if why:
+        print(why, file=sys.stderr)
+    for number in numbers:
+        folder = out if out is not None and not all_frontier else above / str(number)
+        _export_one(found, number, folder, onnx=onnx)
+
+
+def _export_one(run: Run, trial: int, folder: Path, *, onnx: bool) -> None:
+    from results import write_timm_folder
+    from results.export import class_order_text
+    from results.standalone import FILE
+
     try:
-        write_timm_folder(found, number, folder)
+        write_timm_folder(run, trial, folder)
+        if onnx:
+            from results.onnx_file import write_onnx
+
+            write_onnx(folder)
     except OSError as error:
         raise ValueError(
             f"`--out` (={str(folder)!r}) must be a folder that can be written: {error.strerror}."
         ) from None
-    if why:
-        print(why, file=sys.stderr)
-    order = class_order_text(found, folder)
+    alone = f"; with torch and timm alone as {FILE} says" if (folder / FILE).is_file() else ""
     print(
-        f"{folder}\n{order}"
+        f"{folder}\n{class_order_text(run, folder)}"
         f"Load it by: import timm, space.model; "
-        f"timm.create_model({f'local-dir:{folder}'!r}, pretrained=True)"
+        f"timm.create_model({f'local-dir:{folder}'!r}, pretrained=True){alone}"
     )
 
 

@@ -54,5 +54,9 @@ def _best(run: Run) -> tuple[Run, int, str]:
             f"The best is trial {trial}, by its confirmed mean of {mean:.4f} ({count}).",
         )
     best = run.front[-1]
-    why = f"The best is trial {best.trial}, by its validation accuracy of {best.accuracy:.4f}."
+    why = (
+        f"Taken for the best is trial {best.trial}, by its validation accuracy of "
+        f"{best.accuracy:.4f}, which is not confirmed: `vit-frontier confirm {run.path}` trains "
+        "the frontier again."
+    )
     return run, best.trial, why

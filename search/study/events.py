@@ -9,12 +9,13 @@ from typing import Any
 
 
 def events_of(folder: Path, *, after: int) -> Any:
-    """A context that gives what writes an epoch as TensorBoard's event files, where it is there."""
+    """A context that gives what writes an epoch as TensorBoard's event files. What an earlier
+    process wrote beyond the epoch `after` is not shown."""
     try:
-        from torch.utils.tensorboard import SummaryWriter
+        from tensorboardX import SummaryWriter  # comes with Ray Tune
     except ImportError:
         return nullcontext(lambda report: None)
-    return _Events(SummaryWriter(folder / "tensorboard", purge_step=after + 1))
+    return _Events(SummaryWriter(str(folder / "tensorboard"), purge_step=after + 1))
 
 
 class _Events:

@@ -147,12 +147,12 @@ def conclude(run: Run, console: Console, *, interrupted: bool, as_json: bool) ->
     if len(run.test_readings) > 1:
         console.print(readings_text(run), markup=False, highlight=False, soft_wrap=True)
     if run.front:
-        best = run.front[-1]
-        test = "" if best.test_accuracy is None else f", test accuracy {best.test_accuracy:.4f}"
+        top = run.front[-1]
+        test = "" if top.test_accuracy is None else f", test accuracy {top.test_accuracy:.4f}"
         console.print(
-            f"{counted(len(run.front), 'network')} on the frontier, the best with validation "
-            f"accuracy {best.accuracy:.4f}{test} at {best.flops:,} FLOPs (trial "
-            f"{best.trial}); hypervolume {run.hypervolume:.4f}.\n"
+            f"{counted(len(run.front), 'network')} on the frontier, the most accurate with "
+            f"validation accuracy {top.accuracy:.4f}{test} at {top.flops:,} FLOPs (trial "
+            f"{top.trial}); hypervolume {run.hypervolume:.4f}.\n"
             f"{_not_confirmed(run)}Report: {run.path / 'report.html'}",
             markup=False,
             highlight=False,
@@ -172,6 +172,11 @@ def conclude(run: Run, console: Console, *, interrupted: bool, as_json: bool) ->
 
 def _not_confirmed(run: Run) -> str:
     """A line that names the members of the frontier that a confirmation does not confirm."""
+    if run.confirmed is None:
+        return (
+            "Each was trained once, and chosen for what that gave: none is confirmed until "
+            f"vit-frontier confirm {run.path}\n"
+        )
     if not run.unconfirmed:
         return ""
     names = ", ".join(map(str, sorted(run.unconfirmed)))
