@@ -7,12 +7,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import signal
 import subprocess
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -45,7 +47,12 @@ ENVIRONMENT = {
     "TUNE_MAX_PENDING_TRIALS_PG": "1000",
     # Else Tune runs a trial again without a word whose machine was taken away with notice.
     "RAY_TRAIN_COUNT_PREEMPTION_AS_FAILURE": "1",
+    # On a machine whose cores are all busy, Ray's head and a worker's imports take minutes. Ray
+    # 2.45 reads the first nowhere.
+    "RAY_gcs_server_port_wait_time_s": "240",
+    "RAY_worker_register_timeout_seconds": "240",
 }
+START_SECONDS = 240.0  # in which the raylet of this machine must start, on a busy one too
 TUNE_HERE = {"_remote": False}  # of `tune.run`: in this process, whose ledger it works on
 # Ray ends a process that has not heard of the head for this long: the variable and its default.
 GIVES_UP = ("RAY_gcs_rpc_server_reconnect_timeout_s", "60")
@@ -62,6 +69,10 @@ NAMES = (
     PrivateName(
         name="ray._private.services:ConsolePopen",
         without="Ctrl-C ends Ray before the search, which then ends as if its machine was lost",
+    ),
+    PrivateName(
+        name="ray._private.services:get_node",
+        without="on a machine whose cores are all busy Ray gives up as it starts",
     ),
     PrivateName(
         name="ray._private.utils:detect_fate_sharing_support",
@@ -128,10 +139,10 @@ class Sentence:
     """Words of Ray's that are looked for in its errors, and the file of Ray that holds them."""
 
     # `means`: the machine was lost, the worker could not start, the memory ran low, a cluster
-    # refuses a connection, a name is too long for a socket.
+    # refuses a connection, a name is too long for a socket, a machine too busy to start Ray.
 
     text: str
-    means: Literal["machine", "unstarted", "memory", "refused", "socket"]
+    means: Literal["machine", "unstarted", "memory", "refused", "socket", "slow"]
     file: str
     without: str
     found_in: tuple[str, ...] = TRIED
@@ -153,6 +164,12 @@ TOO_LONG = Sentence(
     means="socket",
     file="_private/utils.py",
     without="it is not said that RAY_TMPDIR has too long a name",
+)
+TOO_SLOW = Sentence(
+    text="timed out during startup",
+    means="slow",
+    file="_private/node.py",
+    without="it is not said that this machine is too busy for Ray to start",
 )
 # Of what is said of a lost worker, the first that is found counts.
 SENTENCES = (
@@ -196,6 +213,7 @@ SENTENCES = (
     ),
     REFUSED,
     TOO_LONG,
+    TOO_SLOW,
 )
 # Ray names a lost actor "actor ID" or "actor_id: ID".
 ACTOR = re.compile(r"\bactor(?:_id:)? ([0-9a-f]{32})\b")
@@ -210,7 +228,7 @@ def check() -> list[str]:
 def meaning(text: str) -> str | None:
     """What Ray says of a lost worker: "machine", "unstarted" or "memory" as in `Sentence`, or None
     if no sentence is known."""
-    known = (s for s in SENTENCES if s not in (REFUSED, TOO_LONG))
+    known = (s for s in SENTENCES if s not in (REFUSED, TOO_LONG, TOO_SLOW))
     return next((sentence.means for sentence in known if sentence.text in text), None)
 
 
@@ -252,6 +270,36 @@ def silence() -> None:
     services = ray._private.services
     if getattr(ray._private.utils, "detect_fate_sharing_support", bool)():
         services.ConsolePopen = partial(subprocess.Popen, process_group=0)
+
+
+@contextlib.contextmanager
+def patience_with_the_raylet() -> Iterator[None]:
+    """While Ray starts on this machine, its raylet has `START_SECONDS` to do so: Ray's own 30 are
+    too few where all cores are busy. Once a process that Ray started has ended, Ray's count."""
+    import ray._private.services as services
+
+    ask, begin, end = services.get_node, services.ConsolePopen, time.monotonic() + START_SECONDS
+    started: list[subprocess.Popen[bytes]] = []
+
+    def begun(*words: Any, **options: Any) -> subprocess.Popen[bytes]:
+        started.append(begin(*words, **options))
+        return started[-1]
+
+    def asked_again(gcs_address: str, node_id: str) -> Any:
+        while True:
+            try:
+                return ask(gcs_address, node_id)
+            except RuntimeError:
+                ended = any(process.poll() is not None for process in started)
+                if ended or time.monotonic() > end:
+                    raise
+                time.sleep(0.1)
+
+    services.get_node, services.ConsolePopen = asked_again, begun
+    try:
+        yield
+    finally:
+        services.get_node, services.ConsolePopen = ask, begin
 
 
 # ---- why an actor died -------------------------------------------------------------------------

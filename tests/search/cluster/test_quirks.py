@@ -59,6 +59,26 @@ def test_handlers_and_printers_are_replaced_by_ones_that_take_what_ray_gives_the
     assert "data" in inspect.signature(worker.print_to_stdstream).parameters
 
 
+def test_a_raylet_that_starts_slowly_is_waited_for_unless_a_process_of_rays_ended(monkeypatch):
+    assert "ray._private.services.get_node(" in inspect.getsource(ray._private.node.Node.__init__)
+    answers = [RuntimeError("no such node"), RuntimeError("no such node"), {"labels": {}}]
+
+    def get_node(gcs_address, node_id):
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(services, "get_node", get_node)
+    with quirks.patience_with_the_raylet():
+        assert services.get_node("127.0.0.1:1", "00") == {"labels": {}}
+        services.ConsolePopen([sys.executable, "-c", ""]).wait()
+        answers.append(RuntimeError("no such node"))
+        with pytest.raises(RuntimeError, match="no such node"):
+            services.get_node("127.0.0.1:1", "00")
+    assert services.get_node is get_node
+
+
 def test_why_an_actor_died_is_told_in_numbers_that_have_these_names():
     reasons = {"OUT_OF_SCOPE", "REF_DELETED", "NODE_DIED", "WORKER_DIED"}
     assert reasons <= set(ActorDiedErrorContext.Reason.keys())
