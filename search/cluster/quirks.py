@@ -286,8 +286,8 @@ def silence() -> None:
 def patience_with_the_raylet() -> Iterator[None]:
     """While Ray starts on this machine, its raylet has `START_SECONDS` to do so, and so have the
     agents that it waits for: Ray's own 30 and 15 are too few where all cores are busy."""
-    # The raylet waits for files that tell its agents' ports, and aborts, unless it is told them; one
-    # it takes from its file alone (https://github.com/ray-project/ray/issues/65983).
+    # The raylet waits for files that tell its agents' ports, and aborts, unless it is told them;
+    # one it takes from its file alone (https://github.com/ray-project/ray/issues/65983).
     from ray._private import parameter, services
 
     ask, begin, params = services.get_node, services.ConsolePopen, parameter.RayParams

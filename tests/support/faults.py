@@ -56,13 +56,13 @@ class Commands:
         """A folder of its own for a case."""
         self._number += 1
         place = self.folder / f"case-{self._number}"
-        place.mkdir()
+        (place / "disk").mkdir(parents=True)
         return place
 
     def call(self, place, *words, **fault):
         """Exit code, what was said and how many calls there were."""
         case = {
-            "run": str(place / "run"), "cache": str(place / "cache"), "log": str(place / "said"),
+            "disk": str(place / "disk"), "log": str(place / "said"),
             "promised": str(place / "promised"), "words": list(map(str, words)), **fault,
         }  # fmt: skip
         print(json.dumps(case), file=self._process.stdin, flush=True)
@@ -74,15 +74,20 @@ class Commands:
     def search(self, place, **fault):
         return self.call(
             place, "search", "--data", self.data, "--img-size", 8, "--budget", "2M", "--trials",
-            TRIALS, "--out", place / "run", **fault,
+            TRIALS, "--sampler", "random", "--out", run_of(place), **fault,
         )  # fmt: skip
 
     def go_on(self, place):
         """`resume`, or the same search again where none began."""
-        run = place / "run"
+        run = run_of(place)
         if (run / "run.json").exists():
             return self.call(place, "resume", run)
         return self.search(place)
+
+
+def run_of(place):
+    """The run's folder in the folder of a case; beside it is the cache."""
+    return place / "disk" / "run"
 
 
 def make_images(folder):
@@ -112,21 +117,19 @@ def assert_ended_well(code, said):
     assert (code, len(lines)) in ((0, 0), (1, 1), (2, 1)), (code, said)
 
 
-def assert_whole(place):
-    """As many trials as asked, each once, what was announced among them, and no scraps."""
-    run = load_run(place / "run")
+def assert_whole(place, announced=None):
+    """As many trials as asked, each once, and what was announced among them."""
+    run = load_run(run_of(place))
     records = {record.trial: record for record in run.records}
     assert run.finished
     assert [record.state for record in run.records] == ["complete"] * TRIALS, run.records
     assert len({record.architecture.key() for record in run.records}) == TRIALS
-    for trial, accuracy in promised(place).items():
+    for trial, accuracy in (announced or promised(place)).items():
         assert records[trial].accuracy == accuracy
     for member in run.front:
-        assert (place / "run" / "weights" / f"{member.trial}.safetensors").stat().st_size == 5000
+        assert (run_of(place) / "weights" / f"{member.trial}.safetensors").stat().st_size == 5000
         assert member.test_accuracy == 0.5
-    assert json.loads((place / "run" / "frontier.json").read_text())["finished"]
-    scraps = [path.name for path in (place / "run").rglob(".*.tmp")]
-    assert scraps == []
+    assert json.loads((run_of(place) / "frontier.json").read_text())["finished"]
 
 
 def fault(commands, at, error, *, stays=False):
@@ -138,5 +141,7 @@ def fault(commands, at, error, *, stays=False):
         again, said_again, _ = commands.go_on(place)
         assert again == 0, f"{said}\nthen {said_again}"
     assert_whole(place)
+    if not stays:  # else nothing can be removed either
+        assert list((run_of(place)).rglob(".*.tmp")) == []
     shutil.rmtree(place)
     return code, said

@@ -78,7 +78,7 @@ def _promised(record):
     with open(os.environ["PROMISED"], "a") as file:
         print(text, file=file)
     if FAULTS is not None:
-        FAULTS.faults_note(os.environ["RUN"].encode(), text.encode())
+        FAULTS.faults_note(os.environ["DISK"].encode(), text.encode())
 
 
 def _test(jobs, weights):
@@ -100,11 +100,12 @@ def run_case(case):
     for stream in (1, 2):
         os.dup2(said, stream)
     os.environ |= {
-        "XDG_CACHE_HOME": case["cache"], "PROMISED": case["promised"], "RUN": case["run"],
+        "XDG_CACHE_HOME": f"{case['disk']}/cache", "PROMISED": case["promised"],
+        "DISK": case["disk"],
     }  # fmt: skip
-    os.chdir(Path(case["run"]).parent)
+    os.chdir(case["disk"])
     if FAULTS is not None:
-        FAULTS.faults_below(f"{case['run']}:{case['cache']}".encode())
+        FAULTS.faults_below(case["disk"].encode())
         if case.get("record"):
             kept = os.open(case["record"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             FAULTS.faults_record(kept)
