@@ -1,4 +1,4 @@
-.PHONY: check format test slow-test cluster-test
+.PHONY: check format test slow-test fault-test cluster-test audit
 
 check:
 	ruff format --check .
@@ -15,6 +15,12 @@ test:
 
 slow-test:
 	pytest -m slow
+
+fault-test:
+	FAULTS_DONE=$${FAULTS_DONE-.faults-done} pytest -m faults
+
+audit:
+	pip-audit --local --progress-spinner off
 
 cluster-test:
 	pytest -m cluster

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SLURM: one search over the nodes of an allocation, Ray started and stopped by `ray symmetric-run`
-# (Ray 2.49 or newer).
+# (Ray 2.52 or newer). Whoever reaches Ray's ports runs programs as you, so every request carries the
+# token of this job, which lies in a file that only you may read, in the folder of `sbatch`.
 #   sbatch deploy/slurm.sh --budget 1.3G --data FOLDER --trials 200
 # A second `sbatch` of the same lines with `resume RUN` goes on after the time limit.
 #SBATCH --job-name=vit-frontier
@@ -15,6 +16,12 @@ set -euo pipefail
 nodes=$(scontrol show hostnames "$SLURM_JOB_NODELIST")
 head=$(head -n 1 <<<"$nodes")
 port=${RAY_PORT:-6379}
+
+export RAY_AUTH_MODE=token
+RAY_AUTH_TOKEN_PATH=$(mktemp "$PWD/.ray-token-XXXXXXXX")  # mode 0600
+export RAY_AUTH_TOKEN_PATH
+trap 'rm -f "$RAY_AUTH_TOKEN_PATH"' EXIT
+python -c 'import secrets; print(secrets.token_hex(32), end="")' > "$RAY_AUTH_TOKEN_PATH"
 
 srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" \
     ray symmetric-run \

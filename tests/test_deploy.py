@@ -1,9 +1,13 @@
 """The files of deploy/ are what their tools read, and call commands that exist."""
 
 import json
+import os
+import re
 import shlex
 import shutil
 import subprocess
+import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -36,6 +40,71 @@ def test_the_cluster_launcher_file_fits_rays_schema():
     config = yaml.safe_load((DEPLOY / "cluster.yaml").read_text())
     validate(config, json.loads(schema.read_text()))
     assert config["head_node_type"] in config["available_node_types"]
+
+
+def test_the_cluster_launcher_installs_what_the_project_depends_on():
+    config = yaml.safe_load((DEPLOY / "cluster.yaml").read_text())
+    words = shlex.split(config["setup_commands"][-1])
+    project = tomllib.loads((DEPLOY.parent / "pyproject.toml").read_text())["project"]
+    names = {re.split(r"[\[>]", word)[0] for word in project["dependencies"]}
+    assert words[:2] == ["pip", "install"]
+    assert {re.split(r"[\[>]", word)[0] for word in words[2:]} == names
+    assert set(project["dependencies"]) - {"ray[tune]>=2.45"} <= set(words)
+
+
+def test_every_ray_that_is_started_asks_for_a_token():
+    config = yaml.safe_load((DEPLOY / "cluster.yaml").read_text())
+    for name in ("head", "worker"):
+        starts = [c for c in config[f"{name}_start_ray_commands"] if "ray start" in c]
+        assert [c.split()[0] for c in starts] == ["RAY_AUTH_MODE=token"]
+    assert "~/.ray/auth_token" in config["file_mounts"]
+    assert "chmod 600 ~/.ray/auth_token" in config["setup_commands"]
+    cluster = yaml.safe_load((DEPLOY / "rayjob.yaml").read_text())["spec"]["rayClusterSpec"]
+    assert cluster["authOptions"] == {"mode": "token"}
+    assert tuple(map(int, cluster["rayVersion"].split("."))) >= (2, 52)  # else KubeRay refuses
+
+
+def test_the_image_of_the_ray_job_is_what_the_dockerfile_builds():
+    text = (DEPLOY / "Dockerfile").read_text()
+    lines = [line for line in text.replace("\\\n", " ").splitlines() if line and line[0] != "#"]
+    instructions = [line.split() for line in lines]
+    assert {words[0] for words in instructions} <= {"FROM", "RUN", "COPY", "USER", "WORKDIR"}
+    assert instructions[0][0] == "FROM"
+    copied = [word for words in instructions if words[0] == "COPY" for word in words[1:-1]]
+    assert all((DEPLOY.parent / path).exists() for path in copied)
+    assert {"space", "trainers", "results", "search", "pyproject.toml"} <= set(copied)
+    cluster = yaml.safe_load((DEPLOY / "rayjob.yaml").read_text())["spec"]["rayClusterSpec"]
+    project = tomllib.loads((DEPLOY.parent / "pyproject.toml").read_text())["project"]
+    groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
+    pods = [group["template"]["spec"] for group in groups]
+    (image,) = {pod["containers"][0]["image"] for pod in pods}
+    assert f"-t {image} " in text
+    assert image.endswith(f":{project['version']}")
+    extras = re.search(r'"/build\[(.*)\]"', text)[1].split(",")
+    assert set(extras) <= set(project["optional-dependencies"])
+    assert f"ray[default,tune]=={cluster['rayVersion']}" in text
+    user = next(words[1] for words in instructions if words[0] == "USER")
+    assert {str(pod["securityContext"]["runAsUser"]) for pod in pods} == {user}
+
+
+def test_the_token_of_a_slurm_job_is_its_users_alone_and_gone_at_the_end(tmp_path):
+    """With stand-ins for SLURM's commands."""
+    seen = tmp_path / "seen"
+    (tmp_path / "scontrol").write_text("#!/bin/sh\necho here\n")
+    (tmp_path / "srun").write_text(
+        f'#!/bin/sh\necho "$RAY_AUTH_MODE $(stat -c %a "$RAY_AUTH_TOKEN_PATH") '
+        f'$(wc -c < "$RAY_AUTH_TOKEN_PATH")" > {seen}\n'
+    )
+    for name in ("scontrol", "srun"):
+        (tmp_path / name).chmod(0o755)
+    slurm = {"SLURM_JOB_NODELIST": "here", "SLURM_JOB_NUM_NODES": "1", "SLURM_CPUS_PER_TASK": "1"}
+    path = os.pathsep.join([str(tmp_path), str(Path(sys.executable).parent), os.environ["PATH"]])
+    subprocess.run(
+        [shutil.which("bash"), DEPLOY / "slurm.sh", "--budget", "1M"], cwd=tmp_path, check=True,
+        env={**os.environ, **slurm, "PATH": path},
+    )  # fmt: skip
+    assert seen.read_text() == "token 600 64\n"
+    assert list(tmp_path.glob(".ray-token-*")) == []
 
 
 def test_the_ray_job_has_what_kuberay_requires():

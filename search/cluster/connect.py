@@ -178,13 +178,14 @@ def _start(least_cpus: int) -> None:
 
     _make_session_folder_usable()
     try:
-        ray.init(
-            address="local",
-            num_cpus=max(cores(), least_cpus),
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+        with quirks.patience_with_the_raylet():
+            ray.init(
+                address="local",
+                num_cpus=max(cores(), least_cpus),
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
     except Exception as error:  # Ray raises that very class
         why = _explain_start(error)
         ray.shutdown()  # which may free the disk
@@ -212,6 +213,9 @@ def _explain_start(error: Exception) -> str:
             f"its processes reserve more than the {limit / 1e9:.1f} GB that a limit of this shell "
             f"leaves each (`ulimit -v`): lift it by `ulimit -v unlimited` ({reason})"
         )
+    elif quirks.TOO_SLOW.text in reason:
+        load = f"{os.getloadavg()[0]:.0f} processes want its {counted(os.cpu_count() or 1, 'core')}"
+        reason = f"it took too long ({load}): try again when the machine is less busy"
     return f"Ray must be able to start on this machine, but: {reason}"
 
 

@@ -7,12 +7,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 import logging
+import random
 import re
 import signal
+import socket
 import subprocess
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -45,11 +50,25 @@ ENVIRONMENT = {
     "TUNE_MAX_PENDING_TRIALS_PG": "1000",
     # Else Tune runs a trial again without a word whose machine was taken away with notice.
     "RAY_TRAIN_COUNT_PREEMPTION_AS_FAILURE": "1",
+    # On a machine whose cores are all busy, Ray's head, its agents and a worker's imports take
+    # minutes. Ray 2.45 does not read the first.
+    "RAY_gcs_server_port_wait_time_s": "240",
+    "RAY_agent_register_timeout_ms": "240000",
+    "RAY_DASHBOARD_STARTUP_TIMEOUT_S": "240",
+    "RAY_worker_register_timeout_seconds": "240",
 }
+START_SECONDS = 240.0  # in which the raylet of this machine must start, on a busy one too
+AGENT_PORTS = (  # that its raylet waits for if it is not told them; the first also if it is
+    "dashboard_agent_listen_port",
+    "metrics_agent_port",
+    "metrics_export_port",
+    "runtime_env_agent_port",
+)
 TUNE_HERE = {"_remote": False}  # of `tune.run`: in this process, whose ledger it works on
 # Ray ends a process that has not heard of the head for this long: the variable and its default.
 GIVES_UP = ("RAY_gcs_rpc_server_reconnect_timeout_s", "60")
 
+_TOO_BUSY = "on a machine whose cores are all busy Ray gives up as it starts"
 NAMES = (
     PrivateName(
         name="ray._private.utils:set_sigterm_handler",
@@ -63,6 +82,8 @@ NAMES = (
         name="ray._private.services:ConsolePopen",
         without="Ctrl-C ends Ray before the search, which then ends as if its machine was lost",
     ),
+    PrivateName(name="ray._private.services:get_node", without=_TOO_BUSY),
+    PrivateName(name="ray._private.parameter:RayParams", without=_TOO_BUSY),
     PrivateName(
         name="ray._private.utils:detect_fate_sharing_support",
         without="Ctrl-C ends Ray before the search, which then ends as if its machine was lost",
@@ -128,10 +149,10 @@ class Sentence:
     """Words of Ray's that are looked for in its errors, and the file of Ray that holds them."""
 
     # `means`: the machine was lost, the worker could not start, the memory ran low, a cluster
-    # refuses a connection, a name is too long for a socket.
+    # refuses a connection, a name is too long for a socket, a machine too busy to start Ray.
 
     text: str
-    means: Literal["machine", "unstarted", "memory", "refused", "socket"]
+    means: Literal["machine", "unstarted", "memory", "refused", "socket", "slow"]
     file: str
     without: str
     found_in: tuple[str, ...] = TRIED
@@ -153,6 +174,12 @@ TOO_LONG = Sentence(
     means="socket",
     file="_private/utils.py",
     without="it is not said that RAY_TMPDIR has too long a name",
+)
+TOO_SLOW = Sentence(
+    text="timed out during startup",
+    means="slow",
+    file="_private/node.py",
+    without="it is not said that this machine is too busy for Ray to start",
 )
 # Of what is said of a lost worker, the first that is found counts.
 SENTENCES = (
@@ -196,6 +223,7 @@ SENTENCES = (
     ),
     REFUSED,
     TOO_LONG,
+    TOO_SLOW,
 )
 # Ray names a lost actor "actor ID" or "actor_id: ID".
 ACTOR = re.compile(r"\bactor(?:_id:)? ([0-9a-f]{32})\b")
@@ -210,7 +238,7 @@ def check() -> list[str]:
 def meaning(text: str) -> str | None:
     """What Ray says of a lost worker: "machine", "unstarted" or "memory" as in `Sentence`, or None
     if no sentence is known."""
-    known = (s for s in SENTENCES if s not in (REFUSED, TOO_LONG))
+    known = (s for s in SENTENCES if s not in (REFUSED, TOO_LONG, TOO_SLOW))
     return next((sentence.means for sentence in known if sentence.text in text), None)
 
 
@@ -252,6 +280,70 @@ def silence() -> None:
     services = ray._private.services
     if getattr(ray._private.utils, "detect_fate_sharing_support", bool)():
         services.ConsolePopen = partial(subprocess.Popen, process_group=0)
+
+
+@contextlib.contextmanager
+def patience_with_the_raylet() -> Iterator[None]:
+    """While Ray starts on this machine, its raylet has `START_SECONDS` to do so, and so have the
+    agents that it waits for: Ray's own 30 and 15 are too few where all cores are busy."""
+    # The raylet waits for files that tell its agents' ports, and aborts, unless it is told them;
+    # one it takes from its file alone (https://github.com/ray-project/ray/issues/65983).
+    from ray._private import parameter, services
+
+    ask, begin, params = services.get_node, services.ConsolePopen, parameter.RayParams
+    started: list[subprocess.Popen[bytes]] = []
+    end = time.monotonic() + START_SECONDS
+
+    listen_at: list[int] = []
+
+    def begun(words: list[str], **options: Any) -> subprocess.Popen[bytes]:
+        if words and Path(words[0]).name == "raylet" and listen_at:
+            _tell_port(words, listen_at[0])
+        started.append(begin(words, **options))
+        return started[-1]
+
+    def asked_again(gcs_address: str, node_id: str) -> Any:
+        while True:
+            try:
+                return ask(gcs_address, node_id)
+            except RuntimeError:
+                ended = any(process.poll() is not None for process in started)
+                if ended or time.monotonic() > end:
+                    raise
+                time.sleep(0.1)
+
+    def with_ports(*words: Any, **options: Any) -> Any:
+        known = inspect.signature(params).parameters
+        open_ones = [n for n in AGENT_PORTS if n in known and options.get(n) is None]
+        ports = dict(zip(open_ones, free_ports(), strict=False))
+        listen_at[:] = [ports[name] for name in AGENT_PORTS[:1] if name in ports]
+        return params(*words, **options | ports)
+
+    parameter.RayParams = with_ports
+    services.get_node, services.ConsolePopen = asked_again, begun
+    try:
+        yield
+    finally:
+        parameter.RayParams = params
+        services.get_node, services.ConsolePopen = ask, begin
+
+
+def _tell_port(raylet: Sequence[str], port: int) -> None:
+    """Writes the file that a raylet, which is about to be started by these words, waits for."""
+    given = dict(word[2:].partition("=")[::2] for word in raylet if word.startswith("--"))
+    with contextlib.suppress(ImportError):  # an older Ray has no such file
+        from ray._raylet import DASHBOARD_AGENT_LISTEN_PORT_NAME, persist_port
+
+        node = given["node_id"]
+        persist_port(given["session_dir"], node, DASHBOARD_AGENT_LISTEN_PORT_NAME, port)
+
+
+def free_ports() -> Iterator[int]:
+    """Ports of this machine that nothing listens at, of those that no connection is given."""
+    for port in random.sample(range(20_000, 32_000), 12_000):
+        with contextlib.suppress(OSError), socket.socket() as free:
+            free.bind(("", port))
+            yield port
 
 
 # ---- why an actor died -------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from tenacity import (
 from search.study.database import StudyDatabase, TakenOverError
 from search.study.errors import KEPT, StorageError, cause_of, reason_of
 
+READ_ONLY = "25006"  # of PostgreSQL: a standby that is about to take over says so
 SILENT_SECONDS = 1.0  # an outage that is over sooner is not worth a word
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds between two tries, twice as long each time
 Answer = TypeVar("Answer")
@@ -147,8 +148,11 @@ class PatientDatabase:
 def _may_pass(error: BaseException) -> bool:
     """Whether waiting may help."""
     cause = cause_of(error)
-    if isinstance(cause, sqlalchemy.exc.DBAPIError) and isinstance(cause.orig, sqlite3.Error):
-        return getattr(cause.orig, "sqlite_errorname", "").startswith("SQLITE_BUSY")
+    if isinstance(cause, sqlalchemy.exc.DBAPIError):
+        if isinstance(cause.orig, sqlite3.Error):
+            return getattr(cause.orig, "sqlite_errorname", "").startswith("SQLITE_BUSY")
+        if READ_ONLY in (getattr(cause.orig, name, None) for name in ("sqlstate", "pgcode")):
+            return True
     return isinstance(
         cause,
         (

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from results import load_run
-from results.replace import replace_file
+from results.replace import make_folder, replace_file, sync_folder
 from results.run import read_settings
 from results.words import format_count, hide_password
 from search.settings import SearchSettings
@@ -61,7 +61,9 @@ def claim_run_folder(data: str, budget: int) -> Path:
     while True:
         folder = new_run_folder(data, budget)
         try:
-            folder.mkdir(parents=True)
+            make_folder(folder.parent)
+            folder.mkdir()
+            sync_folder(folder.parent)
         except FileExistsError:
             if folder.exists():
                 continue  # another search took the name
@@ -83,7 +85,7 @@ def new_run(
     if donor is not None:
         description["init"] = {"name": donor.name, "fingerprint": donor.fingerprint()}
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         with only_driver(folder):  # of two that begin at once, one begins
             refuse_existing_run(folder)
             _write(folder, description)
@@ -129,7 +131,7 @@ def keep_weights(folder: Path, number: int, weights: Any) -> None:
     """Writes a trial's weights (the bytes of a safetensors file) into the folder `weights` of a
     run. Raises StorageError."""
     with writing(folder.parent):
-        folder.mkdir(exist_ok=True)
+        make_folder(folder)
         if folder.is_symlink():
             raise OSError(errno.ELOOP, "a link out of the run folder", str(folder))
         replace_file(folder / f"{number}.safetensors", memoryview(weights))

@@ -12,7 +12,7 @@ import pytest
 import ray
 from command_line import ROOT
 from ray import exceptions
-from ray._private import services, state, utils, worker
+from ray._private import parameter, services, state, utils, worker
 from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.core.generated.common_pb2 import ActorDiedErrorContext
 from ray.tune.execution.tune_controller import TuneController
@@ -57,6 +57,45 @@ def test_ray_looks_up_what_is_replaced_in_its_modules_each_time():
 def test_handlers_and_printers_are_replaced_by_ones_that_take_what_ray_gives_them():
     assert list(inspect.signature(utils.set_sigterm_handler).parameters) == ["sigterm_handler"]
     assert "data" in inspect.signature(worker.print_to_stdstream).parameters
+
+
+def test_a_raylet_that_starts_slowly_is_waited_for_unless_a_process_of_rays_ended(monkeypatch):
+    assert "ray._private.services.get_node(" in inspect.getsource(ray._private.node.Node.__init__)
+    answers = [RuntimeError("no such node"), RuntimeError("no such node"), {"labels": {}}]
+
+    def get_node(gcs_address, node_id):
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(services, "get_node", get_node)
+    with quirks.patience_with_the_raylet():
+        assert services.get_node("127.0.0.1:1", "00") == {"labels": {}}
+        services.ConsolePopen([sys.executable, "-c", ""]).wait()
+        answers.append(RuntimeError("no such node"))
+        with pytest.raises(RuntimeError, match="no such node"):
+            services.get_node("127.0.0.1:1", "00")
+    assert services.get_node is get_node
+
+
+def test_the_raylet_is_told_the_ports_that_it_would_wait_for(tmp_path):
+    from ray._raylet import DASHBOARD_AGENT_LISTEN_PORT_NAME, wait_for_persisted_port
+
+    assert "ray._private.parameter.RayParams(" in inspect.getsource(worker.init)
+    raylet, node = tmp_path / "raylet", "ab" * 28
+    raylet.symlink_to("/bin/true")
+    with quirks.patience_with_the_raylet():
+        told = parameter.RayParams(metrics_export_port=None, num_cpus=1)
+        words = [str(raylet), f"--node_id={node}", f"--session_dir={tmp_path}", "word"]
+        services.ConsolePopen(words).wait()
+    name = DASHBOARD_AGENT_LISTEN_PORT_NAME
+    port = wait_for_persisted_port(str(tmp_path), node, name, timeout_ms=0)
+    assert port == told.dashboard_agent_listen_port
+    ports = [getattr(told, name) for name in quirks.AGENT_PORTS]
+    assert len(set(ports)) == 4
+    assert all(20_000 <= port < 32_000 for port in ports)
+    assert parameter.RayParams(num_cpus=1).metrics_agent_port is None
 
 
 def test_why_an_actor_died_is_told_in_numbers_that_have_these_names():

@@ -246,3 +246,94 @@ def test_a_commit_whose_answer_was_lost_is_done_once(server, tmp_path):
     assert_whole(again, 12)
     assert again.finished == ledger.finished
     assert not again.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+
+
+# ---- a server that answers, but not as it should ------------------------------------------------
+
+
+@pytest.fixture
+def few_rights(server):
+    """A role that is no superuser, and `do(sql)` by one that is."""
+    import psycopg
+
+    login = f"host=127.0.0.1 port={server.port} dbname=postgres user=searcher"
+    password = PASSWORD.replace("%2F", "/")
+    with psycopg.connect(login, password=password, autocommit=True) as admin:
+        admin.execute("SET default_transaction_read_only = off")
+        admin.execute("DROP SCHEMA IF EXISTS few CASCADE")
+        admin.execute("DROP ROLE IF EXISTS few")
+        admin.execute(f"CREATE ROLE few LOGIN PASSWORD '{password}'")
+        admin.execute("CREATE SCHEMA AUTHORIZATION few")
+        yield server.url().replace("searcher:", "few:"), admin.execute
+        admin.execute("ALTER ROLE few CONNECTION LIMIT -1")
+        admin.execute("DROP OWNED BY few")
+        admin.execute("DROP ROLE few")
+
+
+END_ALL = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'few'"
+
+
+def waits_for(name, folder, few_rights, *, wrong, right, after=2.0):
+    """Half of the trials, then `wrong` until `right` comes; what was said."""
+    url, do = few_rights
+    said, few = [], settings(trials=12)
+    ledger = Ledger(open_study(folder, name, url, Patience(say=said.append)), few)
+    train(ledger, 6)
+    for sql in wrong:
+        do(sql)
+    do(END_ALL)
+    mended = threading.Timer(after, lambda: [do(sql) for sql in right])
+    mended.start()
+    train(ledger, 12)
+    mended.join()
+    assert_whole(ledger, 12)
+    assert_whole(Ledger(open_study(folder, name, url), few), 12)
+    return said
+
+
+def test_a_server_that_only_reads_for_a_while_is_waited_for(few_rights, tmp_path):
+    said = waits_for(
+        "reads", tmp_path, few_rights,
+        wrong=["ALTER ROLE few SET default_transaction_read_only = on"],
+        right=["ALTER ROLE few RESET default_transaction_read_only", END_ALL],
+    )  # fmt: skip
+    assert "read-only transaction" in said[0]
+    assert "answers again" in said[1]
+
+
+def test_a_server_without_a_free_connection_is_waited_for(few_rights, tmp_path):
+    said = waits_for(
+        "crowded", tmp_path, few_rights,
+        wrong=["ALTER ROLE few CONNECTION LIMIT 0"], right=["ALTER ROLE few CONNECTION LIMIT -1"],
+    )  # fmt: skip
+    assert "too many connections" in said[0]
+    assert "answers again" in said[1]
+
+
+def test_a_statement_that_takes_too_long_for_the_server_is_tried_again(few_rights, tmp_path):
+    """As another program holds the table."""
+    url, do = few_rights
+    do("ALTER ROLE few SET statement_timeout = '300ms'")
+    said, few = [], settings(trials=8)
+    ledger = Ledger(open_study(tmp_path, "slow", url, Patience(say=said.append)), few)
+    train(ledger, 4)
+    do("BEGIN")
+    do("LOCK TABLE few.trials IN ACCESS EXCLUSIVE MODE")
+    over = threading.Timer(2.0, lambda: do("COMMIT"))
+    over.start()
+    train(ledger, 8)
+    over.join()
+    assert "statement timeout" in said[0]
+    assert_whole(Ledger(open_study(tmp_path, "slow", url), few), 8)
+
+
+def test_a_server_that_ends_idle_connections_is_no_fault(few_rights, tmp_path):
+    url, do = few_rights
+    do("ALTER ROLE few SET idle_session_timeout = '3s'")
+    said, few = [], settings(trials=6)
+    ledger = Ledger(open_study(tmp_path, "idle", url, Patience(say=said.append)), few)
+    for trials in (2, 4, 6):
+        train(ledger, trials)
+        time.sleep(3.5)
+    assert said == []
+    assert_whole(Ledger(open_study(tmp_path, "idle", url), few), 6)

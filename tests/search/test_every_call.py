@@ -1,0 +1,115 @@
+"""Every call of the system on a run's files and on the cache fails once, or the power is cut there.
+
+Trainings are answered in one process, without Ray (`without_ray.py`). At the end a search is done,
+or it says one sentence, and going on finishes it: as many trials as asked, none lost that was
+announced. The default tests take a few calls; `make fault-test` takes all, and is gone on with from
+the file that FAULTS_DONE names.
+"""
+
+import errno
+import os
+import random
+import shutil
+from pathlib import Path
+
+import faults
+import pytest
+from faults import ERRORS, assert_ended_well, assert_whole, fault, run_of
+from power import Disk, read_calls
+
+SAMPLE = 6  # calls of the default test, and places where the power is cut
+
+
+@pytest.fixture(scope="module")
+def commands(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("faults")
+    made = faults.Commands(faults.build(folder), folder, faults.make_images(folder / "data"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def whole(commands):
+    """A search without faults: how many calls it has, and what it wrote, call by call."""
+    place = commands.place()
+    code, said, calls = commands.search(place, record=str(place / "calls"))
+    assert (code, calls > 300) == (0, True), said
+    assert_whole(place)
+    return place, calls
+
+
+def test_a_call_that_fails_ends_in_one_sentence_and_going_on_finishes(commands, whole):
+    """A few calls, spread over the search, each with another error; the last ones stay."""
+    _, calls = whole
+    numbers = random.Random(1).sample(range(1, calls + 1), SAMPLE)
+    ends = [
+        fault(commands, at, ERRORS[i % len(ERRORS)], stays=i >= SAMPLE - 2)[0]
+        for i, at in enumerate(numbers)
+    ]
+    assert set(ends) <= {0, 1, 2}
+    assert any(ends)
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_what_was_announced_is_there_after_the_power_was_cut(commands, whole, strict):
+    place, _ = whole
+    recorded = list(read_calls(place / "calls"))
+    marks = [i for i, call in enumerate(recorded) if call.kind == "A"]
+    assert len(marks) == faults.TRIALS
+    # just after each trial was announced, and as the report is written
+    for at in [marks[0] + 1, marks[-1] + 1, len(recorded) - 3]:
+        cut(commands, place, recorded[:at], strict=strict)
+
+
+def cut(commands, place, recorded, *, strict):
+    """The power is cut after these calls, and the search is gone on with."""
+    disk = Disk(place / "disk")
+    for call in recorded:
+        disk.do(call)
+    after = commands.place()
+    disk.write(place / "disk", after / "disk", strict=strict)
+    if disk.promised:
+        assert (run_of(after) / "run.json").exists()
+    code, said, _ = commands.go_on(after)
+    if code and not disk.promised:  # nothing was lost, and it is said what to do
+        assert_ended_well(code, said)
+    else:
+        assert code == 0, said
+        assert_whole(after, disk.promised)
+    shutil.rmtree(after)
+
+
+def once(name):
+    """Whether that case is still to be tried; it is noted in the file of FAULTS_DONE."""
+    file = os.environ.get("FAULTS_DONE")
+    if file is None:
+        return True
+    done = Path(file).read_text().splitlines() if Path(file).exists() else []
+    if name in done:
+        return False
+    with Path(file).open("a") as notes:
+        print(name, file=notes)
+    return True
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("error", ERRORS, ids=errno.errorcode.get)
+@pytest.mark.parametrize("stays", [False, True], ids=["once", "stays"])
+def test_every_call_may_fail(commands, whole, error, stays):
+    bad = []
+    for at in range(1, whole[1] + 1):
+        if once(f"call {at} {errno.errorcode[error]} {stays}"):
+            try:
+                fault(commands, at, error, stays=stays)
+            except AssertionError as wrong:
+                bad.append(f"call {at}: {wrong}")
+    assert not bad, "\n\n".join(bad[:5])
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("strict", [True, False])
+def test_the_power_may_be_cut_after_every_call(commands, whole, strict):
+    recorded = list(read_calls(whole[0] / "calls"))
+    for at in range(1, len(recorded) + 1):
+        if once(f"cut {at} {strict}"):
+            cut(commands, whole[0], recorded[:at], strict=strict)
