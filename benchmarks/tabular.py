@@ -67,6 +67,10 @@ class TableProblem:
         self.table = table
         self.budget = table.budget
         self._rows = {item: row for row, item in enumerate(table.items)}
+        self._codes = [
+            {value: code for code, value in enumerate(values)} for values in table.genes.values()
+        ]
+        self._coded = np.array([self._code(item) for item in table.items], np.int16)  # (N, genes)
         self.distributions: dict[str, BaseDistribution] = {
             name: IntDistribution(choices[0], choices[-1])
             if ordered and _are_consecutive(choices)
@@ -84,10 +88,10 @@ class TableProblem:
         """The row of these genes, or the one that differs in the fewest if the table has gaps."""
         if wanted in self._rows:
             return self._rows[wanted]
-        differ = [
-            sum(a != b for a, b in zip(wanted, item, strict=True)) for item in self.table.items
-        ]
-        return int(np.argmin(differ))
+        return int((self._coded != self._code(wanted)).sum(axis=1).argmin())
+
+    def _code(self, item: tuple[Any, ...]) -> list[int]:
+        return [code[value] for code, value in zip(self._codes, item, strict=True)]
 
     def encode(self, item: int) -> dict[str, Any]:
         values = zip(self.table.genes, self.table.items[item], strict=True)
