@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 import time
 import weakref
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +20,7 @@ from trainers.device.context import on_device, seeded
 from trainers.device.cuda_graph import Replayed
 from trainers.device.split import DeviceImages
 from trainers.device.streaming import kept_images, with_index
-from trainers.errors import NonFiniteLossError, error_kind
+from trainers.errors import NonFiniteLossError
 from trainers.images.dataset import Dataset
 from trainers.init import Donor
 from trainers.optimizers import layer_scales, optimizers_of
@@ -29,26 +28,8 @@ from trainers.recipe import Recipe
 from trainers.scoring import totals
 
 LONGEST_GRAPHED_VALIDATION = 30_000  # images; every batch adds its kernels to the graph
-State = Literal["complete", "stopped", "failed"]
 EpochReport = dict[str, Any]
 """epoch (from 1), train_loss, val_loss, accuracy, seconds (of that epoch), images_per_second."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrialOutcome:
-    """How one training ended. `model` is there unless it failed: in eval mode, on its device."""
-
-    state: State
-    curve: tuple[EpochReport, ...]
-    seconds: float
-    error: str | None = None
-    error_kind: str | None = None
-    model: nn.Module | None = None
-
-    @property
-    def accuracy(self) -> float | None:
-        """Validation accuracy after the last epoch that ran."""
-        return self.curve[-1]["accuracy"] if self.curve else None
 
 
 class ProxyTraining(Iterator[EpochReport]):
@@ -83,7 +64,7 @@ class ProxyTraining(Iterator[EpochReport]):
         )
         self._train = opened(dataset.train_images, dataset.train_labels)
         self._val = opened(dataset.val_images, dataset.val_labels)
-        self._augment = dataset.augmentation == "crop_flip"
+        self._augment = dataset.augmentation if recipe.augment == "auto" else recipe.augment
         self._batch_size, self._parts = min(recipe.batch_size, len(self._train)), parts
         self._generator = torch.Generator(device).manual_seed(seed)
         self._amp = (
@@ -213,10 +194,11 @@ class ProxyTraining(Iterator[EpochReport]):
 
     def _backward(self, rows: Tensor, *, share: float) -> Tensor:
         """Adds the gradients of `rows`, `share` of a batch; their part of its loss."""
-        if self._augment:
-            images = self._images.augmented_batch(rows, self._generator)
-        else:
+        if self._augment == "none":
             images = self._images.batch(rows)
+        else:
+            mirror = self._augment == "crop_flip"
+            images = self._images.augmented_batch(rows, self._generator, mirror=mirror)
         labels = self._images.labels[rows]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._amp):
             logits = self.model(images)
@@ -292,39 +274,6 @@ def proxy_epochs(
         architecture, dataset, recipe,
         seed=seed, device=device, parts=parts, graphs=graphs, donor=donor,
     )  # fmt: skip
-
-
-def train_proxy(
-    architecture: Architecture,
-    dataset: Dataset,
-    recipe: Recipe,
-    seed: int,
-    report: Callable[[EpochReport], bool | None] | None = None,
-    *,
-    device: str | torch.device | None = None,
-    graphs: bool = False,
-) -> TrialOutcome:
-    """Trains to the end, to failure, or until `report(epoch)` returns False; `device` and `graphs`
-    as for `proxy_epochs`. Never raises what the training raises: that is in `error` and
-    `error_kind`."""
-    started, curve = time.perf_counter(), list[EpochReport]()
-
-    def outcome(state: State, **rest: Any) -> TrialOutcome:
-        seconds = time.perf_counter() - started
-        return TrialOutcome(state=state, curve=tuple(curve), seconds=seconds, **rest)
-
-    try:
-        training = proxy_epochs(
-            architecture, dataset, recipe, seed=seed, device=device, graphs=graphs
-        )
-        for epoch in training:
-            curve.append(epoch)
-            if report is not None and report(epoch) is False and epoch["epoch"] < recipe.epochs:
-                return outcome("stopped", model=training.model)
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
-        return outcome("failed", error=reason, error_kind=error_kind(error))
-    return outcome("complete", model=training.model)
 
 
 def _initialised(
