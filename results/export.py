@@ -159,6 +159,7 @@ def _told(run: Run, record: TrialRecord) -> dict[str, Any]:
         "flops": record.flops,
         "params": record.params,
         "accuracy": record.accuracy,
+        **({} if run.metric == "accuracy" else {"metric": run.metric, "top1": finite(record.top1)}),
         "test_accuracy": finite(record.test_accuracy),
         "epochs": record.epochs,
         **_donor(run, record),

@@ -21,6 +21,7 @@ from search.settings import SearchSettings
 from search.units import read_texts, require_utf8
 from space import SearchSpace
 from space.rules import did_you_mean
+from trainers.metrics import guessing, refuse_top5
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -85,6 +86,9 @@ def plan_search(
     dataset = as_donor_saw(dataset or _load(options, console), donor)
     if named is None:
         space = SearchSpace.load(default_space(dataset.img_size))
+    refuse_top5(options["metric"], dataset.num_classes)
+    labels = dataset.val_labels
+    options["guessing"] = guessing(options["metric"], labels, dataset.num_classes)
     settings = SearchSettings(
         **{**options, "out": str(folder), "train": _kept_name(train)},
         space=fitted_space(space, dataset, donor),

@@ -45,9 +45,10 @@ def train_proxy(
     *,
     device: str | torch.device | None = None,
     graphs: bool = False,
+    metric: str = "accuracy",
 ) -> TrialOutcome:
-    """Trains to the end, to failure, or until `report(epoch)` returns False; `device` and `graphs`
-    as for `proxy_epochs`. Never raises what the training raises: that is in `error` and
+    """Trains to the end, to failure, or until `report(epoch)` returns False; the options are those
+    of `proxy_epochs`. Never raises what the training raises: that is in `error` and
     `error_kind`."""
     started, curve = time.perf_counter(), list[EpochReport]()
 
@@ -57,7 +58,7 @@ def train_proxy(
 
     try:
         training = proxy_epochs(
-            architecture, dataset, recipe, seed=seed, device=device, graphs=graphs
+            architecture, dataset, recipe, seed=seed, device=device, graphs=graphs, metric=metric
         )
         for epoch in training:
             curve.append(epoch)

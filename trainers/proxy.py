@@ -25,11 +25,12 @@ from trainers.images.dataset import Dataset
 from trainers.init import Donor
 from trainers.optimizers import layer_scales, optimizers_of
 from trainers.recipe import Recipe
-from trainers.scoring import totals
+from trainers.scoring import measured
 
 LONGEST_GRAPHED_VALIDATION = 30_000  # images; every batch adds its kernels to the graph
 EpochReport = dict[str, Any]
-"""epoch (from 1), train_loss, val_loss, accuracy, seconds (of that epoch), images_per_second."""
+"""epoch (from 1), train_loss, val_loss, accuracy, seconds (of that epoch), images_per_second.
+By another metric, `accuracy` is that, and `top1` the share of images that is right."""
 
 
 class ProxyTraining(Iterator[EpochReport]):
@@ -51,9 +52,11 @@ class ProxyTraining(Iterator[EpochReport]):
         parts: int = 1,
         graphs: bool = False,
         donor: Donor | None = None,
+        metric: str = "accuracy",
     ) -> None:
         recipe = recipe.for_architecture(architecture)
         self.recipe, self.seed, self.device, self.epoch = recipe, seed, device, 0
+        self._metric = metric
         self.model = _initialised(architecture, recipe, seed=seed, device=device, donor=donor)
         opened = partial(
             kept_images,
@@ -121,7 +124,7 @@ class ProxyTraining(Iterator[EpochReport]):
         self._step = replayed(partial(step, me), enabled=enabled, warm_up=3)
         self._average = replayed(partial(average, me), enabled=enabled, warm_up=1)
         self._validate = replayed(
-            partial(ProxyTraining._val_totals, me), enabled=enabled and short, warm_up=1
+            partial(ProxyTraining._measured, me), enabled=enabled and short, warm_up=1
         )
 
     @property
@@ -143,14 +146,15 @@ class ProxyTraining(Iterator[EpochReport]):
         self._check_finite("training", train_loss)
         self._recalibrate()
         self.model.eval()
-        val_loss, accuracy = (self._validate() / len(self._val)).tolist()
+        val_loss, top1, value = self._validate().tolist()
         self._check_finite("validation", val_loss)
         self.epoch += 1
         return {
             "epoch": self.epoch,
             "train_loss": train_loss,
             "val_loss": val_loss,
-            "accuracy": accuracy,
+            "accuracy": value,
+            **({} if self._metric == "accuracy" else {"top1": top1}),
             "seconds": time.perf_counter() - started,
             "images_per_second": images / train_seconds,
         }
@@ -210,8 +214,8 @@ class ProxyTraining(Iterator[EpochReport]):
         torch.autograd.backward(loss)
         return loss.detach()
 
-    def _val_totals(self) -> Tensor:
-        return totals(self.model, self._val, amp=self._amp)
+    def _measured(self) -> Tensor:
+        return measured(self.model, self._val, amp=self._amp, metric=self._metric)
 
     def _recalibrate(self) -> None:
         """BatchNorm statistics averaged anew over training batches: those gathered while the
@@ -252,13 +256,15 @@ def proxy_epochs(
     parts: int = 1,
     graphs: bool = False,
     donor: Donor | None = None,
+    metric: str = "accuracy",
 ) -> ProxyTraining:
     """The training as an iterator of one plain dict per epoch; its `model` holds the weights.
 
     `device`: by default the GPU if there is one. `parts`: in how many pieces a batch goes through
     the network, gradients added up, which takes less memory. `graphs`: on a GPU, replay steps from
-    CUDA graphs. `donor`: the pretrained network that the weights begin as. Raises ValueError if
-    the architecture does not take the dataset's channels and classes.
+    CUDA graphs. `donor`: the pretrained network that the weights begin as. `metric`: one of
+    `METRICS`, told as `accuracy`. Raises ValueError if the architecture does not take the dataset's
+    channels and classes.
     """
     theirs = (dataset.in_chans, dataset.num_classes)
     if (architecture.in_chans, architecture.num_classes) != theirs:
@@ -272,7 +278,7 @@ def proxy_epochs(
     device = with_index(torch.device(device))
     return ProxyTraining(
         architecture, dataset, recipe,
-        seed=seed, device=device, parts=parts, graphs=graphs, donor=donor,
+        seed=seed, device=device, parts=parts, graphs=graphs, donor=donor, metric=metric,
     )  # fmt: skip
 
 

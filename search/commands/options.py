@@ -38,6 +38,9 @@ BatchSize = Annotated[int | None, Option(help="Images of one step. [of the recip
 Augment = Annotated[
     str | None, Option(help="none, crop, crop_flip, or auto: no flips for digits and letters.")
 ]
+Metric = Annotated[
+    str, Option(help="What networks are compared by: accuracy, balanced_accuracy, top5 or f1.")
+]
 Sampler = Annotated[str, Option(help="frontier, tpe, nsga2, gp or random.")]
 EarlyStopping = Annotated[
     bool, Option(help="Stop trials expected to add next to nothing to the frontier.")

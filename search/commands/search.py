@@ -36,6 +36,7 @@ def search(
     lr: o.LearningRate = None,
     batch_size: o.BatchSize = None,
     augment: o.Augment = None,
+    metric: o.Metric = "accuracy",
     sampler: o.Sampler = "frontier",
     early_stopping: o.EarlyStopping = True,
     baselines: o.Baselines = True,
