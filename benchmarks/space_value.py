@@ -31,9 +31,7 @@ BUDGETS = {"digits": (100_000, 400_000, 2_000_000), "photos": (3_000_000, 10_000
 
 
 def search(out: Path, space: str, seed: int, arguments) -> None:
-    """One search to its end, unless it is there."""
-    if (out / "report.html").exists():
-        return
+    """One search to its end; nothing is done for one that is there."""
     if (out / "run.json").exists():
         words = ["resume", out]
     else:

@@ -10,7 +10,7 @@ from typing import Any, cast
 from results.frontier import progress
 from results.record import TrialRecord, finite
 from results.run import Run
-from results.words import blocks_text, shape_text, standard_error
+from results.words import blocks_text, metric_name, shape_text, standard_error
 
 # What a point may be, the most notable first.
 SERIES = ("on the frontier", "baseline", "complete", "stopped early", "running", "failed")
@@ -39,6 +39,7 @@ class ChartData:
     # `below_axis` counts trials of the page that are drawn at the foot of the accuracy axis.
 
     dataset: str | None
+    metric: str
     budget_flops: int
     page: Points
     picture: Points
@@ -57,6 +58,7 @@ class ChartData:
         comparable = [row for row in rows if row["series"] in COMPARABLE]
         return cls(
             dataset=run.settings["data"].get("name"),
+            metric=metric_name(run.metric),
             budget_flops=run.budget_flops,
             page=page,
             picture=_points(run, comparable, [*steps, *confirmed]),
@@ -100,7 +102,7 @@ def frontier_rows(run: Run) -> list[Row]:
 
 def step_rows(run: Run) -> list[Row]:
     """The corners of the staircase: each member, then the last accuracy up to the budget."""
-    images = run.settings["data"].get("validation")
+    images = run.images
     rows: list[Row] = []
     for record in run.front:
         accuracy = cast(float, record.accuracy)

@@ -21,7 +21,7 @@ from results.chart_data import (
     span,
     thinned,
 )
-from results.words import scaled
+from results.words import scaled, titled
 
 # Colour and shape of each series: told apart by both.
 _MARKS = {
@@ -43,7 +43,8 @@ _FLOPS_TITLE = "FLOPs per image (multiply-accumulates, log scale)"
 def frontier_spec(data: ChartData) -> dict[str, Any]:
     """The frontier and every trial that has an accuracy, for the page: tooltips, no fixed width."""
     chart = alt.layer(*_frontier_layers(data, data.page, interactive=True))
-    return _spec(chart.properties(width="container", height=400), _datasets(data, data.page))
+    page = chart.properties(width="container", height=400)
+    return titled(_spec(page, _datasets(data, data.page)), data.metric)
 
 
 def frontier_svg(data: ChartData) -> str:
@@ -89,7 +90,8 @@ def curves_spec(data: ChartData) -> dict[str, Any]:
             ],
         )
     )
-    return _spec(line.properties(width="container", height=260), {"curves": rows})
+    spec = _spec(line.properties(width="container", height=260), {"curves": rows})
+    return titled(spec, data.metric)
 
 
 def progress_spec(data: ChartData, field: str, title: str) -> dict[str, Any]:
@@ -115,7 +117,8 @@ def progress_spec(data: ChartData, field: str, title: str) -> dict[str, Any]:
             ],
         )
     )
-    return _spec(chart.properties(width="container", height=200), {"progress": rows})
+    spec = _spec(chart.properties(width="container", height=200), {"progress": rows})
+    return titled(spec, data.metric)
 
 
 @cache
@@ -126,10 +129,10 @@ def javascript() -> str:
 
 def _picture(data: ChartData) -> dict[str, Any]:
     layers = _frontier_layers(data, data.picture, interactive=False)
-    title = f"{data.dataset}: accuracy within {scaled(data.budget_flops)}FLOPs"
+    title = f"{data.dataset}: {data.metric} within {scaled(data.budget_flops)}FLOPs"
     title = title.encode("utf-8", "replace").decode()  # a folder may be named in another encoding
     chart = alt.layer(*layers).properties(width=680, height=380, title=title)
-    spec = _spec(chart, _datasets(data, data.picture))
+    spec = titled(_spec(chart, _datasets(data, data.picture)), data.metric)
     spec["background"] = "white"
     spec["padding"] = 12
     spec["config"]["aria"] = False

@@ -177,7 +177,7 @@ def confirmed_of(
     estimates = Estimates.of(
         [by_trial[row["trial"]].flops for row in rows],
         [[t.accuracy or 0.0 for t in done] for done in complete],
-        images=max(int(run.settings["data"].get("validation") or 0), 1),
+        images=max(run.images or 0, 1),
     )
     shares, errors, stairs = membership(estimates), estimates.error(), staircase(estimates)
     networks = tuple(

@@ -69,7 +69,7 @@ def write_model(
     from space.model import timm_config
 
     _refuse_foreign(folder / "config.json")
-    config = {
+    config: dict[str, Any] = {
         "architecture": "vit_frontier",
         "num_classes": architecture.num_classes,
         "num_features": architecture.embed_dim,
@@ -179,6 +179,7 @@ def _told(run: Run, record: TrialRecord) -> dict[str, Any]:
         "flops": record.flops,
         "params": record.params,
         "accuracy": record.accuracy,
+        **({} if run.metric == "accuracy" else {"metric": run.metric, "top1": finite(record.top1)}),
         "test_accuracy": finite(record.test_accuracy),
         "epochs": record.epochs,
         "seed": record.seed,

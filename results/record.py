@@ -62,8 +62,8 @@ test_accuracy_key.__test__ = False  # type: ignore[attr-defined]
 class Epoch:
     """One epoch of a trial's learning curve.
 
-    `epoch` counts from 1. `accuracy` is a fraction of the validation images. `seconds` is the time
-    of this epoch alone.
+    `epoch` counts from 1. `accuracy` is a fraction of the validation images, or the run's metric on
+    them; `top1` is that fraction then. `seconds` is the time of this epoch alone.
     """
 
     epoch: int
@@ -72,6 +72,7 @@ class Epoch:
     accuracy: float
     seconds: float
     images_per_second: float
+    top1: float | None = None
 
     @classmethod
     def from_report(cls, values: Mapping[str, Any]) -> Epoch:
@@ -86,11 +87,13 @@ class Epoch:
             accuracy=float(values["accuracy"]),
             seconds=float(values["seconds"]),
             images_per_second=float(values["images_per_second"]),
+            top1=None if values.get("top1") is None else float(values["top1"]),
         )
 
     def to_attr(self) -> dict[str, Any]:
         """Its form in the study's attribute `curve`."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        known = {name: getattr(self, name) for name in self.__slots__}
+        return known if self.top1 is not None else {k: v for k, v in known.items() if k != "top1"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,8 +126,14 @@ class TrialRecord:
 
     @property
     def accuracy(self) -> float | None:
-        """Validation accuracy after the last epoch trained; None before the first."""
+        """The run's metric, by default accuracy, of the validation images after the last epoch
+        trained; None before the first."""
         return self.curve[-1].accuracy if self.curve else None
+
+    @property
+    def top1(self) -> float | None:
+        """The share of validation images that is right, where the run's metric is another."""
+        return self.curve[-1].top1 if self.curve else None
 
     @property
     def epochs(self) -> int:

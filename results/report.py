@@ -62,6 +62,7 @@ def render_report(
         donor=words.donor(run.settings),
         axis=HYPERVOLUME_AXIS,
         data=_Defaults(run.settings["data"]),
+        metric=words.metric_name(run.metric),
         baselines=baselines,
         baselines_hypervolume=hypervolume(
             baselines,
@@ -156,7 +157,7 @@ def _charts(run: Run, data: ChartData) -> dict[str, dict[str, Any]]:
 
 
 def _error(run: Run, accuracy: float | None) -> str:
-    images = run.settings["data"].get("validation")
+    images = run.images
     if not images or accuracy is None or not math.isfinite(accuracy):
         return ""
     return f"± {100 * words.standard_error(accuracy, images):.1f}"

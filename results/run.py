@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from results.frontier import hypervolume, pareto_front
 from results.record import TEST_READINGS, TrialRecord, is_foreign, record_from_trial
 from results.study_file import read_study
+from results.words import METRIC_NAMES
 from space.files import refuse_irregular
-from space.rules import LIMITS, integer, optional, text
+from space.rules import LIMITS, integer, number, one_of, optional, text
 
 if TYPE_CHECKING:
     import pandas
@@ -61,13 +62,32 @@ class Run:
     @property
     def reference_point(self) -> tuple[int, float]:
         """(budget, accuracy of guessing): where the hypervolume is measured from."""
-        return self.budget_flops, 1.0 / int(self.settings["data"]["num_classes"])
+        known = self._asked("guessing")
+        guess = 1.0 / int(self.settings["data"]["num_classes"]) if known is None else float(known)
+        return self.budget_flops, guess
+
+    @property
+    def metric(self) -> str:
+        """What `accuracy` is in its records: accuracy, balanced_accuracy, top5 or f1."""
+        return str(self._asked("metric") or "accuracy")
+
+    @property
+    def images(self) -> int | None:
+        """The validation images that a standard error is told by; None where run.json tells
+        none."""
+        data = self.settings["data"]
+        known = data.get("effective_validation", data.get("validation"))
+        return None if known is None else int(known)
+
+    def _asked(self, name: str) -> Any:
+        """What the search was asked for by that name; None where run.json does not tell."""
+        asked = self.settings.get("settings")
+        return asked.get(name) if isinstance(asked, dict) else None
 
     @property
     def trials_asked(self) -> int:
         """How many trials the search was to train; as many as it has where run.json tells none."""
-        asked = self.settings.get("settings")
-        count = asked.get("trials") if isinstance(asked, dict) else None
+        count = self._asked("trials")
         return count if isinstance(count, int) else self.trained
 
     @property
@@ -179,6 +199,9 @@ _RULES = {
     "budget_flops": integer(1, 10**21),
     "data.num_classes": integer(1, LIMITS["num_classes"]),
     "data.validation": optional(integer(0, 10**12)),
+    "data.effective_validation": optional(integer(0, 10**12)),
+    "settings.guessing": optional(number(low=0.0, high=1.0)),
+    "settings.metric": optional(one_of(*METRIC_NAMES)),
     "hardware.memory_bytes": optional(integer(0, 10**18)),
 }
 

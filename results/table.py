@@ -34,7 +34,7 @@ _COLUMNS = (
     "trial state on_front flops params accuracy test_accuracy epochs seconds seed baseline "
     "img_size patch_size in_chans num_classes embed_dim depth num_heads mlp_ratio reattention "
     "pools head stem reattention_scale residual_scale tokens accuracy_per_epoch started worker "
-    "error_kind error architecture"
+    "error_kind error architecture top1"
 ).split()
 
 
@@ -58,7 +58,7 @@ def frame(run: Run) -> pandas.DataFrame:
 _KINDS = {
     "int64": "trial flops params epochs seed img_size patch_size in_chans num_classes embed_dim "
     "depth num_heads",
-    "float64": "accuracy test_accuracy seconds started mlp_ratio residual_scale",
+    "float64": "accuracy test_accuracy top1 seconds started mlp_ratio residual_scale",
     "bool": "on_front reattention_scale",
 }
 

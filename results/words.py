@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -12,6 +13,12 @@ from space.parts import Mark
 
 _SCALES = ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k"))
 MISSING = "–"
+METRIC_NAMES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "top5": "top-5 accuracy",
+    "f1": "macro F1",
+}
 
 
 def scaled(count: float, unit: str = "") -> str:
@@ -35,6 +42,22 @@ def donor(settings: Mapping[str, Any]) -> str | None:
     init = settings.get("init")
     name = init.get("name") if isinstance(init, Mapping) else None
     return name if isinstance(name, str) else None
+
+
+def metric_name(metric: str) -> str:
+    """A run's metric as people say it."""
+    return METRIC_NAMES.get(metric, metric)
+
+
+def titled(spec: dict[str, Any], metric: str) -> dict[str, Any]:
+    """A chart whose titles say `metric`, as people say it, where they say accuracy."""
+    if metric == METRIC_NAMES["accuracy"]:
+        return spec
+    text = json.dumps(spec)
+    for title in ("Validation accuracy", "Best accuracy", "Accuracy"):
+        now = title.lower().replace("accuracy", metric)
+        text = text.replace(f'"title": "{title}"', f'"title": "{now[0].upper()}{now[1:]}"')
+    return dict(json.loads(text))
 
 
 def percent(fraction: float | None, digits: int = 1) -> str:

@@ -54,6 +54,7 @@ def frontier_json(run: Run) -> str:
         "flops_convention": FLOPS_CONVENTION,
         "hypervolume": run.hypervolume,
         "hypervolume_axis": HYPERVOLUME_AXIS,
+        "metric": run.metric,
         "reference_point": {"flops": budget, "accuracy": accuracy},
         "finished": run.finished,
         **({"test_readings": readings} if readings else {}),  # not told by old runs
@@ -89,6 +90,7 @@ def _point(record: TrialRecord) -> dict[str, Any]:
         "flops": record.flops,
         "params": record.params,
         "accuracy": record.accuracy,
+        **({} if record.top1 is None else {"top1": finite(record.top1)}),
         "test_accuracy": finite(record.test_accuracy),
         "epochs": record.epochs,
         "seed": record.seed,

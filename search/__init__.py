@@ -4,9 +4,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from search.calls import resume, search
     from search.cluster.ending import ClusterLostError
     from search.driver import run_search
-    from search.plan import resume, search
     from search.settings import SearchSettings
 
 __all__ = ["ClusterLostError", "SearchSettings", "resume", "run_search", "search"]
@@ -14,9 +14,9 @@ __all__ = ["ClusterLostError", "SearchSettings", "resume", "run_search", "search
 _LAZY = {
     "ClusterLostError": "search.cluster.ending",
     "SearchSettings": "search.settings",
-    "resume": "search.plan",
+    "resume": "search.calls",
     "run_search": "search.driver",
-    "search": "search.plan",
+    "search": "search.calls",
 }
 
 

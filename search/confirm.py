@@ -145,8 +145,7 @@ class Confirmation(Jobs):
             if place is not None and record.state == "complete" and accuracy is not None:
                 accuracies[place] += [accuracy] if math.isfinite(accuracy) else []
         flops = [self._records[c.trial].flops for c in self._chosen]
-        images = int(self._run.settings["data"]["validation"])
-        return Estimates.of(flops, accuracies, images=images)
+        return Estimates.of(flops, accuracies, images=max(self._run.images or 0, 1))
 
     def _next(self) -> int | None:
         """The trial whose network is trained next."""

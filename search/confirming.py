@@ -80,7 +80,7 @@ def plan_confirm(
     return ConfirmPlan(
         run=run,
         options=dataclasses.replace(options, epochs=epochs),
-        chosen=_chosen(run, options, len(work.dataset.val_labels), work.settings.seed),
+        chosen=_chosen(run, options, max(run.images or 0, 1), work.settings.seed),
         work=dataclasses.replace(work, recipe=recipe),
     )
 

@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any
 from search.cluster.connect import refuse_ray_client, refuse_shadows
 from search.cluster.own_training import found
 from search.pretrained import as_donor_saw, donor_of, fitted_space, refuse_beside_init
+from search.recipe import RecipeOptions
 from search.settings import SearchSettings
 from search.units import read_texts, require_utf8
 from space import SearchSpace
-from space.rules import did_you_mean, show
+from space.rules import did_you_mean
+from trainers.metrics import guessing, refuse_top5
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,7 +50,6 @@ def plan_search(
     console: Console,
     *,
     dataset: Dataset | None = None,
-    recipe: Recipe | None = None,
     train: Callable[..., Any] | str | None = None,
     claim: bool = True,
 ) -> Plan:
@@ -59,10 +60,10 @@ def plan_search(
     """
     from search.study.run_folder import new_run_folder, refuse_existing_run
 
+    wanted, asked = RecipeOptions.taken_from(asked)
     options = read_options(asked)
     SearchSettings.check_typed(options)
     refuse_ray_client(options["address"])
-    _refuse_two_schedules(recipe, asked)
     named = asked.get("space")
     refuse_beside_init(options["init"], {"space": named, "train": train})
     space = named if isinstance(named, SearchSpace) else SearchSpace.load(named or "digits_staged")
@@ -85,17 +86,18 @@ def plan_search(
     dataset = as_donor_saw(dataset or _load(options, console), donor)
     if named is None:
         space = SearchSpace.load(default_space(dataset.img_size))
+    refuse_top5(options["metric"], dataset.num_classes)
+    labels = dataset.val_labels
+    options["guessing"] = guessing(options["metric"], labels, dataset.num_classes)
     settings = SearchSettings(
         **{**options, "out": str(folder), "train": _kept_name(train)},
         space=fitted_space(space, dataset, donor),
     )
     if not out and claim:
         folder, settings = _claimed(settings)
-    if recipe is None:
-        from trainers import Recipe
-
-        recipe = Recipe.for_dataset(dataset, epochs=settings.epochs, proxy=settings.proxy)
-        recipe = recipe if donor is None else recipe.for_donor()
+    recipe = wanted.recipe_for(
+        dataset, epochs=settings.epochs, proxy=settings.proxy, from_donor=donor is not None
+    )
     return Plan(
         folder=folder, settings=settings, dataset=dataset, recipe=recipe, train=train, donor=donor
     )
@@ -106,16 +108,6 @@ def default_space(img_size: int) -> str:
     if img_size <= 16:
         return "digits_staged"
     return "photos" if img_size <= 96 else "hvt_deit_tiny"
-
-
-def _refuse_two_schedules(recipe: Recipe | None, asked: Mapping[str, Any]) -> None:
-    """Raises ValueError if a recipe is given and something else says how long to train, too."""
-    for name in ("epochs", "proxy"):
-        if recipe is not None and asked.get(name) is not None:
-            raise ValueError(
-                f"`{name}` (={show(asked[name])}) must not be given beside `recipe`, whose epochs "
-                f"are {recipe.epochs}: leave it out, or change the recipe."
-            )
 
 
 def _claimed(settings: SearchSettings) -> tuple[Path, SearchSettings]:
@@ -214,57 +206,6 @@ def carry_out(
         raise
 
 
-def search(
-    budget: str | int,
-    data: str | Path | Dataset = "digits",
-    *,
-    space: str | SearchSpace | None = None,
-    recipe: Recipe | None = None,
-    train: Callable[..., Any] | str | None = None,
-    show: bool = False,
-    **options: Any,
-) -> Run:
-    """Searches for the networks on the accuracy/FLOPs frontier, as `vit-frontier search` does.
-
-    `budget`: FLOPs of one image, "2M" or a number; `data`: digits, an image folder, a name that
-    timm.data knows, or a `trainers.Dataset`. `train`: a training loop of one's own with the
-    contract of `trainers.train_proxy`, a function or "module:function", which a resume can find
-    again. `options`: those of the command line by name (trials=24, time_limit="2h", seed=0,
-    workers="auto", out="runs/mine", ...). `show` prints what the command line does.
-
-    Ctrl-C ends it early: the run then has `finished` False and can be resumed. A second one, or one
-    before the first trial, raises KeyboardInterrupt. Raises ValueError on wrong use, OSError where
-    the run folder cannot be written, ClusterLostError where the head of the Ray cluster is lost.
-    """
-    from trainers import Dataset
-
-    given = data if isinstance(data, Dataset) else None
-    console = _console(show=show)
-    asked = {"budget": budget, "space": space, **options}
-    asked["data"] = str(data) if given is None else GIVEN + given.name
-    plan = plan_search(asked, console, dataset=given, recipe=recipe, train=train)
-    return _called(plan, console, command=[sys.argv[0] or "python"])
-
-
-def resume(
-    run: str | Path,
-    *,
-    data: Dataset | None = None,
-    train: Callable[..., Any] | str | None = None,
-    show: bool = False,
-    **options: Any,
-) -> Run:
-    """Goes on with a run, as `vit-frontier resume` does; `options`: trials, time_limit, workers,
-    cpus_per_trial, gpus_per_trial, address. `data` and `train` are given again where a program gave
-    them to `search`. Raises ValueError."""
-    console = _console(show=show)
-    changes = read_changes(options)
-    if (done := finished_already(Path(run), changes)) is not None:
-        return done
-    plan = plan_resume(Path(run), changes, console, dataset=data, train=train)
-    return _called(plan, console, command=None)
-
-
 def read_options(asked: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of `SearchSettings` but space and folder, from values as people write them.
     Raises ValueError."""
@@ -312,17 +253,3 @@ def _kept_name(train: Callable[..., Any] | str | None) -> str | None:
     if module != "__main__" and getattr(sys.modules.get(module or ""), name, None) is train:
         return f"{module}:{name}"
     return f"{GIVEN}{name}"
-
-
-def _called(plan: Plan, console: Console, *, command: list[str] | None) -> Run:
-    """`carry_out` for a program, which a second Ctrl-C must not end."""
-    try:
-        return carry_out(plan, console, command=command)[0]
-    except SystemExit:
-        raise KeyboardInterrupt from None
-
-
-def _console(*, show: bool) -> Console:
-    from rich.console import Console
-
-    return Console(quiet=not show)

@@ -22,6 +22,7 @@ from space.rules import (
     optional,
     text,
 )
+from trainers.metrics import METRICS
 from trainers.recipe import PROXIES
 
 SAMPLERS = ("frontier", "tpe", "nsga2", "gp", "random")
@@ -42,9 +43,10 @@ class SearchSettings:
     """One search. `None` means off, or for `workers`, `epochs` and `gpus_per_trial`: chosen from
     the machine and the data. Raises ValueError naming the option, its value and the fix."""
 
-    # `budget`: multiply-accumulates of one image; `time_limit`: seconds; `silence`: seconds without
-    # a report after which a worker is taken to hang and killed; `train`: "module:function" of a
-    # training loop of one's own; `init`: a pretrained network, as `trainers.read_donor` takes it.
+    # `budget`: multiply-accumulates of one image; `time_limit`: seconds; `silence`: seconds
+    # without a report after which a worker is taken to hang and killed; `train`:
+    # "module:function" of a training loop of one's own; `guessing`: what the metric is without
+    # an image; `init`: a pretrained network, as `trainers.read_donor` takes it.
 
     budget: Annotated[int, integer(1, MOST_FLOPS)]
     space: SearchSpace
@@ -59,6 +61,8 @@ class SearchSettings:
     time_limit: Annotated[float | None, optional(_SECONDS)] = None
     epochs: Annotated[int | None, optional(integer(1, 10**5))] = None
     proxy: Annotated[str, one_of(*PROXIES)] = "faithful"
+    metric: Annotated[str, one_of(*METRICS)] = "accuracy"
+    guessing: Annotated[float | None, optional(number(low=0.0, high=1.0))] = None
     sampler: Annotated[str, one_of(*SAMPLERS)] = "frontier"
     early_stopping: Annotated[bool, flag()] = True
     baselines: Annotated[bool, flag()] = True
@@ -106,7 +110,7 @@ class SearchSettings:
     @property
     def reference_accuracy(self) -> float:
         """The accuracy of guessing, from which the hypervolume is measured."""
-        return 1.0 / self.space.num_classes
+        return 1.0 / self.space.num_classes if self.guessing is None else self.guessing
 
     @property
     def on_this_machine(self) -> bool:

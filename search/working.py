@@ -159,6 +159,7 @@ def train(
         "recipe": work.recipe,
         "train": work.train,
         "donor": work.donor,
+        "metric": settings.metric,
     }
     try:
         with _signals(stop):

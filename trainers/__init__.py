@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from trainers.images.dataset import Dataset
     from trainers.images.load import load_dataset
     from trainers.init import Donor, read_donor
-    from trainers.proxy import ProxyTraining, TrialOutcome, proxy_epochs, train_proxy
+    from trainers.outcome import TrialOutcome, train_proxy
+    from trainers.proxy import ProxyTraining, proxy_epochs
     from trainers.recipe import Recipe
     from trainers.scoring import evaluate
     from trainers.train import FullTraining
@@ -45,10 +46,10 @@ _LAZY = {
     "Donor": "trainers.init",
     "read_donor": "trainers.init",
     "ProxyTraining": "trainers.proxy",
-    "TrialOutcome": "trainers.proxy",
+    "TrialOutcome": "trainers.outcome",
     "evaluate": "trainers.scoring",
     "proxy_epochs": "trainers.proxy",
-    "train_proxy": "trainers.proxy",
+    "train_proxy": "trainers.outcome",
 }
 
 

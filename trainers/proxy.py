@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 import time
 import weakref
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -21,34 +20,17 @@ from trainers.device.context import on_device, seeded
 from trainers.device.cuda_graph import Replayed
 from trainers.device.split import DeviceImages
 from trainers.device.streaming import kept_images, with_index
-from trainers.errors import NonFiniteLossError, error_kind
+from trainers.errors import NonFiniteLossError
 from trainers.images.dataset import Dataset
 from trainers.init import Donor
 from trainers.optimizers import layer_scales, optimizers_of
 from trainers.recipe import Recipe
-from trainers.scoring import totals
+from trainers.scoring import measured
 
 LONGEST_GRAPHED_VALIDATION = 30_000  # images; every batch adds its kernels to the graph
-State = Literal["complete", "stopped", "failed"]
 EpochReport = dict[str, Any]
-"""epoch (from 1), train_loss, val_loss, accuracy, seconds (of that epoch), images_per_second."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrialOutcome:
-    """How one training ended. `model` is there unless it failed: in eval mode, on its device."""
-
-    state: State
-    curve: tuple[EpochReport, ...]
-    seconds: float
-    error: str | None = None
-    error_kind: str | None = None
-    model: nn.Module | None = None
-
-    @property
-    def accuracy(self) -> float | None:
-        """Validation accuracy after the last epoch that ran."""
-        return self.curve[-1]["accuracy"] if self.curve else None
+"""epoch (from 1), train_loss, val_loss, accuracy, seconds (of that epoch), images_per_second.
+By another metric, `accuracy` is that, and `top1` the share of images that is right."""
 
 
 class ProxyTraining(Iterator[EpochReport]):
@@ -70,9 +52,11 @@ class ProxyTraining(Iterator[EpochReport]):
         parts: int = 1,
         graphs: bool = False,
         donor: Donor | None = None,
+        metric: str = "accuracy",
     ) -> None:
         recipe = recipe.for_architecture(architecture)
         self.recipe, self.seed, self.device, self.epoch = recipe, seed, device, 0
+        self._metric = metric
         self.model = _initialised(architecture, recipe, seed=seed, device=device, donor=donor)
         opened = partial(
             kept_images,
@@ -83,7 +67,7 @@ class ProxyTraining(Iterator[EpochReport]):
         )
         self._train = opened(dataset.train_images, dataset.train_labels)
         self._val = opened(dataset.val_images, dataset.val_labels)
-        self._augment = dataset.augmentation == "crop_flip"
+        self._augment = dataset.augmentation if recipe.augment == "auto" else recipe.augment
         self._batch_size, self._parts = min(recipe.batch_size, len(self._train)), parts
         self._generator = torch.Generator(device).manual_seed(seed)
         self._amp = (
@@ -140,7 +124,7 @@ class ProxyTraining(Iterator[EpochReport]):
         self._step = replayed(partial(step, me), enabled=enabled, warm_up=3)
         self._average = replayed(partial(average, me), enabled=enabled, warm_up=1)
         self._validate = replayed(
-            partial(ProxyTraining._val_totals, me), enabled=enabled and short, warm_up=1
+            partial(ProxyTraining._measured, me), enabled=enabled and short, warm_up=1
         )
 
     @property
@@ -162,14 +146,15 @@ class ProxyTraining(Iterator[EpochReport]):
         self._check_finite("training", train_loss)
         self._recalibrate()
         self.model.eval()
-        val_loss, accuracy = (self._validate() / len(self._val)).tolist()
+        val_loss, top1, value = self._validate().tolist()
         self._check_finite("validation", val_loss)
         self.epoch += 1
         return {
             "epoch": self.epoch,
             "train_loss": train_loss,
             "val_loss": val_loss,
-            "accuracy": accuracy,
+            "accuracy": value,
+            **({} if self._metric == "accuracy" else {"top1": top1}),
             "seconds": time.perf_counter() - started,
             "images_per_second": images / train_seconds,
         }
@@ -213,10 +198,11 @@ class ProxyTraining(Iterator[EpochReport]):
 
     def _backward(self, rows: Tensor, *, share: float) -> Tensor:
         """Adds the gradients of `rows`, `share` of a batch; their part of its loss."""
-        if self._augment:
-            images = self._images.augmented_batch(rows, self._generator)
-        else:
+        if self._augment == "none":
             images = self._images.batch(rows)
+        else:
+            mirror = self._augment == "crop_flip"
+            images = self._images.augmented_batch(rows, self._generator, mirror=mirror)
         labels = self._images.labels[rows]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._amp):
             logits = self.model(images)
@@ -228,8 +214,8 @@ class ProxyTraining(Iterator[EpochReport]):
         torch.autograd.backward(loss)
         return loss.detach()
 
-    def _val_totals(self) -> Tensor:
-        return totals(self.model, self._val, amp=self._amp)
+    def _measured(self) -> Tensor:
+        return measured(self.model, self._val, amp=self._amp, metric=self._metric)
 
     def _recalibrate(self) -> None:
         """BatchNorm statistics averaged anew over training batches: those gathered while the
@@ -270,13 +256,15 @@ def proxy_epochs(
     parts: int = 1,
     graphs: bool = False,
     donor: Donor | None = None,
+    metric: str = "accuracy",
 ) -> ProxyTraining:
     """The training as an iterator of one plain dict per epoch; its `model` holds the weights.
 
     `device`: by default the GPU if there is one. `parts`: in how many pieces a batch goes through
     the network, gradients added up, which takes less memory. `graphs`: on a GPU, replay steps from
-    CUDA graphs. `donor`: the pretrained network that the weights begin as. Raises ValueError if
-    the architecture does not take the dataset's channels and classes.
+    CUDA graphs. `donor`: the pretrained network that the weights begin as. `metric`: one of
+    `METRICS`, told as `accuracy`. Raises ValueError if the architecture does not take the dataset's
+    channels and classes.
     """
     theirs = (dataset.in_chans, dataset.num_classes)
     if (architecture.in_chans, architecture.num_classes) != theirs:
@@ -290,41 +278,8 @@ def proxy_epochs(
     device = with_index(torch.device(device))
     return ProxyTraining(
         architecture, dataset, recipe,
-        seed=seed, device=device, parts=parts, graphs=graphs, donor=donor,
+        seed=seed, device=device, parts=parts, graphs=graphs, donor=donor, metric=metric,
     )  # fmt: skip
-
-
-def train_proxy(
-    architecture: Architecture,
-    dataset: Dataset,
-    recipe: Recipe,
-    seed: int,
-    report: Callable[[EpochReport], bool | None] | None = None,
-    *,
-    device: str | torch.device | None = None,
-    graphs: bool = False,
-) -> TrialOutcome:
-    """Trains to the end, to failure, or until `report(epoch)` returns False; `device` and `graphs`
-    as for `proxy_epochs`. Never raises what the training raises: that is in `error` and
-    `error_kind`."""
-    started, curve = time.perf_counter(), list[EpochReport]()
-
-    def outcome(state: State, **rest: Any) -> TrialOutcome:
-        seconds = time.perf_counter() - started
-        return TrialOutcome(state=state, curve=tuple(curve), seconds=seconds, **rest)
-
-    try:
-        training = proxy_epochs(
-            architecture, dataset, recipe, seed=seed, device=device, graphs=graphs
-        )
-        for epoch in training:
-            curve.append(epoch)
-            if report is not None and report(epoch) is False and epoch["epoch"] < recipe.epochs:
-                return outcome("stopped", model=training.model)
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
-        return outcome("failed", error=reason, error_kind=error_kind(error))
-    return outcome("complete", model=training.model)
 
 
 def _initialised(

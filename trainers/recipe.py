@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 Amp = Literal["auto", "off"]
 Optimizer = Literal["adamw", "muon"]
+AUGMENTS = ("auto", "none", "crop", "crop_flip")
+"""Of a training image: nothing, a shift by up to an eighth, that and a mirror; auto: the data's."""
+
 PROXIES = {"fast": 0.1, "balanced": 7 / 30, "faithful": 1.0}
 """Share of the epochs of the tuned defaults; what each is worth is in `benchmarks/README.md`."""
 
@@ -46,7 +49,8 @@ class Recipe:
     training hardly sees beside the patches. `learning_rate` holds for networks whose blocks' widths
     have the sum `learning_rate_size`, others get `for_architecture`'s; None: for all.
     `layer_decay` multiplies the rate once more for every layer below the head; 1 is off.
-    `reattention_rate` multiplies it where every block has Re-attention. `amp` "auto" is bf16
+    `reattention_rate` multiplies it where every block has Re-attention. `augment`: what a training
+    image may become; "auto" is what the dataset says. `amp` "auto" is bf16
     autocast on a GPU that has it. `recalibration_batches`: how many training batches BatchNorm
     statistics are averaged over anew before every validation.
     Raises ValueError naming the rule and the value.
@@ -68,27 +72,35 @@ class Recipe:
     optimizer: Annotated[Optimizer, one_of(*get_args(Optimizer))] = "adamw"
     matrix_rate: Annotated[float, number(above=0.0, below=10.0)] = 0.02
     layer_decay: Annotated[float, number(above=0.0, high=1.0)] = 1.0
+    augment: Annotated[str, one_of(*AUGMENTS)] = "auto"
 
     def __post_init__(self) -> None:
         check_fields(self)
 
     @classmethod
     def for_dataset(
-        cls, dataset: Dataset, epochs: int | None = None, proxy: str = "faithful"
+        cls,
+        dataset: Dataset,
+        epochs: int | None = None,
+        proxy: str = "faithful",
+        *,
+        batch_size: int | None = None,
     ) -> Recipe:
         """The tuned defaults: 30 epochs for signs such as digits, 10 for photographs, where the
         batch grows with the number of images from 32 (up to 6,000) to 512 (46,000 and more), and
         the learning rate with it.
 
         `proxy` (fast, balanced or faithful) takes a share of those epochs, with a schedule of its
-        own; `epochs` overrides it. Raises ValueError on another one.
+        own; `epochs` overrides it. `batch_size`: another one, which the learning rate of
+        photographs follows. Raises ValueError on another proxy.
         """
         one_of(*PROXIES).check("proxy", proxy)
         if dataset.augmentation == "none":
             recipe = cls(learning_rate_size=256.0)
+            recipe = dataclasses.replace(recipe, batch_size=batch_size or recipe.batch_size)
         else:
-            batch_size = 2 ** round(math.log2(max(len(dataset.train_labels), 1) / 128))
-            batch_size = min(max(batch_size, 32), 512)
+            tuned = 2 ** round(math.log2(max(len(dataset.train_labels), 1) / 128))
+            batch_size = batch_size or min(max(tuned, 32), 512)
             recipe = cls(
                 epochs=10,
                 batch_size=batch_size,
@@ -99,7 +111,7 @@ class Recipe:
             )
         if epochs is None:
             epochs = max(round(PROXIES[proxy] * recipe.epochs), 1)
-        return dataclasses.replace(recipe, epochs=epochs)
+        return dataclasses.replace(recipe, epochs=epochs, augment=dataset.augmentation)
 
     def for_donor(self) -> Recipe:
         """This recipe for networks that begin from pretrained weights: a tenth of the rates, half

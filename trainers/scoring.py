@@ -1,4 +1,4 @@
-"""Loss and accuracy of a trained model."""
+"""Loss and accuracy of a trained model, or another metric."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from trainers.device.split import DeviceImages
 from trainers.device.streaming import StreamedImages, open_split
 from trainers.images.dataset import Dataset
 from trainers.images.stored import Images
+from trainers.metrics import CLASSES_OF_TOP5
 
 _BATCH, _BATCH_ON_CPU = 512, 64  # on a CPU what fits the cache is 1.4 to 2 times as fast
 
@@ -25,8 +26,9 @@ def evaluate(
     mean: tuple[float, ...],
     std: tuple[float, ...],
     img_size: int | None = None,
+    metric: str = "accuracy",
 ) -> tuple[float, float]:
-    """(mean cross-entropy, accuracy) of `model` in eval mode on uint8 images (N, C, S, S).
+    """(mean cross-entropy, metric) of `model` in eval mode on uint8 images (N, C, S, S).
 
     On the model's device, in float32. `img_size`: what the model takes if not the images' size.
     """
@@ -34,23 +36,32 @@ def evaluate(
     split = open_split(
         images, labels, mean=mean, std=std, img_size=img_size or images.shape[-1], device=device
     )
-    return score(model, split, amp=False)
+    loss, _, value = measured(model, split, amp=False, metric=metric).tolist()
+    return loss, value
 
 
 def score(
     model: nn.Module, split: DeviceImages | StreamedImages, *, amp: bool
 ) -> tuple[float, float]:
     """(mean cross-entropy, accuracy) of `model` in eval mode; one wait for the device."""
-    loss, correct = (totals(model, split, amp=amp) / len(split)).tolist()
-    return loss, correct
+    loss, accuracy, _ = measured(model, split, amp=amp).tolist()
+    return loss, accuracy
 
 
 @torch.inference_mode()
-def totals(model: nn.Module, split: DeviceImages | StreamedImages, *, amp: bool) -> Tensor:
-    """Cross-entropy summed over the split and how many are right, (2,) float64, on the device."""
+def measured(
+    model: nn.Module,
+    split: DeviceImages | StreamedImages,
+    *,
+    amp: bool,
+    metric: str = "accuracy",
+) -> Tensor:
+    """(mean cross-entropy, accuracy, metric) over the split, float64, on the device: nothing waits
+    for it, so that a GPU replays it from a graph."""
     device = split.labels.device
     model.eval()
-    total = torch.zeros(2, dtype=torch.float64, device=device)
+    total = torch.zeros(3, dtype=torch.float64, device=device)
+    tallies: Tensor | None = None  # by class: right, asked for, answered
     size = _BATCH_ON_CPU if device.type == "cpu" else _BATCH
     images = split.window(size)
     batches = torch.split(torch.arange(len(split), device=device), size)
@@ -59,8 +70,30 @@ def totals(model: nn.Module, split: DeviceImages | StreamedImages, *, amp: bool)
             logits = model(images.batch(rows)).float()
         labels = images.labels[rows]
         loss = F.cross_entropy(logits, labels, reduction="sum")
-        total += torch.stack([loss, (logits.argmax(1) == labels).sum()])
-    return total
+        answers = logits.argmax(1)
+        right = answers == labels
+        likely = logits.topk(min(CLASSES_OF_TOP5, logits.shape[1]), dim=1).indices
+        total += torch.stack([loss, right.sum(), (likely == labels[:, None]).sum()])
+        if tallies is None:
+            tallies = torch.zeros(3, logits.shape[1], dtype=torch.float64, device=device)
+        ones = torch.ones(len(rows), dtype=torch.float64, device=device)
+        tallies[0].index_add_(0, labels, right.double())
+        tallies[1].index_add_(0, labels, ones)
+        tallies[2].index_add_(0, answers, ones)
+    loss, accuracy, top5 = (total / len(split)).unbind()
+    value = {"accuracy": accuracy, "top5": top5}.get(metric)
+    if value is None:
+        assert tallies is not None  # a split has images
+        value = _mean_over_classes(metric, *tallies)
+    return torch.stack([loss, accuracy, value])
+
+
+def _mean_over_classes(metric: str, right: Tensor, asked: Tensor, answered: Tensor) -> Tensor:
+    """Balanced accuracy over the classes asked for, macro F1 over those asked for or answered."""
+    if metric == "balanced_accuracy":
+        return (right / asked.clamp(min=1)).sum() / (asked > 0).sum()
+    both = asked + answered
+    return (2 * right / both.clamp(min=1)).sum() / (both > 0).sum()
 
 
 @torch.no_grad()

@@ -64,7 +64,7 @@ def measure_test_accuracy(
     reader = reader or start_reader(jobs.settings)
     started = reader.is_there.remote()
     split = (dataset.test_images, dataset.test_labels)
-    shape = {"mean": dataset.mean, "std": dataset.std}
+    shape = {"mean": dataset.mean, "std": dataset.std, "metric": settings.metric}
     javascript()  # of the report: takes two seconds, in which the worker starts
     try:
         _answer(started, READER_SECONDS)

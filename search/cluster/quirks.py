@@ -332,7 +332,10 @@ def _tell_port(raylet: Sequence[str], port: int) -> None:
     """Writes the file that a raylet, which is about to be started by these words, waits for."""
     given = dict(word[2:].partition("=")[::2] for word in raylet if word.startswith("--"))
     with contextlib.suppress(ImportError):  # an older Ray has no such file
-        from ray._raylet import DASHBOARD_AGENT_LISTEN_PORT_NAME, persist_port
+        from ray._raylet import (  # type: ignore[attr-defined]
+            DASHBOARD_AGENT_LISTEN_PORT_NAME,
+            persist_port,
+        )
 
         node = given["node_id"]
         persist_port(given["session_dir"], node, DASHBOARD_AGENT_LISTEN_PORT_NAME, port)

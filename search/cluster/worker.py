@@ -34,6 +34,7 @@ class ProxyTrainable(tune.Trainable):
         graphs: bool = False,
         train: Any = None,
         donor: Any = None,
+        metric: str = "accuracy",
     ) -> None:
         """`gpus`: what Ray reserves for this actor; a fraction is also the share of memory.
         `graphs`: replay steps from CUDA graphs. `train`: a training loop of one's own.
@@ -42,7 +43,7 @@ class ProxyTrainable(tune.Trainable):
 
         torch.set_num_threads(threads)
         self._dataset, self._recipe, self._gpus, self._graphs = dataset, recipe, gpus, graphs
-        self._train, self._donor = train, donor
+        self._train, self._donor, self._metric = train, donor, metric
         self._too_much: dict[int, int] = {}  # parts -> the least demand that had too little memory
         self._start(config)
 
@@ -124,6 +125,7 @@ class ProxyTrainable(tune.Trainable):
             parts=self._parts,
             graphs=self._graphs,
             donor=self._donor,
+            metric=self._metric,
         )
 
     def _end_training(self) -> None:
@@ -204,7 +206,7 @@ class TestSplitReader:
         **shape: Any,
     ) -> dict[int, float | str]:
         """Accuracy of (trial, architecture, safetensors bytes), by trial, or why the weights are
-        not that trial's; `shape`: mean and std."""
+        not that trial's; `shape`: mean, std and the metric."""
         from safetensors import SafetensorError
         from safetensors.torch import load
 

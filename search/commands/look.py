@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def status(run: o.RunFolder, as_json: o.Json = False) -> None:
     """Show how far a run is, and its frontier so far."""
     from results import load_run
-    from results.words import counted, foreign_text, format_count
+    from results.words import counted, foreign_text, format_count, metric_name
     from search.terminal.confirming import show_confirmed
     from search.terminal.display import front_table
     from search.terminal.messages import readings_text, summary
@@ -51,7 +51,9 @@ def status(run: o.RunFolder, as_json: o.Json = False) -> None:
         console.print(readings_text(loaded), markup=False, soft_wrap=True)
     if loaded.front:
         rows = len(loaded.front)
-        console.print(front_table(loaded.front, rows, loaded.unconfirmed, width=console.width))
+        by, width = metric_name(loaded.metric), console.width
+        table = front_table(loaded.front, rows, loaded.unconfirmed, width=width, metric=by)
+        console.print(table)
     show_confirmed(loaded, console)
 
 

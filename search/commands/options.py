@@ -28,6 +28,19 @@ Proxy = Annotated[
     str, Option(help="fast, balanced or faithful: a tenth, a fifth or all of the epochs.")
 ]
 Epochs = Annotated[int | None, Option(help="Epochs of a training. [as --proxy says]")]
+RecipeFile = Annotated[
+    str | None, Option(help="A TOML file of fields of trainers.Recipe. [tuned on the data's kind]")
+]
+LearningRate = Annotated[
+    float | None, Option(help="Peak learning rate where embed_dim x depth is 256. [of the recipe]")
+]
+BatchSize = Annotated[int | None, Option(help="Images of one step. [of the recipe]")]
+Augment = Annotated[
+    str | None, Option(help="none, crop, crop_flip, or auto: no flips for digits and letters.")
+]
+Metric = Annotated[
+    str, Option(help="What networks are compared by: accuracy, balanced_accuracy, top5 or f1.")
+]
 Sampler = Annotated[str, Option(help="frontier, tpe, nsga2, gp or random.")]
 EarlyStopping = Annotated[
     bool, Option(help="Stop trials expected to add next to nothing to the frontier.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from results import Run, load_run
-from results.words import counted
+from results.words import counted, metric_name
 from space.rules import show
 
 BEST = "best"
@@ -54,8 +54,9 @@ def _best(run: Run) -> tuple[Run, int, str]:
             f"The best is trial {trial}, by its confirmed mean of {mean:.4f} ({count}).",
         )
     best = run.front[-1]
+    name = metric_name(run.metric)
     why = (
-        f"Taken for the best is trial {best.trial}, by its validation accuracy of "
+        f"Taken for the best is trial {best.trial}, by its validation {name} of "
         f"{best.accuracy:.4f}, which is not confirmed: `vit-frontier confirm {run.path}` trains "
         "the frontier again."
     )

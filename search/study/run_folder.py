@@ -25,6 +25,7 @@ from search.settings import SearchSettings
 from search.study.errors import StorageError, cannot_write, writing
 from space.rules import show
 from trainers.machine import cores, memory_bytes
+from trainers.metrics import effective_images
 
 if TYPE_CHECKING:
     from trainers import Dataset, Donor, Recipe
@@ -238,7 +239,8 @@ def _describe_run(
         "budget_flops": settings.budget,
         "max_params": settings.max_params,
         "space": settings.space.to_dict(),
-        "data": describe_data(dataset),
+        "data": describe_data(dataset)
+        | {"effective_validation": effective_images(settings.metric, dataset.val_labels)},
         "recipe": recipe.to_dict(),
         "storage": settings.storage,
         "versions": versions(),

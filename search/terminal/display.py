@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from results import TrialRecord
-from results.words import duration, format_count, index_ranges, shape_row
+from results.words import duration, format_count, index_ranges, metric_name, shape_row
 from search.study.jobs import Jobs, LiveTrial
 from search.terminal.pace import Pace
 
@@ -30,6 +30,7 @@ class Display:
     def __init__(self, jobs: Jobs, console: Console, *, epochs: int | None = None) -> None:
         """`epochs`: of a whole training."""
         self.jobs, self.console, self.epochs = jobs, console, epochs
+        self._metric = metric_name(jobs.settings.metric)
         self._pace = Pace(epochs=epochs)
         self._started, self._said = time.monotonic(), time.monotonic()
         self._drawn = -math.inf
@@ -85,7 +86,8 @@ class Display:
         result = (
             f"failed: {record.error}"
             if record.state == "failed"
-            else f"{record.state} at epoch {record.epochs}{of}, accuracy {record.accuracy:.4f}"
+            else f"{record.state} at epoch {record.epochs}{of}, "
+            f"{self._metric} {record.accuracy:.4f}"
         )
         if self._live is None or record.state == "failed":
             done = f"[{len(self.jobs.finished)}/{self.jobs.total}]"
@@ -129,14 +131,16 @@ class Display:
             lines.append(Text(self._note, style="yellow"))
         front = self.jobs.front
         if front:
-            lines.append(front_table(front, width=self.console.width))
+            lines.append(front_table(front, width=self.console.width, metric=self._metric))
         return Group(*lines)
 
     def _running(self, live: LiveTrial) -> str:
         last = live.curve[-1] if live.curve else None
         of = f" of {self.epochs}" if self.epochs else ""
         state = (
-            f"epoch {last['epoch']}{of}, accuracy {last['accuracy']:.4f}" if last else "starting"
+            f"epoch {last['epoch']}{of}, {self._metric} {last['accuracy']:.4f}"
+            if last
+            else "starting"
         )
         name = f" ({live.baseline})" if live.baseline else ""
         passed = duration(time.monotonic() - live.began)
@@ -157,9 +161,10 @@ def front_table(
     unconfirmed: Collection[int] = (),
     *,
     width: int = 80,
+    metric: str = "accuracy",
 ) -> Table:
     """The frontier as a table of at most `width` characters, the `rows` most accurate members;
-    `unconfirmed` are marked. FLOPs and accuracy are the last to go."""
+    `unconfirmed` are marked; `metric`: what accuracy is. FLOPs and accuracy are the last to go."""
     title = "Frontier" if len(front) <= rows else f"Frontier (last {rows} of {len(front)})"
     table = Table(
         title=title,
@@ -171,12 +176,13 @@ def front_table(
     )
     cells = [_row(record, record.trial in unconfirmed) for record in front[-rows:]]
     names = [name for name in _COLUMNS if any(row[name] for row in cells)]
-    needed = {name: 2 + max(len(name), *(len(row[name]) for row in cells)) for name in names}
+    heads = {name: metric if name == "accuracy" else name for name in names}
+    needed = {n: 2 + max(len(heads[n]), *(len(row[n]) for row in cells)) for n in names}
     while sum(needed[name] for name in names) > width and len(names) > 2:
         names.remove(min(names, key=_COLUMNS.__getitem__))
     for name in names:
         left = name in ("Re-attention", "pools")
-        table.add_column(name, justify="left" if left else "right", no_wrap=True)
+        table.add_column(heads[name], justify="left" if left else "right", no_wrap=True)
     for row in cells:
         table.add_row(*(row[name] for name in names))
     return table

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
-from results.words import counted, format_count, percent
+from results.words import counted, format_count, metric_name, percent
 from search.settings import SearchSettings
 from space import count_flops, count_params
 from space.rules import show
@@ -40,6 +40,7 @@ def introduce(settings: SearchSettings, dataset: Dataset, recipe: Recipe, consol
             highlight=False,
             soft_wrap=True,
         )
+    by = "" if settings.metric == "accuracy" else f"by {metric_name(settings.metric)}, "
     space, smallest = settings.space, settings.space.smallest()
     console.print(
         f"Searching {space.size():.3g} networks of the space {space.name!r} for the frontier under "
@@ -48,7 +49,7 @@ def introduce(settings: SearchSettings, dataset: Dataset, recipe: Recipe, consol
         f"Data: {printable(dataset.name)}, {dataset.img_size} pixels, "
         f"{dataset.num_classes} classes, {len(dataset.train_labels)} images to train on and "
         f"{len(dataset.val_labels)} to validate on, {len(dataset.test_labels)} for the end.\n"
-        f"{counted(settings.trials, 'trial')} of {counted(recipe.epochs, 'epoch')}, sampler "
+        f"{counted(settings.trials, 'trial')} of {counted(recipe.epochs, 'epoch')}, {by}sampler "
         f"{settings.sampler}, seed {settings.seed}. Run folder: {settings.out}",
         markup=False,
         highlight=False,
@@ -117,7 +118,8 @@ def _remarks(dataset: Dataset) -> Iterator[str]:
     if largest > min(2 / dataset.num_classes, MUCH_OF_TWO):
         yield (
             f"The largest class has {percent(largest)} of the validation images: an accuracy says "
-            "little that does not exceed it."
+            "little that does not exceed it; `--metric balanced_accuracy` or f1 weighs all classes "
+            "alike."
         )
     if max(dataset.mean) < NEARLY_BLACK:
         yield (
@@ -148,10 +150,11 @@ def conclude(run: Run, console: Console, *, interrupted: bool, as_json: bool) ->
         console.print(readings_text(run), markup=False, highlight=False, soft_wrap=True)
     if run.front:
         top = run.front[-1]
-        test = "" if top.test_accuracy is None else f", test accuracy {top.test_accuracy:.4f}"
+        name = metric_name(run.metric)
+        test = "" if top.test_accuracy is None else f", test {name} {top.test_accuracy:.4f}"
         console.print(
-            f"{counted(len(run.front), 'network')} on the frontier, the most accurate with "
-            f"validation accuracy {top.accuracy:.4f}{test} at {top.flops:,} FLOPs (trial "
+            f"{counted(len(run.front), 'network')} on the frontier, the highest with "
+            f"validation {name} {top.accuracy:.4f}{test} at {top.flops:,} FLOPs (trial "
             f"{top.trial}); hypervolume {run.hypervolume:.4f}.\n"
             f"{_not_confirmed(run)}Report: {run.path / 'report.html'}",
             markup=False,
@@ -204,6 +207,7 @@ def summary(run: Run) -> dict[str, Any]:
         "trials": run.trials_asked,
         "test_readings": [list(trials) for trials in run.test_readings],
         "hypervolume": run.hypervolume,
+        "metric": run.metric,
         "frontier": [
             {
                 "trial": r.trial,

@@ -13,7 +13,8 @@ from space.parts.part import Shape
 
 def to_maps(tokens: Tensor, grid: tuple[int, int]) -> Tensor:
     """Tokens (B, N, C) without class token as maps (B, C, H, W)."""
-    return tokens.transpose(1, 2).unflatten(2, grid)
+    maps: Tensor = tokens.transpose(1, 2).unflatten(2, grid)  # type: ignore[no-untyped-call]
+    return maps
 
 
 def to_tokens(maps: Tensor) -> Tensor:

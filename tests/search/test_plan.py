@@ -11,15 +11,14 @@ from rich.console import Console
 
 from results import load_run
 from results.write import frontier_json
-from search import plan
+from search import calls, plan
+from search.calls import resume, search
 from search.plan import (
     default_space,
     finished_already,
     plan_search,
     read_changes,
     read_options,
-    resume,
-    search,
 )
 from search.terminal.messages import prospect
 from trainers import Recipe
@@ -72,9 +71,9 @@ def test_a_second_interruption_raises_for_a_program(monkeypatch):
     def ended(*arguments, **options):
         raise SystemExit(130)
 
-    monkeypatch.setattr(plan, "carry_out", ended)
+    monkeypatch.setattr(calls, "carry_out", ended)
     with pytest.raises(KeyboardInterrupt):
-        plan._called(None, None, command=None)
+        calls._called(None, None, command=None)
 
 
 def test_unknown_options_are_told():
@@ -93,7 +92,7 @@ def test_default_space_fits_the_image_size():
 @pytest.mark.parametrize("also", [{"epochs": 5}, {"proxy": "fast"}])
 def test_a_recipe_and_another_length_of_training_are_not_both_taken(also, monkeypatch):
     monkeypatch.setattr(plan, "_load", lambda *_: pytest.fail("read"))
-    with pytest.raises(ValueError, match=r"must not be given beside `recipe`, .* 7: leave it out"):
+    with pytest.raises(ValueError, match=r"must not be given beside `recipe`, .*: leave it out"):
         search("500K", recipe=Recipe(epochs=7), **also)
 
 

@@ -62,6 +62,17 @@ def numbers(outcome: TrialOutcome) -> list[tuple[float, ...]]:
     return [(e["train_loss"], e["val_loss"], e["accuracy"]) for e in outcome.curve]
 
 
+def test_a_recipe_says_what_images_become_and_auto_leaves_it_to_the_data(digits: Dataset) -> None:
+    photographs = dataclasses.replace(digits, augmentation="crop_flip")
+    found = {
+        name: numbers(run(photographs, dataclasses.replace(QUICK, epochs=1, augment=name)))
+        for name in ("auto", "none", "crop", "crop_flip")
+    }
+    assert found["auto"] == found["crop_flip"]
+    assert found["none"] == numbers(run(digits, dataclasses.replace(QUICK, epochs=1)))
+    assert len({tuple(curve) for curve in found.values()}) == 3
+
+
 @pytest.mark.parametrize(
     "changes",
     [

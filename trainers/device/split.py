@@ -50,9 +50,10 @@ class DeviceImages:
         """The normalised images of `rows`, (B, C, S, S)."""
         return self.normalised(self.pixels[rows])
 
-    def augmented_batch(self, rows: Tensor, generator: Generator) -> Tensor:
-        """As `batch`, each image shifted by up to an eighth of its side and mirrored at random."""
-        return self.normalised(crop_flip(self.pixels, rows, generator=generator))
+    def augmented_batch(self, rows: Tensor, generator: Generator, *, mirror: bool = True) -> Tensor:
+        """As `batch`, each image shifted by up to an eighth of its side and, unless `mirror` is
+        False, mirrored at random."""
+        return self.normalised(crop_flip(self.pixels, rows, generator=generator, mirror=mirror))
 
     def normalised(self, pixels: Tensor) -> Tensor:
         """Zero mean and unit variance by channel; float pixels are so already."""
@@ -101,16 +102,17 @@ def resize(images: Tensor, img_size: int) -> Tensor:
     return torch.cat(parts)
 
 
-def crop_flip(images: Tensor, rows: Tensor, *, generator: Generator) -> Tensor:
+def crop_flip(images: Tensor, rows: Tensor, *, generator: Generator, mirror: bool = True) -> Tensor:
     """Images `rows` of (N, C, S, S), each shifted by up to S/8 in both directions, the rim filled
-    by reflection, and mirrored with probability 1/2. One gather, no padded copy."""
+    by reflection, and with `mirror` mirrored with probability 1/2. One gather, no padded copy."""
     count, size, device = len(rows), images.shape[-1], images.device
     reach = max(1, size // 8)
     shifts = torch.randint(-reach, reach + 1, (2, count, 1), generator=generator, device=device)
-    mirrored = torch.rand(count, 1, generator=generator, device=device) < 0.5
     places = torch.arange(size, device=device)
     down, across = (_reflect(places + shift, size) for shift in shifts)  # (B, S) each
-    across = torch.where(mirrored, across.flip(1), across)
+    if mirror:
+        mirrored = torch.rand(count, 1, generator=generator, device=device) < 0.5
+        across = torch.where(mirrored, across.flip(1), across)
     channels = torch.arange(images.shape[1], device=device)
     return images[
         rows[:, None, None, None],

@@ -74,6 +74,14 @@ def test_every_crop_is_a_window_of_the_reflected_image_or_its_mirror() -> None:
     assert {mirrored for _, _, mirrored in seen} == {False, True}
 
 
+def test_without_mirrors_a_shift_is_all() -> None:
+    ramp = torch.arange(16).expand(1, 1, 16, 16).contiguous().to(torch.uint8) * 10
+    rows, draws = torch.zeros(200, dtype=torch.int64), torch.Generator().manual_seed(0)
+    crops = crop_flip(ramp, rows, generator=draws, mirror=False)[:, 0, 0].int()
+    assert (crops[:, 3] < crops[:, 12]).all()
+    assert len(crops.unique(dim=0)) == 5
+
+
 def _window(image: torch.Tensor, y: int, x: int, mirrored: bool) -> torch.Tensor:
     window = image[:, y : y + 16, x : x + 16]
     return window.flip(2) if mirrored else window
