@@ -113,6 +113,7 @@ class Confirmation(Jobs):
             started=time.time(),
             baseline=record.baseline,
             parts=trial.user_attrs.get("parts", 1),
+            crashes=trial.user_attrs.get("crashes", 0),
         )
         for name, value in live.record("running").to_attrs().items():
             trial.set_user_attr(name, value)

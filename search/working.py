@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import signal
 import sys
 import time
@@ -162,7 +161,7 @@ def train(
         "metric": settings.metric,
     }
     try:
-        with _signals(stop):
+        with _signals(stop, display.stopping):
             train_all(settings, jobs, scheduler, recorder, stop, options)
     except Exception as error:
         if not quirks.is_of_ray(error):
@@ -179,15 +178,16 @@ def train(
 
 
 @contextlib.contextmanager
-def _signals(stop: Any) -> Iterator[None]:
-    """Ctrl-C, SIGTERM and a closed terminal stop the search cleanly; a second Ctrl-C at once."""
+def _signals(stop: Any, stopping: Callable[[], None]) -> Iterator[None]:
+    """Ctrl-C, SIGTERM and a closed terminal stop the search cleanly; a second Ctrl-C at once.
+    `stopping` says so."""
 
     def ask_to_stop(number: int, frame: Any) -> None:
         if stop.interrupted and number == signal.SIGINT:
             sys.exit(130)
-        stop.interrupted = True
-        with contextlib.suppress(OSError, ValueError):  # print may be what was interrupted
-            os.write(sys.stderr.fileno(), b"\nStopping ...\n")
+        if not stop.interrupted:
+            stop.interrupted = True
+            stopping()
 
     kinds = [signal.SIGINT, signal.SIGTERM]
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup

@@ -27,6 +27,7 @@ NO_MEMORY = (
     "Ray killed the worker, also with smaller batches, as its machine ran low on memory: fewer "
     "--workers leave more to each"
 )
+WORKER_DIED = "its worker died (killed, out of memory, or a crash of its libraries)"
 UNSTARTED_WORKERS = 3  # that many in a row stop the run; Ray has tried five times for each
 
 
@@ -165,20 +166,32 @@ class Recorder(Callback):
             else:
                 self._run_again(number, f"{why} {batches_in(parts)}", parts)
         else:
-            self._lost[number] = time.monotonic(), actor_id, reason or "the worker died"
+            short = reason if actor_id is None else WORKER_DIED
+            self._lost[number] = time.monotonic(), actor_id, short or WORKER_DIED
 
     def judge_lost_workers(self) -> None:
-        """A worker that died alone failed; one whose machine died with it runs again. The two are
-        told apart a little later, since a dying machine may lose its workers first."""
+        """A trial whose worker died alone runs again once; one whose machine died with it as often
+        as that happens. The two are told apart a little later, since a dying machine may lose its
+        workers first."""
         for number, (lost, actor_id, error) in list(self._lost.items()):
             if time.monotonic() - lost < LOST_SECONDS:
                 continue
             del self._lost[number]
             with self._stop.on_failure():
                 if died_alone(actor_id):
-                    self._fail(number, "crash", error)
+                    self._note_crash(number, actor_id, error)
                 else:
                     self._run_again(number, "its machine was lost")
+
+    def _note_crash(self, number: int, actor_id: str | None, error: str) -> None:
+        """A process that died may have been killed by chance: the second time it is the trial's.
+        One that ended itself (`actor_id` None: an error of its GPU) is tried no second time."""
+        if actor_id is not None and not self._jobs.live[number].crashes:
+            self._jobs.release(number, crashed=True)
+            if not self._stop.stop_all():
+                self._say(f"The network of trial {number} is trained again: {error}.")
+            return
+        self._fail(number, "crash", error if actor_id is None else f"{error}, twice")
 
     def _note_unstarted(self, number: int, reason: str) -> None:
         self._run_again(number, f"no worker could start for it ({reason})")

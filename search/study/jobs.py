@@ -22,7 +22,12 @@ from search.settings import SearchSettings
 from search.study.mirror import set_user_attr, together
 from space import Architecture
 
-ASKED_WITH = ("baseline", "parts", "confirms")  # attributes that a trial is enqueued with
+ASKED_WITH = (
+    "baseline",
+    "parts",
+    "confirms",
+    "crashes",
+)  # attributes a trial is asked with
 REPEATED_FAILURES = 5  # the same failure that often in a row stops the run
 _STATES = {"stopped": TrialState.PRUNED, "failed": TrialState.FAIL}
 
@@ -39,6 +44,7 @@ class LiveTrial:
     started: float  # seconds since 1970
     baseline: str | None = None
     parts: int = 1  # in which a batch is trained on, for memory's sake
+    crashes: int = 0  # how often its worker died before
     worker: str | None = None
     began: float = field(default_factory=time.monotonic)
     curve: list[dict[str, Any]] = field(default_factory=list)
@@ -139,12 +145,14 @@ class Jobs(ABC):
             self.stop_reason = f"{REPEATED_FAILURES} trials in a row failed alike: {error}"
         return record
 
-    def release(self, number: int, *, parts: int = 1) -> None:
+    def release(self, number: int, *, parts: int = 1, crashed: bool = False) -> None:
         """Gives up a running trial without blame: the run was interrupted, its machine died, or
-        had too little memory. Its network is asked again, with batches in so many `parts`."""
+        had too little memory. Its network is asked again, with batches in so many `parts`.
+        `crashed`: its worker died, which is forgiven once."""
         live = self.live.pop(number)
-        fewer = {"parts": parts} if parts > 1 else {}
-        self._requeue(number, live.trial.params, live.trial.user_attrs | fewer)
+        changed = {"parts": parts} if parts > 1 else {}
+        changed |= {"crashes": live.crashes + 1} if crashed else {}
+        self._requeue(number, live.trial.params, live.trial.user_attrs | changed)
 
     def release_all(self) -> None:
         """Gives up every running trial."""

@@ -162,6 +162,7 @@ class Ledger(Jobs):
             started=time.time(),
             baseline=trial.user_attrs.get("baseline"),
             parts=trial.user_attrs.get("parts", 1),
+            crashes=trial.user_attrs.get("crashes", 0),
         )
         for name, value in live.record("running").to_attrs().items():
             if name != "baseline":  # the one attribute that it was asked with
@@ -201,10 +202,10 @@ class Ledger(Jobs):
 
     # ---- what comes back -----------------------------------------------------------------------
 
-    def release(self, number: int, *, parts: int = 1) -> None:
+    def release(self, number: int, *, parts: int = 1, crashed: bool = False) -> None:
         self.exhausted = False
         self._known.pop(self.space.key(self.live[number].architecture), None)
-        super().release(number, parts=parts)
+        super().release(number, parts=parts, crashed=crashed)
 
     def forget_failures(self) -> int:
         """Takes failed trials out of the records and has their networks asked again."""

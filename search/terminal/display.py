@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
+import sys
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -21,6 +24,7 @@ from search.terminal.pace import Pace
 
 FRONT_ROWS = 12
 DRAWN_SECONDS = 0.2  # between two drawings of the panel
+STOPPING = "Stopping ... (Ctrl-C again: at once)"
 PLAIN_SECONDS = 30.0  # between two plain lines when nothing finishes
 
 
@@ -35,6 +39,8 @@ class Display:
         self._started, self._said = time.monotonic(), time.monotonic()
         self._drawn = -math.inf
         self._note = ""
+        self._stopping = False
+        self._echo = contextlib.ExitStack()
         self._live: Live | None = None
         self._bar = Progress(
             TextColumn("[bold]{task.description}"),
@@ -46,6 +52,7 @@ class Display:
 
     def __enter__(self) -> Display:
         if self.console.is_terminal:
+            self._echo.enter_context(_no_control_echo())
             self._live = Live(self._panel(), console=self.console, refresh_per_second=4)
             self._live.__enter__()
         return self
@@ -54,6 +61,7 @@ class Display:
         if self._live is not None:
             self._live.update(self._panel(), refresh=True)
             self._live.__exit__(None, None, None)
+        self._echo.close()
 
     def say(self, text: str) -> None:
         """One line that stays."""
@@ -66,6 +74,16 @@ class Display:
         self._note = text
         self._drawn = -math.inf
         self.update()
+
+    def stopping(self) -> None:
+        """Says at once that the search stops; a signal's handler may call it at any place."""
+        self._stopping = True
+        if self._live is not None:  # drawn by its own thread, a quarter of a second later at most
+            self._note = STOPPING
+            self._live.update(Group(self._bar, Text(STOPPING, style="yellow")))
+            return
+        with contextlib.suppress(OSError, ValueError):  # print may be what was interrupted
+            os.write(sys.stderr.fileno(), f"{STOPPING}\n".encode())
 
     def update(self) -> None:
         if self._live is not None:
@@ -89,6 +107,8 @@ class Display:
             else f"{record.state} at epoch {record.epochs}{of}, "
             f"{self._metric} {record.accuracy:.4f}"
         )
+        if record.error_kind == "crash" and self.jobs.goes_on_by == "resume":
+            result += f"; `vit-frontier retry {self.jobs.settings.out}` runs it again"
         if self._live is None or record.state == "failed":
             done = f"[{len(self.jobs.finished)}/{self.jobs.total}]"
             size = f"{format_count(record.flops)} FLOPs"
@@ -108,6 +128,8 @@ class Display:
         return ", ".join(part for part in parts if part)
 
     def _eta(self) -> str:
+        if self._stopping:
+            return ""
         live, limit = list(self.jobs.live.values()), self.jobs.settings.time_limit
         left = self._pace.left(live, self.jobs.remaining)
         if limit is not None:
@@ -146,6 +168,26 @@ class Display:
         passed = duration(time.monotonic() - live.began)
         size = format_count(live.flops)
         return f"trial {live.trial.number}{name}: {size} FLOPs, {state}, {passed}"
+
+
+@contextlib.contextmanager
+def _no_control_echo() -> Iterator[None]:
+    """A terminal that does not write ^C, which would move the panel that is drawn anew."""
+    import termios
+
+    try:
+        before = termios.tcgetattr(sys.stdin)
+    except (OSError, ValueError, termios.error):  # no terminal
+        yield
+        return
+    silent = [*before]
+    silent[3] &= ~termios.ECHOCTL
+    termios.tcsetattr(sys.stdin, termios.TCSANOW, silent)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError, ValueError, termios.error):
+            termios.tcsetattr(sys.stdin, termios.TCSANOW, before)
 
 
 # Columns of the table of the frontier, in order, and how long each is kept on a narrow terminal.

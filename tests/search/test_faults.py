@@ -81,7 +81,8 @@ def test_killed_and_hanging_workers_are_records_and_the_search_goes_on(start, tm
     run = load_run(out)
     kinds = sorted(r.error_kind for r in run.records if r.state == "failed")
     # On a machine under load, a worker that takes 30 s to start hangs as well.
-    assert kinds == ["crash", "hang"] + ["hang"] * (len(kinds) - 2)
+    assert kinds == ["hang"] * len(kinds)
+    assert "is trained again: its worker died" in log.read_text()
     assert len(run.records) == 8
     assert run.count("complete") == 8 - len(kinds) > 0
     assert "no report for 30 s" in (out / "report.html").read_text()
@@ -161,8 +162,7 @@ def test_workers_that_cannot_start_are_no_trials_fault(mended, start, tmp_path, 
     if mended:
         flag.unlink()
     assert driver.wait(timeout=300) == (0 if mended else 1)
-    failed = [r.error_kind for r in load_run(out).records if r.state == "failed"]
-    assert set(failed) == {"crash"}  # of the workers that were killed
+    assert load_run(out).count("failed") == 0  # those that were killed run again
     assert len(load_run(out).records) == 5 or not mended
     assert ("Stopped: 3 workers in a row could not start (" in log.read_text()) != mended
     if not mended:
@@ -266,11 +266,14 @@ def test_a_program_whose_search_lost_its_head_goes_on(lost, why, start, tmp_path
 
 
 @pytest.mark.slow
-def test_the_last_worker_killed_ends_the_search_with_its_record(start, tmp_path):
+def test_the_last_worker_killed_twice_ends_the_search_with_its_record(start, tmp_path):
     """Then nothing runs any more, and what became of the worker is still to be found out."""
     out, log = tmp_path / "run", tmp_path / "log"
     driver = start(log, *small_search(out, "--trials", 1, "--epochs", 400, "--workers", 1))
-    os.kill(worker_other_than([], driver), signal.SIGKILL)
+    first = worker_other_than([], driver)
+    os.kill(first, signal.SIGKILL)
+    wait_for(log, "is trained again: its worker died", driver)
+    os.kill(worker_other_than([first], driver), signal.SIGKILL)
     assert driver.wait(timeout=90) == 1, log.read_text()
     assert [(r.state, r.error_kind) for r in load_run(out).records] == [("failed", "crash")]
 

@@ -62,10 +62,10 @@ def open_cache(root: Path, contents: dict[str, Any], *, count: int, img_size: in
     source = hashlib.sha256(origin).hexdigest()[:16]
     directory = root / f"images-{source}-{img_size}-{digest}"
     try:
-        with _one_at_a_time(root):
+        with one_at_a_time(root):
             whole = _is_whole(directory, count=count, img_size=img_size)
             for found in root.glob(f"images-{source}-{img_size}-*"):
-                if not (whole if found == directory else _is_in_use(found)):
+                if not (whole if found == directory else is_in_use(found)):
                     shutil.rmtree(found, ignore_errors=True)
             if not whole:
                 _create(directory, described, count=count, img_size=img_size)
@@ -76,7 +76,7 @@ def open_cache(root: Path, contents: dict[str, Any], *, count: int, img_size: in
 
 
 @contextlib.contextmanager
-def _one_at_a_time(root: Path) -> Iterator[None]:
+def one_at_a_time(root: Path) -> Iterator[None]:
     """Else one process might remove what another has just made and decodes into."""
     with contextlib.ExitStack() as held:
         with contextlib.suppress(OSError):  # read-only, or a file system without locks
@@ -101,7 +101,7 @@ def _hold(directory: Path) -> None:
         os.close(earlier)
 
 
-def _is_in_use(directory: Path) -> bool:
+def is_in_use(directory: Path) -> bool:
     """Whether a process, maybe this one, holds that cache."""
     import fcntl
 

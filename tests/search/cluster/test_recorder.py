@@ -1,4 +1,4 @@
-"""Workers that cannot start: the search stops after three in a row, however slow the machine is."""
+"""Three workers in a row that cannot start stop the search; one that dies is forgiven once."""
 
 from types import SimpleNamespace
 
@@ -43,3 +43,44 @@ def test_three_workers_that_cannot_start_stop_a_search(tmp_path, monkeypatch, lo
         told.on_step_end(0, [])
         assert (ledger.stop_reason is not None) == (failures == 3)
     assert "3 workers in a row could not start" in ledger.stop_reason
+
+
+KILLED = """The actor died unexpectedly before finishing this task.
+class_name: ProxyTrainable
+actor_id: 5f4e2b0a9c8d7e6f5a4b3c2d01000000
+The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR Worker exit
+detail: Worker unexpectedly exits with a connection error code 2. End of file.
+"""
+
+
+def test_a_trial_whose_worker_is_killed_runs_again_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(recorder, "LOST_SECONDS", 0.0)
+    monkeypatch.setattr(recorder, "died_alone", lambda actor_id: True)
+    (tmp_path / "error.txt").write_text(KILLED)
+    study = optuna.create_study(directions=["maximize", "minimize"])
+    ledger = Ledger(study, SearchSettings(budget=10**6, space=SearchSpace.load("digits")))
+    ended, said = [], []
+    told = Recorder(
+        ledger, Stop(ledger, None), weights=tmp_path, batch_size=64, silence=1800.0,
+        starting=dict, on_finished=ended.append, on_step=lambda: None, say=said.append,
+    )  # fmt: skip
+    networks = []
+    for _ in range(2):
+        live = ledger.ask()
+        networks.append(live.architecture)
+        trial = SimpleNamespace(
+            config={"trial": live.trial.number}, error_file=tmp_path / "error.txt",
+            metric_analysis={}, metric_n_steps={},
+        )  # fmt: skip
+        told.on_trial_error(0, [trial], trial)
+        told.judge_lost_workers()
+    assert networks[0] == networks[1]
+    assert said == [
+        "The network of trial 0 is trained again: its worker died (killed, out of memory, or a "
+        "crash of its libraries)."
+    ]
+    (record,) = ended
+    assert (record.state, record.error_kind, record.trial) == ("failed", "crash", 1)
+    assert "\n" not in record.error
+    assert record.error.endswith("twice")
+    assert len(ledger.finished) == 1

@@ -2,15 +2,20 @@
 
 import dataclasses
 import io
+import time
 from types import SimpleNamespace
 
+import optuna
 import pytest
 from make_run import make_run
 from rich.console import Console
 
 from results import load_run
-from search.terminal.display import front_table
+from search.settings import SearchSettings
+from search.study.ledger import Ledger
+from search.terminal.display import STOPPING, Display, front_table
 from search.terminal.pace import Pace
+from space import SearchSpace
 
 
 @pytest.fixture(scope="module")
@@ -59,3 +64,39 @@ def test_what_is_left_is_told_by_flops(front, monkeypatch):
     stopped = dataclasses.replace(small, curve=small.curve[:1], seconds=0.2)  # after one epoch
     pace.finished(stopped)
     assert pace.left([], 2) == pytest.approx(2 * 5500 * 2e-4 / 2)
+
+
+@pytest.fixture
+def jobs():
+    study = optuna.create_study(directions=["maximize", "minimize"])
+    settings = SearchSettings(budget=10**6, space=SearchSpace.load("digits"), time_limit=60.0)
+    return Ledger(study, settings)
+
+
+def test_ctrl_c_is_answered_within_a_second_and_nothing_is_said_to_be_left(jobs):
+    text = io.StringIO()
+    console = Console(file=text, force_terminal=True, width=80)
+    with Display(jobs, console) as display:
+        jobs.live[0] = jobs.ask()
+        display.update()
+        assert "left" in display._counts()
+        display.stopping()  # no step of the search follows
+        time.sleep(0.8)
+        assert STOPPING in text.getvalue()
+        assert "left" not in display._counts()
+
+
+def test_without_a_terminal_it_is_one_line(jobs, capfd):
+    Display(jobs, Console(file=io.StringIO())).stopping()
+    assert capfd.readouterr().err == f"{STOPPING}\n"
+
+
+def test_a_worker_that_died_is_one_line_that_says_retry(jobs):
+    text = io.StringIO()
+    display = Display(jobs, Console(file=text, width=60))
+    live = jobs.ask()
+    display.finished(jobs.fail(live.trial.number, kind="crash", error="its worker died, twice"))
+    (line,) = text.getvalue().splitlines()
+    assert line.endswith(
+        "failed: its worker died, twice; `vit-frontier retry runs/run` runs it again"
+    )
