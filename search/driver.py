@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,10 +81,10 @@ def run_search(
         study.set_user_attr("stop_reason", ledger.stop_reason)
         if not interrupted and len(ledger.finished) < settings.trials and not ledger.stop_reason:
             study.set_user_attr("ended_short", _why_short(ledger))
-        study.set_user_attr("finished", not interrupted)
-        with writing(folder, "report"):
-            run = load_run(folder)
+        with writing(folder):
+            run = replace(load_run(folder), finished=not interrupted)
             write_results(run)
+        study.set_user_attr("finished", run.finished)  # last: else a resume writes them
         return run, interrupted
 
 

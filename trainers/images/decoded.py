@@ -50,7 +50,7 @@ class DecodedImages:
 
     def missing(self) -> int:
         """How many rows are not decoded."""
-        return int((np.load(self.directory / "state.npy", allow_pickle=False) == 0).sum())
+        return int((_opened(self.directory / "state.npy") == 0).sum())
 
     @property
     def image_bytes(self) -> int:
@@ -62,7 +62,7 @@ class DecodedImages:
         file = self.directory / "images.npy"
         if len(rows) * self.image_bytes > IN_MEMORY_AT_MOST:
             return StoredImages(file, rows)
-        return np.ascontiguousarray(np.load(file, mmap_mode="r", allow_pickle=False)[rows])
+        return np.ascontiguousarray(_opened(file)[rows])
 
     def require_room(self, count: int) -> None:
         """Raises DataError if the disk has no room for `count` more decoded images."""
@@ -91,7 +91,7 @@ class DecodedImages:
         """
 
         unreadable: Unreadable = {}
-        state = np.load(self.directory / "state.npy", mmap_mode="r", allow_pickle=False)
+        state = _opened(self.directory / "state.npy")
         missing = np.unique(rows[state[rows] == 0]).tolist()
         if not missing:
             return unreadable
@@ -189,7 +189,7 @@ class _OpenArray:
     """Rows of a .npy file written in place. Not through a memory map, where a full disk kills."""
 
     def __init__(self, path: Path) -> None:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array = _opened(path)
         assert isinstance(array, np.memmap)
         self._path, self._offset, self._row_bytes = path, array.offset, array[0].nbytes
         self._file: int | None = None
@@ -220,6 +220,14 @@ class _OpenArray:
             os.fdatasync(self._file)
         except OSError as error:
             raise disk_error(self._path, error) from error
+
+
+def _opened(path: Path) -> NDArray[np.uint8]:
+    """The array of a file of the cache, mapped. Raises DataError if the disk does not answer."""
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except OSError as error:
+        raise disk_error(path, error) from error
 
 
 def disk_error(path: Path, error: OSError) -> DataError:
