@@ -29,7 +29,7 @@ from space.search_space import BUILT_IN_SPACES
 
 SPACES = Path(__file__).parent.parent / "space" / "spaces"
 SECONDS = 1.0  # of processor time for one input
-QUICK, LONG = 250, 4000
+QUICK, LONG = 100, 4000
 
 FIELDS = (
     "img_size", "patch_size", "in_chans", "num_classes", "embed_dim", "depth", "num_heads",

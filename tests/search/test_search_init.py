@@ -19,7 +19,12 @@ ASKED = {"budget": "700K", "data": "digits", "train_samples": 128, "epochs": 1}
 
 @pytest.fixture(scope="module")
 def donor(tmp_path_factory):
-    return save_donor_of_digits(tmp_path_factory.mktemp("donor"))
+    return save_donor_of_digits(tmp_path_factory.mktemp("donor"), epochs=1)
+
+
+@pytest.fixture(scope="module")
+def good_donor(tmp_path_factory):
+    return save_donor_of_digits(tmp_path_factory.mktemp("good"))
 
 
 def planned(donor, tmp_path, **rest):
@@ -90,21 +95,21 @@ def test_a_run_is_resumed_from_the_same_weights_alone(donor, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def finished(donor, tmp_path_factory):
+def finished(good_donor, tmp_path_factory):
     """A small search from the donor, and what the command printed."""
     out = tmp_path_factory.mktemp("runs") / "tuned"
     words = [
         word for name, value in ASKED.items() for word in (f"--{name.replace('_', '-')}", value)
     ]
     length = ("--trials", 5, "--workers", 1, "--no-early-stopping", "--seed", 1)
-    return out, call("search", *words, *length, "--init", donor, "--out", out)
+    return out, call("search", *words, *length, "--init", good_donor, "--out", out)
 
 
 @pytest.mark.slow
-def test_a_search_from_a_donor_trains_its_blocks_within_the_budget(finished, donor):
+def test_a_search_from_a_donor_trains_its_blocks_within_the_budget(finished, good_donor):
     out, done = finished
     assert done.returncode == 0, done.stderr
-    assert f"begins from the weights of {donor}" in done.stdout
+    assert f"begins from the weights of {good_donor}" in done.stdout
     run = load_run(out)
     assert len(run.records) == 5
     assert {record.state for record in run.records} == {"complete"}
@@ -114,7 +119,7 @@ def test_a_search_from_a_donor_trains_its_blocks_within_the_budget(finished, don
 
 
 @pytest.mark.slow
-def test_the_report_and_an_export_name_the_donor(finished, donor, monkeypatch, capsys):
+def test_the_report_and_an_export_name_the_donor(finished, good_donor, monkeypatch, capsys):
     import timm
     import torch
     from command_line import call_here
@@ -123,11 +128,11 @@ def test_the_report_and_an_export_name_the_donor(finished, donor, monkeypatch, c
 
     out, _ = finished
     run = load_run(out)
-    assert f"Every network began from the weights of {donor}." in render_report(run)
+    assert f"Every network began from the weights of {good_donor}." in render_report(run)
     folder = out.parent / "exported"
     assert call_here(monkeypatch, capsys, "export", f"{out}:best", "--out", folder)[0] == 0
     config = json.loads((folder / "config.json").read_text())
-    assert config["vit_frontier"]["init"] == donor
+    assert config["vit_frontier"]["init"] == good_donor
     assert config["vit_frontier"]["donor_blocks"] == list(run.front[-1].architecture.donor_blocks)
     model = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
     size = run.front[-1].architecture.img_size

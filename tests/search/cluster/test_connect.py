@@ -78,6 +78,7 @@ with connected(None):
 """
 
 
+@pytest.mark.slow  # a Ray with a GPU that is not there
 def test_the_room_for_trials_is_said_with_its_reason():
     done = subprocess.run(
         [sys.executable, "-c", ROOM], cwd=ROOT, capture_output=True, text=True, check=False

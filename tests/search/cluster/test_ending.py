@@ -1,5 +1,6 @@
 """What a lost Ray does to a search: it ends the process of a command, and raises in a program."""
 
+import json
 import subprocess
 import sys
 import threading
@@ -106,36 +107,49 @@ def test_two_who_tell_of_one_loss_raise_once():
         told_twice()
 
 
+ENDS = [
+    (True, False, "resume", 1, "Error: Ray is lost. Nothing finished is lost; go on by: "
+     "vit-frontier resume r\n"),
+    (False, False, "resume", 1, "Error: Ray is lost. Nothing finished is lost; go on by: "
+     "vit-frontier resume r --address HOST:PORT\n"),
+    (False, True, "resume", 130, "Interrupted. Nothing finished is lost; go on by: "
+     "vit-frontier resume r\n"),
+    (True, False, "confirm", 1, "Error: Ray is lost. Nothing finished is lost; go on by: "
+     "vit-frontier confirm r\n"),
+]  # fmt: skip
 END = """
+import json, os, sys
 from pathlib import Path
 from types import SimpleNamespace
 from search.cluster.ending import end_process
 from search.study.storage import Patience
-jobs = SimpleNamespace(
-    release_all=lambda: print("released"), settings=SimpleNamespace(on_this_machine={here}),
-    goes_on_by="{by}",
-)
-display = SimpleNamespace(__exit__=lambda: None)
-end_process(Path("r"), jobs, display, Patience(interrupted=lambda: {interrupted}), "Ray is lost")
+
+def end(here, interrupted, by):
+    jobs = SimpleNamespace(
+        release_all=lambda: print("released"), settings=SimpleNamespace(on_this_machine=here),
+        goes_on_by=by,
+    )
+    display = SimpleNamespace(__exit__=lambda: None)
+    end_process(Path("r"), jobs, display, Patience(interrupted=lambda: interrupted), "Ray is lost")
+
+for number, case in enumerate(json.loads(sys.argv[1])):
+    if not os.fork():  # a process for each, which has all its imports already
+        for stream in (1, 2):
+            name = f"{sys.argv[2]}/{number}-{stream}"
+            os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT), stream)
+        end(*case)
+    print(os.waitstatus_to_exitcode(os.wait()[1]))
 """
 
 
-@pytest.mark.parametrize(
-    ("here", "interrupted", "by", "code", "said"),
-    [
-        (True, False, "resume", 1, "Error: Ray is lost. Nothing finished is lost; go on by: "
-         "vit-frontier resume r\n"),
-        (False, False, "resume", 1, "Error: Ray is lost. Nothing finished is lost; go on by: "
-         "vit-frontier resume r --address HOST:PORT\n"),
-        (False, True, "resume", 130, "Interrupted. Nothing finished is lost; go on by: "
-         "vit-frontier resume r\n"),
-        (True, False, "confirm", 1, "Error: Ray is lost. Nothing finished is lost; go on by: "
-         "vit-frontier confirm r\n"),
-    ],
-)  # fmt: skip
-def test_a_command_ends_with_its_exit_code_and_one_sentence(here, interrupted, by, code, said):
+def test_a_command_ends_with_its_exit_code_and_one_sentence(tmp_path):
+    cases = json.dumps([case for *case, _, _ in ENDS])
     done = subprocess.run(
-        [sys.executable, "-u", "-c", END.format(here=here, interrupted=interrupted, by=by)],
-        cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=200, check=False,
+        [sys.executable, "-u", "-c", END, cases, tmp_path], cwd=ROOT, env=ENVIRONMENT,
+        capture_output=True, text=True, timeout=200, check=False,
     )  # fmt: skip
-    assert (done.returncode, done.stderr, done.stdout) == (code, said, "released\n")
+    assert done.returncode == 0, done.stderr
+    assert [int(code) for code in done.stdout.split()] == [code for *_, code, _ in ENDS]
+    for number, (*_, said) in enumerate(ENDS):
+        assert (tmp_path / f"{number}-2").read_text() == said
+        assert (tmp_path / f"{number}-1").read_text() == "released\n"

@@ -93,6 +93,7 @@ def make_worker(last, broken):
     return Player
 
 
+@pytest.mark.slow
 def test_complete_trainings_teach_the_rule_of_a_search_and_failed_ones_do_not(local_ray, tmp_path):
     """Tune asks a scheduler nothing about the result that ends a trial."""
     problem = SpaceProblem(SearchSpace.load("digits"), budget=1_000_000)

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import optuna
 import pytest
+from few import FEW
 from optuna.trial import TrialState, create_trial
 
 from benchmarks.search_efficiency import search
@@ -22,6 +23,12 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 @pytest.fixture(scope="module")
 def digits():
     return SpaceProblem(SearchSpace.load("digits"), budget=BUDGET)
+
+
+@pytest.fixture(scope="module")
+def few():
+    """A problem whose networks the sampler knows all: quick where that makes no difference."""
+    return SpaceProblem(FEW, budget=1_000_000)
 
 
 def accuracy_of(problem, item):
@@ -89,18 +96,18 @@ def test_same_seed_gives_the_same_after_a_restart_and_another_seed_others(digits
     assert run(new_study(FrontierSampler(digits, seed=6)), digits, 3) != whole[:3]
 
 
-def test_running_trials_are_not_asked_again_and_spread_the_next_picks(digits):
-    study = new_study(FrontierSampler(digits, seed=3))
-    run(study, digits, 10)
-    items = [ask(study, digits)[1] for _ in range(16)]
-    assert len({digits.key(item) for item in items}) == 16
-    costs = {round(np.log10(digits.cost(item)), 2) for item in items}
+def test_running_trials_are_not_asked_again_and_spread_the_next_picks(few):
+    study = new_study(FrontierSampler(few, seed=3))
+    run(study, few, 10)
+    items = [ask(study, few)[1] for _ in range(16)]
+    assert len({few.key(item) for item in items}) == 16
+    costs = {round(np.log10(few.cost(item)), 2) for item in items}
     assert len(costs) >= 8
 
 
-def test_surrogate_believes_what_is_running(digits, monkeypatch):
-    study = new_study(FrontierSampler(digits, seed=3))
-    run(study, digits, 12)
+def test_surrogate_believes_what_is_running(few, monkeypatch):
+    study = new_study(FrontierSampler(few, seed=3))
+    run(study, few, 12)
     believed = []
     believe = module.Surrogate.believe
 
@@ -110,7 +117,7 @@ def test_surrogate_believes_what_is_running(digits, monkeypatch):
 
     monkeypatch.setattr(module.Surrogate, "believe", count)
     for _ in range(3):
-        ask(study, digits)
+        ask(study, few)
     assert believed == [1, 2]
 
 
@@ -136,36 +143,36 @@ def test_waiting_trials_are_not_proposed():
     assert chosen.key == problem.key(items[-1])
 
 
-def test_failed_trials_count_as_tried_and_measure_nothing(digits):
-    study = new_study(FrontierSampler(digits, seed=4))
+def test_failed_trials_count_as_tried_and_measure_nothing(few):
+    study = new_study(FrontierSampler(few, seed=4))
     keys = []
     for i in range(20):
-        trial, item = ask(study, digits)
-        keys.append(digits.key(item))
+        trial, item = ask(study, few)
+        keys.append(few.key(item))
         if i % 2:
             study.tell(trial, state=TrialState.FAIL)
         else:
-            study.tell(trial, (accuracy_of(digits, item), digits.cost(item)))
+            study.tell(trial, (accuracy_of(few, item), few.cost(item)))
     assert len(set(keys)) == 20
     history = study.sampler._read(study, create_trial(state=TrialState.RUNNING))
     assert len(history.tried) == 20
     assert len(history.observations) == 10
 
 
-def test_over_budget_trials_are_ignored(digits):
-    with_them, without = (new_study(FrontierSampler(digits, seed=4)) for _ in range(2))
+def test_over_budget_trials_are_ignored(few):
+    with_them, without = (new_study(FrontierSampler(few, seed=4)) for _ in range(2))
     for study in (with_them, without):
-        run(study, digits, 12)
+        run(study, few, 12)
     large = next(
         item
-        for item in (digits.sample(np.random.default_rng(i)) for i in itertools.count())
-        if not digits.fits(item)
+        for item in (few.sample(np.random.default_rng(i)) for i in itertools.count())
+        if not few.fits(item)
     )
     with_them.add_trial(
         create_trial(
-            values=[0.0, digits.cost(large)],
-            params=digits.encode(large),
-            distributions=digits.distributions,
+            values=[0.0, few.cost(large)],
+            params=few.encode(large),
+            distributions=few.distributions,
             user_attrs={"state": "over_budget"},
         )
     )
@@ -216,15 +223,15 @@ def test_stopped_trials_inform_but_never_stand_on_the_front(digits):
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, 0.1, None])
-def test_degenerate_accuracies_do_not_break_it(digits, value):
-    study = new_study(FrontierSampler(digits, seed=8, reference_accuracy=0.1))
+def test_degenerate_accuracies_do_not_break_it(few, value):
+    study = new_study(FrontierSampler(few, seed=8, reference_accuracy=0.1))
     keys = []
     for i in range(14):
-        trial, item = ask(study, digits)
-        keys.append(digits.key(item))
+        trial, item = ask(study, few)
+        keys.append(few.key(item))
         accuracy = float(i % 2) if value is None else value
         trial.set_user_attr("curve", [{"epoch": 1, "accuracy": float("nan")}])
-        study.tell(trial, (accuracy, digits.cost(item)))
+        study.tell(trial, (accuracy, few.cost(item)))
     assert len(set(keys)) == 14
 
 

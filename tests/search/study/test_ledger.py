@@ -2,6 +2,7 @@ import dataclasses
 
 import optuna
 import pytest
+from few import FEW
 from optuna.trial import TrialState
 
 from results import pareto_front
@@ -18,7 +19,7 @@ TINY = SearchSpace(
 
 
 def settings(**changes):
-    return SearchSettings(**{"budget": 2_000_000, "space": DIGITS, "trials": 8, **changes})
+    return SearchSettings(**{"budget": 2_000_000, "space": FEW, "trials": 8, **changes})
 
 
 def study(storage=None):
@@ -58,7 +59,7 @@ def test_every_sampler_proposes_untried_networks_within_the_budget(sampler):
     run(ledger, at_a_time=3)
     assert len(ledger.finished) == 14
     assert ledger.counts() == {"complete": 14}
-    keys = {DIGITS.key(record.architecture) for record in ledger.finished}
+    keys = {FEW.key(record.architecture) for record in ledger.finished}
     assert len(keys) == 14
     assert all(record.flops <= 2_000_000 for record in ledger.finished)
     assert all(record.params <= 60_000 for record in ledger.finished)
@@ -114,7 +115,7 @@ def test_over_budget_proposals_are_counted_and_never_handed_out():
 
 def test_a_budget_that_hides_nearly_all_of_the_space_is_still_searched():
     budget = int(count_flops(DIGITS.smallest()) * 1.3)
-    ledger = Ledger(study(), settings(sampler="random", budget=budget, trials=6))
+    ledger = Ledger(study(), settings(space=DIGITS, sampler="random", budget=budget, trials=6))
     run(ledger)
     assert len(ledger.finished) == 6
 
@@ -176,7 +177,7 @@ def test_the_same_failure_five_times_in_a_row_stops_the_run():
 def test_a_dead_driver_leaves_nothing_running_and_nothing_lost(tmp_path):
     storage = f"sqlite:///{tmp_path / 'study.db'}"
     ledger = Ledger(study(storage), settings(trials=6, sampler="tpe"))
-    for label, network in baselines(DIGITS, 2_000_000, most=1).items():
+    for label, network in baselines(FEW, 2_000_000, most=1).items():
         ledger.enqueue(network, label)
     first, second = ledger.ask(), ledger.ask()
     ledger.report(second.trial.number, epoch(1, 0.5))
@@ -190,9 +191,9 @@ def test_a_dead_driver_leaves_nothing_running_and_nothing_lost(tmp_path):
     assert asked.baseline == first.baseline
     again.release(asked.trial.number)
     run(again)
-    keys = [DIGITS.key(record.architecture) for record in again.finished]
+    keys = [FEW.key(record.architecture) for record in again.finished]
     assert len(keys) == len(set(keys)) == 6
-    assert DIGITS.key(first.architecture) in keys
+    assert FEW.key(first.architecture) in keys
 
 
 def test_a_network_that_had_too_little_memory_keeps_its_half_batches(tmp_path):
@@ -255,7 +256,7 @@ def test_baselines_at_224_pixels_are_the_named_models_that_fit():
 @pytest.mark.parametrize("sampler", ["frontier", "tpe", "nsga2"])
 def test_trials_that_others_added_are_left_out_and_said(sampler):
     there = study()
-    run(Ledger(there, settings(sampler=sampler, trials=3)))
+    run(Ledger(there, settings(space=DIGITS, sampler=sampler, trials=3)))
     depth, n = there.trials[0].distributions["depth"], len(there.trials)
     there.add_trial(
         optuna.trial.create_trial(
@@ -265,7 +266,7 @@ def test_trials_that_others_added_are_left_out_and_said(sampler):
     there.enqueue_trial({"depth": 2000})
     there.enqueue_trial({"depth": [2], "reattention": "nowhere"})
     there.enqueue_trial({"depth": 2})
-    ledger = Ledger(there, settings(sampler=sampler, trials=6))
+    ledger = Ledger(there, settings(space=DIGITS, sampler=sampler, trials=6))
     assert ledger.left_out == [
         f"Left out: trial {n} of the study, which no search wrote.",
         f"Trial {n + 1}, which was enqueued, is left out: the space 'digits' has no depth=2000.",
@@ -276,13 +277,13 @@ def test_trials_that_others_added_are_left_out_and_said(sampler):
     run(ledger)
     assert len(ledger.finished) == 6
     assert there.trials[n + 3].params["depth"] == 2
-    again = Ledger(there, settings(sampler=sampler, trials=6))
+    again = Ledger(there, settings(space=DIGITS, sampler=sampler, trials=6))
     assert again.left_out == ledger.left_out[:1]
 
 
 def test_what_was_built_stands_beside_the_genes():
     there = study()
-    run(Ledger(there, settings(trials=12)))
+    run(Ledger(there, settings(space=DIGITS, sampler="random", trials=12)))
     for trial in there.trials:
         a = DIGITS.decode(trial.params)
         pools = [block for block, _, _ in a.after_blocks()]
