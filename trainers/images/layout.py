@@ -146,7 +146,7 @@ def alike_folders(class_folders: Iterable[Path]) -> Iterator[str]:
 
 
 def _hold_alike(folders: list[Path]) -> list[str]:
-    """Names of the folders that each of several folders holds, if all hold the same, two or more."""
+    """Names of the folders inside of each, if all hold the same, two or more."""
     inside = [[path.name for path in subfolders(folder)] for folder in folders]
     same = len(folders) > 1 and len(inside[0]) > 1 and all(names == inside[0] for names in inside)
     return inside[0] if same else []
