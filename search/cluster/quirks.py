@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
@@ -331,14 +332,10 @@ def patience_with_the_raylet() -> Iterator[None]:
 def _tell_port(raylet: Sequence[str], port: int) -> None:
     """Writes the file that a raylet, which is about to be started by these words, waits for."""
     given = dict(word[2:].partition("=")[::2] for word in raylet if word.startswith("--"))
-    with contextlib.suppress(ImportError):  # an older Ray has no such file
-        from ray._raylet import (  # type: ignore[attr-defined]
-            DASHBOARD_AGENT_LISTEN_PORT_NAME,
-            persist_port,
-        )
-
-        node = given["node_id"]
-        persist_port(given["session_dir"], node, DASHBOARD_AGENT_LISTEN_PORT_NAME, port)
+    names: Any = import_module("ray._raylet")
+    if hasattr(names, "persist_port"):  # an older Ray has no such file
+        name = names.DASHBOARD_AGENT_LISTEN_PORT_NAME
+        names.persist_port(given["session_dir"], given["node_id"], name, port)
 
 
 def free_ports() -> Iterator[int]:

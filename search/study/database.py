@@ -41,6 +41,10 @@ class TakenOverError(Exception):
     """Another `Mirror` has been opened on the study since; the message says where."""
 
 
+class TrialGoneError(Exception):
+    """The database lacks a trial that it had written; the message is its number."""
+
+
 class StudyDatabase(RDBStorage):
     """The storage of a study for the one that writes it, see `Mirror`."""
 
@@ -69,7 +73,8 @@ class StudyDatabase(RDBStorage):
         """Makes the database's trials of these numbers what is given, in one transaction; by
         number the row that each has. `rows`: what is known of that, the newest last. `changed`: of
         trials with a known row, the parts to write, else all. Doing it again changes nothing.
-        Raises StorageInternalError, and TakenOverError if the study's `WRITER` is not `writer`."""
+        Raises StorageInternalError, TrialGoneError, and TakenOverError if the study's `WRITER` is
+        not `writer`."""
         new = [trial.number for trial in trials if trial.number not in rows]
         with _create_scoped_session(self.scoped_session) as session:
             _check_writer(session, study_id, writer)
@@ -86,7 +91,8 @@ class StudyDatabase(RDBStorage):
                     session.add(model)
                 else:
                     model = session.get(models.TrialModel, row)
-                    assert model is not None
+                    if model is None:
+                        raise TrialGoneError(trial.number)
                 model.state = trial.state
                 model.datetime_start = trial.datetime_start
                 model.datetime_complete = trial.datetime_complete

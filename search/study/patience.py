@@ -21,7 +21,7 @@ from tenacity import (
     wait_exponential,
 )
 
-from search.study.database import StudyDatabase, TakenOverError
+from search.study.database import StudyDatabase, TakenOverError, TrialGoneError
 from search.study.errors import KEPT, StorageError, cause_of, reason_of
 
 READ_ONLY = "25006"  # of PostgreSQL: a standby that is about to take over says so
@@ -99,6 +99,8 @@ class PatientDatabase:
             answer = again(once)
         except TakenOverError as other:
             self._failure = self._taken_over(other)
+        except TrialGoneError as number:
+            self._failure = self._trial_gone(number)
         except (StorageInternalError, sqlalchemy.exc.SQLAlchemyError) as error:
             failed = self._gone if _may_pass(error) else self._explain
             self._failure = failed(cause_of(error))
@@ -135,6 +137,13 @@ class PatientDatabase:
             f"The search of {str(self._folder)!r} was gone on with elsewhere ({other}), "
             f"and this one ends. {KEPT}; where the other runs, look at it by: "
             "vit-frontier status RUN"
+        )
+
+    def _trial_gone(self, number: TrialGoneError) -> StorageError:
+        return StorageError(
+            f"The study's storage lacks trial {number}, which it had written: it was restored, or "
+            "a standby took over before it had all. What it lacks is trained again; go on by: "
+            f"vit-frontier {self._patience.then} {self._folder}"
         )
 
     def _gone(self, cause: BaseException) -> StorageError:

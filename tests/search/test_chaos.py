@@ -4,7 +4,6 @@ import contextlib
 import glob
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -12,10 +11,8 @@ import threading
 import time
 from pathlib import Path
 
-import faults
 import pytest
-from command_line import ENVIRONMENT, ROOT, call, launch, wait_for
-from faults import assert_ended_well
+from command_line import ENVIRONMENT, ROOT, wait_for
 from test_faults import small_search, workers
 
 from results import load_run
@@ -114,34 +111,6 @@ def test_an_object_store_that_is_full_stops_nothing(tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert_as_asked(out, 6)
-
-
-@pytest.mark.faults
-@pytest.mark.parametrize("case", range(30))
-def test_a_call_that_fails_in_a_whole_search_ends_in_one_sentence(case, tmp_path, monkeypatch):
-    """One random call of the driver's on the files of the run."""
-    library, draw = faults.build(tmp_path), random.Random(case)
-    out, log = tmp_path / "run", tmp_path / "log"
-    at, error = draw.randrange(1, 900), draw.choice(faults.ERRORS)
-    fault = {"FAULTS_BELOW": str(out), "FAULTS_AT": str(at), "FAULTS_ERRNO": str(error)}
-    for name, value in {**fault, "LD_PRELOAD": str(library)}.items():
-        monkeypatch.setitem(ENVIRONMENT, name, value)
-    words = small_search(out, "--trials", 8, "--epochs", 3, *CALM)
-    code = launch(log, *words).wait(timeout=900)
-    for name in (*fault, "LD_PRELOAD"):
-        monkeypatch.delitem(ENVIRONMENT, name)
-    said = log.read_text()
-    assert_ended_well(code, said)
-    announced = said.count("/8] ")
-    if code:
-        begun = (out / "run.json").exists()
-        if begun:
-            assert load_run(out).count("complete") >= announced
-        else:
-            shutil.rmtree(out, ignore_errors=True)
-        done = call("resume", out, timeout=900) if begun else call(*words, timeout=900)
-        assert done.returncode == 0, f"{said}\nthen {done.stdout}{done.stderr}"
-    assert_as_asked(out, 8)
 
 
 def test_a_disk_that_answers_late_is_no_fault(start, tmp_path):

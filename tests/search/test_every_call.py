@@ -14,9 +14,14 @@ from pathlib import Path
 
 import faults
 import pytest
+from command_line import ENVIRONMENT, call, launch
 from faults import ERRORS, assert_ended_well, assert_whole, fault, run_of
 from power import Disk, read_calls
+from test_faults import small_search
 
+from results import load_run
+
+RANDOM = ("--sampler", "random", "--workers", 2)
 SAMPLE = 6  # calls of the default test, and places where the power is cut
 
 
@@ -64,8 +69,8 @@ def test_what_was_announced_is_there_after_the_power_was_cut(commands, whole, st
 def cut(commands, place, recorded, *, strict):
     """The power is cut after these calls, and the search is gone on with."""
     disk = Disk(place / "disk")
-    for call in recorded:
-        disk.do(call)
+    for one in recorded:
+        disk.do(one)
     after = commands.place()
     disk.write(place / "disk", after / "disk", strict=strict)
     if disk.promised:
@@ -113,3 +118,33 @@ def test_the_power_may_be_cut_after_every_call(commands, whole, strict):
     for at in range(1, len(recorded) + 1):
         if once(f"cut {at} {strict}"):
             cut(commands, whole[0], recorded[:at], strict=strict)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("case", range(30))
+def test_a_call_that_fails_in_a_whole_search_ends_in_one_sentence(case, tmp_path, monkeypatch):
+    """One random call of the driver's on the files of the run."""
+    library, draw = faults.build(tmp_path), random.Random(case)
+    out, log = tmp_path / "run", tmp_path / "log"
+    at, error = draw.randrange(1, 900), draw.choice(faults.ERRORS)
+    fault = {"FAULTS_BELOW": str(out), "FAULTS_AT": str(at), "FAULTS_ERRNO": str(error)}
+    for name, value in {**fault, "LD_PRELOAD": str(library)}.items():
+        monkeypatch.setitem(ENVIRONMENT, name, value)
+    words = small_search(out, "--trials", 8, "--epochs", 3, *RANDOM)
+    code = launch(log, *words).wait(timeout=900)
+    for name in (*fault, "LD_PRELOAD"):
+        monkeypatch.delitem(ENVIRONMENT, name)
+    said = log.read_text()
+    assert_ended_well(code, said)
+    announced = said.count("/8] ")
+    if code:
+        begun = (out / "run.json").exists()
+        if begun:
+            assert load_run(out).count("complete") >= announced
+        else:
+            shutil.rmtree(out, ignore_errors=True)
+        done = call("resume", out, timeout=900) if begun else call(*words, timeout=900)
+        assert done.returncode == 0, f"{said}\nthen {done.stdout}{done.stderr}"
+    records = load_run(out).records
+    assert [record.state for record in records] == ["complete"] * 8
+    assert len({record.architecture.key() for record in records}) == 8

@@ -39,7 +39,7 @@ class Commands:
     def __init__(self, library, folder, data):
         self.folder, self.data, self._number = folder, data, 0
         self._process = subprocess.Popen(
-            [sys.executable, HERE / "without_ray.py"], stdin=subprocess.PIPE,
+            [sys.executable, HERE / "without_ray.py", data], stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, text=True, cwd=ROOT,
             env={
                 **ENVIRONMENT, "LD_PRELOAD": str(library), "FAULTS_BELOW": str(folder),

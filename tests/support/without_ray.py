@@ -7,9 +7,11 @@ everything, so that one takes a second.
 import contextlib
 import ctypes
 import hashlib
+import io
 import json
 import os
 import sys
+import tempfile
 import traceback
 from pathlib import Path
 from types import SimpleNamespace
@@ -128,12 +130,26 @@ def run_case(case):
     os._exit(code)
 
 
-def main():
+def warm_up(data):
+    """One search in this process, so that forks have all that is imported on first use."""
+    words = ("--img-size", "8", "--budget", "2M", "--trials", "2", "--sampler", "random")
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        os.environ |= {"XDG_CACHE_HOME": folder, "PROMISED": os.devnull, "DISK": folder}
+        sys.argv = ["vit-frontier", "search", "--data", data, *words, "--out", f"{folder}/run"]
+        with contextlib.suppress(SystemExit):
+            app.main()
+        sys.argv = ["vit-frontier", "resume", f"{folder}/run"]
+        with contextlib.suppress(SystemExit):
+            app.main()
+
+
+def main(data):
     """Answers cases, one JSON a line, with their exit codes."""
     search.driver.work_off = answered
     results.write.frontier_svg = lambda data: "<svg/>"  # drawing calls no file of the run
     results.write.frontier_png = lambda data: b"png"
     results.write.render_report = lambda run, **parts: "<html></html>"
+    warm_up(data)
     print("ready", flush=True)
     for line in sys.stdin:
         case = json.loads(line)
@@ -148,4 +164,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1])

@@ -24,7 +24,7 @@ SPLIT_RULE = (
 )
 MOST_NAMED = 5  # names in one sentence
 _ROLES = {name: split for split, names in SPLIT_NAMES.items() for name in names}
-_FILLING = r"set|sets|data|dataset|images?|imgs?|folder|split"
+_FILLING = r"set|sets|data|dataset|images?|imgs?|folder|split|mini|small|full"
 _GLUED = re.compile(rf"({'|'.join(sorted(_ROLES, key=len, reverse=True))})({_FILLING})?")
 _FILLER = re.compile(_FILLING)
 _PICTURES = {"images", "image", "imgs", "img", "jpegimages"}
@@ -106,7 +106,8 @@ def _refuse_no_training_split(root: Path, names: list[str], named: dict[str, lis
     become classes. One such name beside others may be that of a class."""
     found = sorted(name for of_split in named.values() for name in of_split)
     inside = {path.name for name in found for path in subfolders(root / name)}
-    if len(named) > 1 or (inside and (set(found) == set(names) or inside & set(names))):
+    alike = bool(found) and _hold_alike([root / name for name in names])
+    if alike or len(named) > 1 or (inside and (set(found) == set(names) or inside & set(names))):
         raise DataError(
             f"A folder with splits must have a training split of class folders, but {root} has "
             f"{listed(found)}{'' if 'train' in named else ' and no train'}: name the training "
@@ -137,12 +138,18 @@ def refuse_other_layouts(root: Path, class_folders: Iterable[Path]) -> None:
 def alike_folders(class_folders: Iterable[Path]) -> Iterator[str]:
     """A sentence if the classes hold folders of the same names: they may be splits."""
     folders = list(class_folders)
-    inside = [{path.name for path in subfolders(folder)} for folder in folders]
-    if len(folders) > 1 and len(inside[0]) > 1 and all(names == inside[0] for names in inside):
+    if inside := _hold_alike(folders):
         yield (
             f"The classes {listed(folder.name for folder in folders)} all hold the folders "
-            f"{listed(sorted(inside[0]))}: if they are splits, name them so ({SPLIT_RULE})."
+            f"{listed(inside)}: if they are splits, name them so ({SPLIT_RULE})."
         )
+
+
+def _hold_alike(folders: list[Path]) -> list[str]:
+    """Names of the folders inside of each, if all hold the same, two or more."""
+    inside = [[path.name for path in subfolders(folder)] for folder in folders]
+    same = len(folders) > 1 and len(inside[0]) > 1 and all(names == inside[0] for names in inside)
+    return inside[0] if same else []
 
 
 def tables_seen(folder: Path) -> str:

@@ -121,6 +121,20 @@ def unfinished(study):
 # ---- files -------------------------------------------------------------------------------------
 
 
+def test_a_trial_that_the_storage_lost_is_named_and_trained_again(tmp_path):
+    """As when a standby takes over that lacks the last commits."""
+    out = few_trials(tmp_path / "run")
+    ledger = Ledger(open_study(out, "digits-2M", None), settings())
+    live = ledger.ask()
+    ledger.report(live.trial.number, epoch(0.5))
+    with contextlib.closing(sqlite3.connect(out / "study.db")) as database:
+        database.execute("DELETE FROM trials WHERE number = ?", (live.trial.number,))
+        database.commit()
+    with pytest.raises(StorageError, match=r"lacks trial 3, which .* vit-frontier resume /"):
+        ledger.complete(live.trial.number)
+    assert_whole(train(Ledger(open_study(out, "digits-2M", None), settings())))
+
+
 def test_a_full_disk_is_named_and_the_study_goes_on_when_there_is_room(small_disk):
     out = few_trials(small_disk / "run")
     ledger = Ledger(open_study(out, "digits-2M", None), settings())

@@ -12,6 +12,7 @@ from trainers.images.folder import read_folder
 from trainers.images.layout import find_layout, listed
 
 PAIRS = [
+    ("train_mini", "val"),
     ("training_set", "test_set"),
     ("seg_train", "seg_test"),
     ("Train Data", "Test Data"),
@@ -63,6 +64,7 @@ def test_a_split_in_a_folder_of_its_own_name_is_found(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "message"),
     [
+        (classes_in("pretrain", "test"), "has 'test' and no train"),
         (classes_in("val", "test"), "has 'test', 'val' and no train: name the training split"),
         (classes_in("test"), "has 'test' and no train"),
         ([*classes_in("."), *classes_in("test")], "has 'test' and no train"),
