@@ -119,7 +119,7 @@ class Confirmation(Jobs):
             trial.set_user_attr(name, value)
         self._waiting.remove((network, repeat))
         self._repeats[trial.number] = network, repeat
-        self.live[trial.number] = live
+        self.begin(trial.number, live)
         return live
 
     def _enqueue_again(self, params: dict[str, Any], attrs: dict[str, Any]) -> None:

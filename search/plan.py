@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from search.cluster.connect import refuse_ray_client, refuse_shadows
 from search.cluster.own_training import found
+from search.logs.loggers import require
 from search.pretrained import as_donor_saw, donor_of, fitted_space, refuse_beside_init
 from search.recipe import RecipeOptions
 from search.settings import SearchSettings
@@ -63,6 +64,7 @@ def plan_search(
     wanted, asked = RecipeOptions.taken_from(asked)
     options = read_options(asked)
     SearchSettings.check_typed(options)
+    require(options["log"].split(",") if options["log"] else ())
     refuse_ray_client(options["address"])
     named = asked.get("space")
     refuse_beside_init(options["init"], {"space": named, "train": train})
@@ -138,6 +140,7 @@ def plan_resume(
     description = read_search(run)
     values = {**description["settings"], "time_limit": None, **changes, "out": str(run)}
     settings = SearchSettings.from_dict(values)
+    require(settings.loggers)
     refuse_ray_client(settings.address)
     if train is None and settings.train is not None:
         if settings.train.startswith(GIVEN):

@@ -25,6 +25,7 @@ from space.rules import (
 from trainers.metrics import METRICS
 from trainers.recipe import PROXIES
 
+LOGGERS = ("tensorboard", "wandb", "mlflow", "trackio")
 SAMPLERS = ("frontier", "tpe", "nsga2", "gp", "random")
 MOST_FLOPS = 10**21
 MAX_WORKERS = 10**5
@@ -34,6 +35,10 @@ _GPUS = Rule(  # Ray reserves a part of one, or whole ones
     lambda x: (
         type(x) in (int, float) and (x == 0 or 0.01 <= x <= 1 or (1 < x <= 10**4 and x == int(x)))
     ),
+)
+_LOGS = Rule(
+    f"some of {', '.join(LOGGERS)}, with commas between",
+    lambda x: isinstance(x, str) and set(x.split(",")) <= set(LOGGERS),
 )
 _FIX = "choose one of these"
 
@@ -74,6 +79,7 @@ class SearchSettings:
     silence: Annotated[float, _SECONDS] = 1800.0
     address: Annotated[str | None, optional(text())] = None
     storage: Annotated[str | None, optional(text())] = None
+    log: Annotated[str | None, optional(_LOGS)] = None
     train: Annotated[str | None, optional(text())] = None
     init: Annotated[str | None, optional(text())] = None
 
@@ -106,6 +112,11 @@ class SearchSettings:
         """Raises ValueError on an option whose value cannot be, whatever the space and the images
         are: a mistake in typing does not wait for them."""
         check_options(cls, options, fix=_FIX)
+
+    @property
+    def loggers(self) -> tuple[str, ...]:
+        """Who is told of every trial, beside events.jsonl."""
+        return tuple(self.log.split(",")) if self.log else ()
 
     @property
     def reference_accuracy(self) -> float:

@@ -29,6 +29,7 @@ from search.cluster.ending import end_process, told_of_loss
 from search.cluster.finalists import measure_test_accuracy, start_reader
 from search.cluster.lost import head_watched
 from search.cluster.sharing import for_workers
+from search.logs.events import events_told
 from search.settings import SearchSettings
 from search.study import quirks as optuna_quirks
 from search.study.errors import StorageError
@@ -80,7 +81,9 @@ def work_off(
         display.say(describe_room(settings))
         dataset = for_workers(work.dataset, display.say)
         work = replace(work, settings=settings, dataset=dataset)
-        interrupted, reader = train(work, jobs, display, patience, order(), on_loss=on_loss)
+        kind = "search" if jobs.goes_on_by == "resume" else jobs.goes_on_by
+        with events_told(work.folder, kind, settings.loggers, display.say) as jobs.on_event:
+            interrupted, reader = train(work, jobs, display, patience, order(), on_loss=on_loss)
         if jobs.tested() and not interrupted:
             display.note("Reading the test split ...")
             measure_test_accuracy(work.weights, settings, jobs, dataset, reader, display.say)

@@ -24,6 +24,7 @@ ONLY_IN = {
 NOT_IN = {  # a room inside `search` -> what it does without, and why
     "commands": {"ray": "cluster/ runs", "optuna": "study/ remembers"},
     "terminal": {"ray": "cluster/ runs", "optuna": "study/ remembers"},
+    "logs": {"ray": "cluster/ runs", "optuna": "study/ remembers"},
     "decide": {"ray": "cluster/ runs", "sqlalchemy": "study/ remembers"},
     "study": {"ray": "cluster/ runs"},
     "": {"ray": "cluster/ runs"},  # the files of `search` itself

@@ -9,7 +9,10 @@ ANSWER_SECONDS = 120.0  # a worker that starts imports torch
 
 
 def ask_nodes(
-    question: Callable[..., Any], *arguments: Any, nodes: list[dict[str, Any]]
+    question: Callable[..., Any],
+    *arguments: Any,
+    nodes: list[dict[str, Any]],
+    seconds: float = ANSWER_SECONDS,
 ) -> list[tuple[dict[str, Any], Any]]:
     """Each of `nodes` with its answer to `question(*arguments)`, asked there; where none came in
     time, an exception is the answer."""
@@ -21,7 +24,7 @@ def ask_nodes(
     for node in nodes:
         there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
         answers.append(ask.options(scheduling_strategy=there).remote(*given))
-    answered, _ = ray.wait(answers, num_returns=len(answers), timeout=ANSWER_SECONDS)
+    answered, _ = ray.wait(answers, num_returns=len(answers), timeout=seconds)
     found: list[tuple[dict[str, Any], Any]] = []
     for node, answer in zip(nodes, answers, strict=True):
         try:
@@ -29,6 +32,17 @@ def ask_nodes(
         except ray.exceptions.RayError as error:
             found.append((node, error))
     return found
+
+
+def ask_living(
+    question: Callable[..., Any], *arguments: Any, seconds: float
+) -> list[tuple[str, Any]]:
+    """As `ask_nodes`, of all that live, each by its address."""
+    import ray
+
+    living = [node for node in ray.nodes() if node["Alive"]]
+    found = ask_nodes(question, *arguments, nodes=living, seconds=seconds)
+    return [(str(node["NodeManagerAddress"]), answer) for node, answer in found]
 
 
 def ask_other_nodes(

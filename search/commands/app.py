@@ -15,11 +15,25 @@ from search.commands.cache import cache
 from search.commands.confirm import confirm
 from search.commands.exits import INTERRUPTED
 from search.commands.look import doctor, export, flops, report, status
+from search.commands.profile import profile
 from search.commands.rooms import refuse_foreign_rooms, refuse_no_docstrings
 from search.commands.search import resume, retry, search
 from search.commands.train import train
 
-_COMMANDS = (search, resume, retry, confirm, status, report, export, train, flops, doctor, cache)
+_COMMANDS = (
+    search,
+    resume,
+    retry,
+    confirm,
+    status,
+    report,
+    export,
+    train,
+    flops,
+    profile,
+    doctor,
+    cache,
+)
 COMMANDS = tuple(command.__name__ for command in _COMMANDS)
 OPTIONS = ("--version", "--help", "--install-completion", "--show-completion")
 

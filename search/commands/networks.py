@@ -24,6 +24,7 @@ class Network:
     name: str
     is_named: bool = False
     data: dict[str, Any] | None = None
+    of_run: bool = False
 
 
 def read_network(text: str) -> Network:
@@ -58,6 +59,7 @@ def _of_run(text: str) -> Network:
         architecture=record.architecture,
         name=f"{run.name}-{number}",
         data=data if known else None,
+        of_run=True,
     )
 
 

@@ -58,6 +58,9 @@ CudaGraphs = Annotated[
 Silence = Annotated[str, Option(help="Kill a worker that reports nothing for that long.")]
 Address = Annotated[str | None, Option(help="A running Ray cluster: auto or host:port.")]
 Storage = Annotated[str | None, Option(help="An Optuna storage URL. [RUN/study.db]")]
+Log = Annotated[
+    str | None, Option(help="Also tell tensorboard, wandb, mlflow, trackio; commas between.")
+]
 Out = Annotated[str | None, Option(help="The run folder. [runs/<data>-<budget>]")]
 DryRun = Annotated[bool, Option("--dry-run", help="Check and print what would run.")]
 Confirm = Annotated[bool, Option(help="Then train again what was found, as confirm.")]

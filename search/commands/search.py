@@ -48,6 +48,7 @@ def search(
     silence: o.Silence = "30m",
     address: o.Address = None,
     storage: o.Storage = None,
+    log: o.Log = None,
     out: o.Out = None,
     confirm: o.Confirm = False,
     dry_run: o.DryRun = False,

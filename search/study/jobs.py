@@ -9,6 +9,7 @@ import copy
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -68,12 +69,14 @@ class LiveTrial:
 
 class Jobs(ABC):
     """Trainings to be asked for, running and over. `finished`: records of trainings that are over,
-    in short; `front`: those on the frontier; `goes_on_by`: the command that goes on with them."""
+    in short; `front`: those on the frontier; `goes_on_by`: the command that goes on with them;
+    `on_event` is told all that happens to a training."""
 
     goes_on_by: ClassVar[str] = "resume"
 
     def __init__(self, study: optuna.Study, settings: SearchSettings) -> None:
         self.study, self.settings = study, settings
+        self.on_event: Callable[[dict[str, Any]], None] = lambda event: None
         self.live: dict[int, LiveTrial] = {}
         self.finished: list[TrialRecord] = []
         self.front: list[TrialRecord] = []
@@ -117,9 +120,16 @@ class Jobs(ABC):
 
     # ---- what comes back -----------------------------------------------------------------------
 
+    def begin(self, number: int, live: LiveTrial) -> None:
+        """A training begins."""
+        self.live[number] = live
+        told = live.record("running").to_attrs()
+        self.on_event({"event": "started", "trial": number, **told})
+
     def report(self, number: int, epoch: dict[str, Any]) -> None:
         """One epoch of a running trial."""
         self.live[number].curve.append(epoch)
+        self.on_event({"event": "epoch", "trial": number, **epoch})
 
     def complete(self, number: int) -> TrialRecord:
         """The trial was trained to the last epoch."""
@@ -153,6 +163,7 @@ class Jobs(ABC):
         changed = {"parts": parts} if parts > 1 else {}
         changed |= {"crashes": live.crashes + 1} if crashed else {}
         self._requeue(number, live.trial.params, live.trial.user_attrs | changed)
+        self.on_event({"event": "released", "trial": number})
 
     def release_all(self) -> None:
         """Gives up every running trial."""
@@ -189,6 +200,10 @@ class Jobs(ABC):
             told = _STATES.get(state)
             self.study.tell(live.trial, values, state=told)
         self._take_in(record.in_short())
+        event = "finished" if state == "complete" else state
+        told = {"accuracy": record.accuracy, "epochs": record.epochs, "seconds": seconds}
+        failed = {"error_kind": record.error_kind, "error": record.error}
+        self.on_event({"event": event, "trial": number, **told, **(failed if record.error else {})})
         return record
 
     def _take_in(self, record: TrialRecord) -> None:

@@ -146,7 +146,7 @@ class Ledger(Jobs):
                 self._tell_duplicate(live, twin)
             else:
                 self._known[self.space.key(live.architecture)] = trial.number
-                self.live[trial.number] = live
+                self.begin(trial.number, live)
                 return live
             rejected += 1
         return None

@@ -54,7 +54,7 @@ def test_the_command_lists_and_clears_what_it_is_asked_for(root, monkeypatch, ca
     assert "/photos/cats: 700 of 1,000 images at 32 pixels" in said
     assert "2 caches in" in said
     code, said = call_here(monkeypatch, capsys, "cache", "hfds/beans", "--clear", "--json")
-    assert json.loads(said.splitlines()[-1])["removed"] == 1
+    assert json.loads(said.splitlines()[0])["removed"] == 1
     code, said = call_here(monkeypatch, capsys, "cache", "/photos", "--clear")
     assert "Removed 1 cache" in said
     code, said = call_here(monkeypatch, capsys, "cache")
