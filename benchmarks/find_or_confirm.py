@@ -20,6 +20,7 @@ import sys
 import warnings
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,7 @@ class Trained:
     searched: int  # of the runs, what full searches see by turns
 
 
+@cache
 def load(path: Path) -> Trained:
     """The networks of a table file; run 0 shares its initialisation with the cheap trainings."""
     data, table = json.loads(path.read_text()), vision_transformers(path)

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from trainers import Dataset, Recipe
 
 
+AFTER_SEARCH = {"top": 6, "controls": 0, "seeds": 2}
+"""How a search confirms at its end: by what `benchmarks/find_or_confirm.py` found to be best."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfirmOptions:
     """What a confirmation was asked for. `top`: the most of members and near-members, None: all;

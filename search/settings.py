@@ -62,10 +62,10 @@ class SearchSettings:
     img_size: Annotated[int | None, optional(integer(1, LIMITS["img_size"]))] = None
     train_samples: Annotated[int | None, optional(integer(1, 10**12))] = None
     val_samples: Annotated[int | None, optional(integer(1, 10**12))] = None
-    trials: Annotated[int, integer(1, 10**7)] = 24
+    trials: Annotated[int, integer(1, 10**7)] = 36
     time_limit: Annotated[float | None, optional(_SECONDS)] = None
     epochs: Annotated[int | None, optional(integer(1, 10**5))] = None
-    proxy: Annotated[str, one_of(*PROXIES)] = "faithful"
+    proxy: Annotated[str, one_of(*PROXIES)] = "balanced"
     metric: Annotated[str, one_of(*METRICS)] = "accuracy"
     guessing: Annotated[float | None, optional(number(low=0.0, high=1.0))] = None
     sampler: Annotated[str, one_of(*SAMPLERS)] = "frontier"
@@ -139,7 +139,8 @@ class SearchSettings:
         check_keys(
             "settings", values, [f.name for f in dataclasses.fields(cls)], ("budget", "space")
         )
-        return cls(**{**values, "space": SearchSpace.from_dict(values["space"])})
+        before = {"trials": 24, "proxy": "faithful"}  # what runs had that do not say it
+        return cls(**{**before, **values, "space": SearchSpace.from_dict(values["space"])})
 
 
 def _sizes(architecture: Architecture) -> str:

@@ -63,7 +63,14 @@ Log = Annotated[
 ]
 Out = Annotated[str | None, Option(help="The run folder. [runs/<data>-<budget>]")]
 DryRun = Annotated[bool, Option("--dry-run", help="Check and print what would run.")]
-Confirm = Annotated[bool, Option(help="Then train again what was found, as confirm.")]
+Confirm = Annotated[
+    bool | None,
+    Option(
+        "--confirm/--no-confirm",
+        help="Then train in full, by other seeds, what may be best. [with a short --proxy, unless "
+        "--epochs or --time-limit is given]",
+    ),
+]
 
 # Those of a confirmation: None leaves it as it was.
 Top = Annotated[

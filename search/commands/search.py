@@ -28,9 +28,9 @@ def search(
     img_size: o.ImgSize = None,
     train_samples: o.TrainSamples = None,
     val_samples: o.ValSamples = None,
-    trials: o.Trials = 24,
+    trials: o.Trials = 36,
     time_limit: o.TimeLimit = None,
-    proxy: o.Proxy = "faithful",
+    proxy: o.Proxy = "balanced",
     epochs: o.Epochs = None,
     recipe: o.RecipeFile = None,
     lr: o.LearningRate = None,
@@ -50,7 +50,7 @@ def search(
     storage: o.Storage = None,
     log: o.Log = None,
     out: o.Out = None,
-    confirm: o.Confirm = False,
+    confirm: o.Confirm = None,
     dry_run: o.DryRun = False,
     as_json: o.Json = False,
 ) -> None:
@@ -60,16 +60,19 @@ def search(
     from search.plan import plan_search
     from search.terminal.messages import introduce, prospect
 
+    if confirm is None:
+        confirm = proxy != "faithful" and epochs is None and time_limit is None
     console = console_of(as_json)
     plan = plan_search(asked, console, claim=not dry_run)
     introduce(plan.settings, plan.dataset, plan.recipe, console)
     if not dry_run:
-        alone = as_json and not confirm  # else the confirmation prints the one line
-        _run(plan, console, alone, command=["vit-frontier", *sys.argv[1:]])
+        command = ["vit-frontier", *sys.argv[1:]]
+        _run(plan, console, as_json, command=command, confirms=confirm)
         if confirm:
             from search.commands.confirm import confirm_run
+            from search.confirming import AFTER_SEARCH
 
-            confirm_run(plan.folder, {}, as_json=as_json, searched=plan)
+            confirm_run(plan.folder, AFTER_SEARCH, as_json=as_json, searched=plan)
         return
     for line in prospect(plan.settings, plan.dataset, plan.recipe):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -136,8 +139,16 @@ def _resume(run: Path, changes: dict[str, Any], *, as_json: bool) -> None:
     _run(plan, console, as_json, command=None)
 
 
-def _run(plan: Plan, console: Console, as_json: bool, *, command: list[str] | None) -> None:
-    """Runs or goes on with a search and ends the process with its exit code."""
+def _run(
+    plan: Plan,
+    console: Console,
+    as_json: bool,
+    *,
+    command: list[str] | None,
+    confirms: bool = False,
+) -> None:
+    """Runs or goes on with a search and ends the process with its exit code. `confirms`: a
+    confirmation follows, which prints the one line of JSON and says what is confirmed."""
     from search.plan import carry_out
     from search.terminal.messages import conclude, interrupted_text
 
@@ -147,7 +158,10 @@ def _run(plan: Plan, console: Console, as_json: bool, *, command: list[str] | No
         text = interrupted_text(plan.folder)
         console.print(text, markup=False, highlight=False, soft_wrap=True)
         raise
-    conclude(run, console, interrupted=interrupted, as_json=as_json)
+    follows = confirms and not interrupted and not run.stop_reason and bool(run.front)
+    conclude(
+        run, console, interrupted=interrupted, as_json=as_json and not follows, confirms=follows
+    )
     if interrupted:
         sys.exit(INTERRUPTED)
     if run.stop_reason or not run.front:

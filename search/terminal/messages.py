@@ -138,8 +138,11 @@ def interrupted_text(folder: Path, by: str = "resume") -> str:
     return f"Interrupted. Nothing finished is lost; go on by: vit-frontier {by} {folder}"
 
 
-def conclude(run: Run, console: Console, *, interrupted: bool, as_json: bool) -> None:
-    """How it ended, and where the report is; with `as_json` also one line of JSON to stdout."""
+def conclude(
+    run: Run, console: Console, *, interrupted: bool, as_json: bool, confirms: bool = False
+) -> None:
+    """How it ended, and where the report is; with `as_json` also one line of JSON to stdout.
+    `confirms`: a confirmation follows, which says the rest."""
     if interrupted:
         console.print(interrupted_text(run.path), markup=False, highlight=False, soft_wrap=True)
     if run.stop_reason:
@@ -156,7 +159,7 @@ def conclude(run: Run, console: Console, *, interrupted: bool, as_json: bool) ->
             f"{counted(len(run.front), 'network')} on the frontier, the highest with "
             f"validation {name} {top.accuracy:.4f}{test} at {top.flops:,} FLOPs (trial "
             f"{top.trial}); hypervolume {run.hypervolume:.4f}.\n"
-            f"{_not_confirmed(run)}Report: {run.path / 'report.html'}",
+            f"{'' if confirms else _not_confirmed(run)}Report: {run.path / 'report.html'}",
             markup=False,
             highlight=False,
             soft_wrap=True,

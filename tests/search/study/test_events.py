@@ -1,4 +1,4 @@
-"""TensorBoard's files of a training: a scalar for each measurement and epoch, after a crash too."""
+"""TensorBoard's files of a training: a scalar for each measurement and epoch."""
 
 import pytest
 
