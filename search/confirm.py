@@ -114,6 +114,7 @@ class Confirmation(Jobs):
             baseline=record.baseline,
             parts=trial.user_attrs.get("parts", 1),
             crashes=trial.user_attrs.get("crashes", 0),
+            eager=trial.user_attrs.get("eager", False),
         )
         for name, value in live.record("running").to_attrs().items():
             trial.set_user_attr(name, value)

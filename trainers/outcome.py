@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from space import Architecture
-from trainers.errors import error_kind
+from trainers.errors import CaptureError, error_kind
 from trainers.images.dataset import Dataset
 from trainers.proxy import EpochReport, proxy_epochs
 from trainers.recipe import Recipe
@@ -48,8 +48,8 @@ def train_proxy(
     metric: str = "accuracy",
 ) -> TrialOutcome:
     """Trains to the end, to failure, or until `report(epoch)` returns False; the options are those
-    of `proxy_epochs`. Never raises what the training raises: that is in `error` and
-    `error_kind`."""
+    of `proxy_epochs`. What the training raises is in `error` and `error_kind`, but for
+    CaptureError, after which the process must end."""
     started, curve = time.perf_counter(), list[EpochReport]()
 
     def outcome(state: State, **rest: Any) -> TrialOutcome:
@@ -64,6 +64,8 @@ def train_proxy(
             curve.append(epoch)
             if report is not None and report(epoch) is False and epoch["epoch"] < recipe.epochs:
                 return outcome("stopped", model=training.model)
+    except CaptureError:
+        raise
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         return outcome("failed", error=reason, error_kind=error_kind(error))

@@ -23,12 +23,8 @@ from search.settings import SearchSettings
 from search.study.mirror import set_user_attr, together
 from space import Architecture
 
-ASKED_WITH = (
-    "baseline",
-    "parts",
-    "confirms",
-    "crashes",
-)  # attributes a trial is asked with
+# attributes that a trial is enqueued with
+ASKED_WITH = ("baseline", "parts", "eager", "confirms", "crashes")
 REPEATED_FAILURES = 5  # the same failure that often in a row stops the run
 _STATES = {"stopped": TrialState.PRUNED, "failed": TrialState.FAIL}
 
@@ -46,6 +42,7 @@ class LiveTrial:
     baseline: str | None = None
     parts: int = 1  # in which a batch is trained on, for memory's sake
     crashes: int = 0  # how often its worker died before
+    eager: bool = False  # without CUDA graphs, since none could be captured
     worker: str | None = None
     began: float = field(default_factory=time.monotonic)
     curve: list[dict[str, Any]] = field(default_factory=list)
@@ -155,12 +152,16 @@ class Jobs(ABC):
             self.stop_reason = f"{REPEATED_FAILURES} trials in a row failed alike: {error}"
         return record
 
-    def release(self, number: int, *, parts: int = 1, crashed: bool = False) -> None:
-        """Gives up a running trial without blame: the run was interrupted, its machine died, or
-        had too little memory. Its network is asked again, with batches in so many `parts`.
-        `crashed`: its worker died, which is forgiven once."""
+    def release(
+        self, number: int, *, parts: int = 1, eager: bool = False, crashed: bool = False
+    ) -> None:
+        """Gives up a running trial without blame: the run was interrupted, its machine died, had
+        too little memory or could not capture it. Its network is asked again, with batches in so
+        many `parts`, and without CUDA graphs if `eager`. `crashed`: its worker died, which is
+        forgiven once."""
         live = self.live.pop(number)
-        changed = {"parts": parts} if parts > 1 else {}
+        changed: dict[str, Any] = {"parts": parts} if parts > 1 else {}
+        changed |= {"eager": True} if eager else {}
         changed |= {"crashes": live.crashes + 1} if crashed else {}
         self._requeue(number, live.trial.params, live.trial.user_attrs | changed)
         self.on_event({"event": "released", "trial": number})
