@@ -59,10 +59,12 @@ def write_profile(folder: Path, rows: Iterable[Row]) -> list[Row]:
 
 
 def latencies(rows: Iterable[Row], *, device: str | None = None) -> dict[int, float]:
-    """Seconds of one image by trial, on one device, by default the first: a column of a report."""
-    rows = [row for row in rows if row["trial"] is not None]
-    device = device or (rows[0]["device"] if rows else None)
-    return {row["trial"]: row["seconds"] for row in rows if row["device"] == device}
+    """Seconds of one image by trial, of the rows measured like the first (of that device): a column
+    of a report."""
+    known = [row for row in rows if row["trial"] is not None and device in (None, row["device"])]
+    like = ("host", "device", "compiled", "batch_size")
+    alike = (row for row in known if all(row[name] == known[0][name] for name in like))
+    return {row["trial"]: row["seconds"] for row in alike}
 
 
 def flops_agreement(rows: Sequence[Row]) -> Tau | None:

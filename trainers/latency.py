@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import platform
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from torch.profiler import ProfilerActivity, profile
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.benchmark import Timer
 
 from space import Architecture, build_model
@@ -128,11 +130,35 @@ def _peak_bytes(model: Any, images: torch.Tensor) -> int:
         before = torch.cuda.memory_allocated(images.device)
         model(images)
         return torch.cuda.max_memory_allocated(images.device) - before
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as told:
+    with _Held([*model.parameters(), *model.buffers(), images]) as held:
         model(images)
-    held = peak = 0
-    memory = (event for event in told.events() if event.name == "[memory]")
-    for event in sorted(memory, key=lambda event: event.time_range.start):
-        held += event.cpu_memory_usage
-        peak = max(peak, held)
-    return peak
+    return held.peak
+
+
+class _Held(TorchDispatchMode):
+    """Counts the bytes of tensors that operators made and that still live; `peak`: the most."""
+
+    def __init__(self, before: list[torch.Tensor]) -> None:
+        super().__init__()
+        self._known = {tensor.untyped_storage()._cdata for tensor in before}
+        self.now = self.peak = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        made = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(made):
+            if isinstance(tensor, torch.Tensor):
+                self._hold(tensor.untyped_storage())
+        return made
+
+    def _hold(self, storage: Any) -> None:
+        if storage._cdata not in self._known:  # else a view of what is known
+            self._known.add(storage._cdata)
+            self.now += storage.nbytes()
+            self.peak = max(self.peak, self.now)
+            weakref.finalize(storage, self._drop, storage._cdata, storage.nbytes())
+
+    def _drop(self, key: int, count: int) -> None:
+        self._known.discard(key)
+        self.now -= count

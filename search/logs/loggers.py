@@ -7,7 +7,7 @@ environment variables say otherwise.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
@@ -42,7 +42,7 @@ def require(names: Sequence[str]) -> None:
 
 def opened(name: str, folder: Path, of: str) -> Logger:
     """The adapter of that name, for the run in `folder`."""
-    adapters = {
+    adapters: dict[str, Callable[[Path, str], Logger]] = {
         "tensorboard": TensorBoard, "wandb": Wandb, "mlflow": MLflow, "trackio": Trackio,
     }  # fmt: skip
     return adapters[name](folder, of)

@@ -121,6 +121,8 @@ class Jobs(ABC):
         """A training begins."""
         self.live[number] = live
         told = live.record("running").to_attrs()
+        if "confirms" in live.trial.user_attrs:  # (trial of the search, repeat)
+            told["confirms"] = live.trial.user_attrs["confirms"]
         self.on_event({"event": "started", "trial": number, **told})
 
     def report(self, number: int, epoch: dict[str, Any]) -> None:

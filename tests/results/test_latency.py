@@ -29,7 +29,8 @@ def test_rows_are_added_and_those_of_the_same_network_replaced(tmp_path):
     rows = read_profile(tmp_path)
     assert [(r["trial"], r["seconds"]) for r in rows] == [(1, 0.1), (2, 0.3), (2, 0.1)]
     assert (tmp_path / "profile.csv").read_text().splitlines()[0].startswith("trial,flops,host")
-    assert latencies([r for r in rows if not r["compiled"]]) == {1: 0.1, 2: 0.3}
+    assert latencies(rows) == {1: 0.1, 2: 0.3}
+    assert latencies(rows, device="cuda:0") == {}
 
 
 def test_a_broken_file_is_told(tmp_path):

@@ -3,14 +3,16 @@
 import json
 
 import pytest
+import torch
 from command_line import call_here
 from make_run import make_run
+from torch import nn
 
 from results import load_run
 from results.latency import read_profile
 from search.profiling import ProfileOptions, to_measure
 from space import Architecture, count_flops, named
-from trainers.latency import measure_latency
+from trainers.latency import _peak_bytes, measure_latency
 
 TINY = {
     "img_size": 8, "patch_size": 4, "in_chans": 1, "num_classes": 10, "embed_dim": 16, "depth": 1,
@@ -58,6 +60,12 @@ def test_a_larger_network_takes_longer_and_more_memory():
     assert large.peak_bytes > 4 * small.peak_bytes > 0
     tokens = 8 * 16 * 3 * 256 * 4  # queries, keys and values of a block, at least
     assert large.peak_bytes > tokens
+
+
+def test_peak_memory_is_of_the_tensors_that_live_at_once():
+    model = nn.Sequential(nn.Linear(100, 400), nn.ReLU(), nn.Linear(400, 10))
+    images = torch.zeros(50, 100)
+    assert _peak_bytes(model, images) == 2 * 50 * 400 * 4  # before and after the ReLU
 
 
 def test_the_command_keeps_what_it_measured_beside_the_run(run, monkeypatch, capsys):
