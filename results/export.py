@@ -69,7 +69,7 @@ def write_model(
     from space.model import timm_config
 
     _refuse_foreign(folder / "config.json")
-    config = {
+    config: dict[str, Any] = {
         "architecture": "vit_frontier",
         "num_classes": architecture.num_classes,
         "num_features": architecture.embed_dim,
