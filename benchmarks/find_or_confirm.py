@@ -1,11 +1,11 @@
 """How to split compute between finding networks by a proxy and confirming them by full trainings.
 
-    python benchmarks/find_or_confirm.py [--table FILE ...] [--repeats 20] [--settings NAME ...]
+    python benchmarks/find_or_confirm.py [--table FILE ...] [--repeats 20] [--first 0]
 
 Replays searches and confirmations on the tables of `train_table.py`: FrontierSampler with early
 stopping picks networks, their cheap trainings (or a full one) are what it sees;
 `search/decide/confirming.py` decides which are trained in full, by whose runs, and how often. What
-is announced is judged by full trainings that neither of them saw. Differences are to today's 24
+is announced is judged by full trainings that neither of them saw. Differences are to 24
 `faithful` trials, announced as they were found, of the same repeat; intervals are bootstraps over
 repeats, 95 %. Baselines are left out on both sides.
 """
@@ -64,18 +64,22 @@ class Setting:
         return f"{self.trials} {self.proxy}, {top} + {self.controls}, {self.seeds} seeds"
 
 
-TODAY = Setting(proxy="faithful", trials=24)
+BEFORE = Setting(proxy="faithful", trials=24)
 SETTINGS = [
-    TODAY,
+    BEFORE,
     Setting(proxy="faithful", trials=12),
-    Setting(proxy="faithful", trials=12, seeds=1),
     *(
-        Setting(proxy=proxy, trials=trials, seeds=seeds, controls=controls)
+        Setting(proxy=proxy, trials=trials, **confirmed)
         for proxy, most in (("balanced", 36), ("fast", 48))
         for trials in (24, 36, 48)
-        for controls in (8, 0)
-        for seeds in (0, 1, 2, 3)
-        if trials <= most and (seeds or controls)
+        for confirmed in (
+            {},
+            {"seeds": 1},
+            {"seeds": 3},
+            {"seeds": 2, "controls": 0},
+            *({"seeds": n, "controls": 0, "top": top} for top in (6, 8, 10) for n in (1, 2)),
+        )
+        if trials <= most
     ),
 ]
 
@@ -292,16 +296,16 @@ def interval(values: Array) -> tuple[float, float]:
     return float(np.quantile(means, 0.025)), float(np.quantile(means, 0.975))
 
 
-def summary(rows: list[dict[str, Any]], today: list[dict[str, Any]]) -> dict[str, Any]:
-    """Means of one setting, and its differences to today's."""
+def summary(rows: list[dict[str, Any]], before: list[dict[str, Any]]) -> dict[str, Any]:
+    """Means of one setting, and its differences to those of before."""
 
     def column(name: str, of: list[dict[str, Any]]) -> Array:
         return np.array([row[name] for row in sorted(of, key=lambda row: row["repeat"])], float)
 
-    gain = 100 * (column("mean", rows) - column("mean", today))
-    volume = column("hypervolume", rows) - column("hypervolume", today)
+    gain = 100 * (column("mean", rows) - column("mean", before))
+    volume = column("hypervolume", rows) - column("hypervolume", before)
     return {
-        "compute": float(column("compute", rows).sum() / column("compute", today).sum()),
+        "compute": float(column("compute", rows).sum() / column("compute", before).sum()),
         "confirming": float(column("confirming", rows).mean()),
         "members": float(column("members", rows).mean()),
         "hypervolume": float(column("hypervolume", rows).mean()),
@@ -330,8 +334,8 @@ def main() -> None:
         with ProcessPoolExecutor(options.processes) as pool:
             rows = [row for some in pool.map(replay, jobs) for row in some]
         by_setting = {s.name: [r for r in rows if r["setting"] == s.name] for s in SETTINGS}
-        today = by_setting[TODAY.name]
-        report[path.stem] = {name: summary(some, today) for name, some in by_setting.items()}
+        before = by_setting[BEFORE.name]
+        report[path.stem] = {name: summary(some, before) for name, some in by_setting.items()}
         print(f"{path.stem:38}compute  conf. members volume  gain         [95 %]  claim within")
         for name, row in report[path.stem].items():
             low, high = row["gain_interval"]

@@ -60,8 +60,7 @@ def search(
     from search.plan import plan_search
     from search.terminal.messages import introduce, prospect
 
-    if confirm is None:
-        confirm = proxy != "faithful" and epochs is None and time_limit is None
+    confirm = confirms_by_default(proxy, epochs, time_limit) if confirm is None else confirm
     console = console_of(as_json)
     plan = plan_search(asked, console, claim=not dry_run)
     introduce(plan.settings, plan.dataset, plan.recipe, console)
@@ -80,6 +79,12 @@ def search(
         storage = plan.settings.storage
         shown = {**plan.settings.to_dict(), "storage": storage and hide_password(storage)}
         print(json.dumps({"settings": shown, "recipe": plan.recipe.to_dict()}))
+
+
+def confirms_by_default(proxy: str, epochs: int | None, time_limit: str | None) -> bool:
+    """Whether a search confirms at its end where that is not said: its trainings were short by a
+    preset, and it may take the time."""
+    return proxy != "faithful" and epochs is None and time_limit is None
 
 
 def resume(

@@ -13,8 +13,7 @@ from space.parts.part import Shape
 
 def to_maps(tokens: Tensor, grid: tuple[int, int]) -> Tensor:
     """Tokens (B, N, C) without class token as maps (B, C, H, W)."""
-    maps: Tensor = tokens.transpose(1, 2).unflatten(2, grid)  # type: ignore[no-untyped-call]
-    return maps
+    return tokens.transpose(1, 2).reshape(tokens.shape[0], -1, *grid)  # len() fixes the batch
 
 
 def to_tokens(maps: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -154,13 +155,35 @@ def test_the_command_writes_the_folder_and_says_how_to_load_it(run, monkeypatch,
     assert code == 0, said
     assert f"timm.create_model('local-dir:{folder}', pretrained=True)" in said
     assert sorted(file.name for file in folder.iterdir()) == [
+        "README.md",
         "class_map.txt",
         "config.json",
         "model.safetensors",
+        "modeling_vit_frontier.py",
     ]
     assert call_here(monkeypatch, capsys, "export", run.path, member)[0] == 0  # again
     code, said = call_here(monkeypatch, capsys, "flops", folder / "config.json")
     assert (code, f"{run.front[0].flops:,} FLOPs" in said) == (0, True), said
+
+
+def test_the_whole_frontier_is_exported_each_in_a_folder_of_its_number(
+    run, tmp_path, monkeypatch, capsys
+):
+    words = ("export", run.path, "--all-frontier", "--out", tmp_path / "all")
+    code, said = call_here(monkeypatch, capsys, *words)
+    assert code == 0, said
+    names = {folder.name for folder in (tmp_path / "all").iterdir()}
+    assert names == {str(record.trial) for record in run.front}
+    code, said = call_here(monkeypatch, capsys, "export", run.path, "best", "--all-frontier")
+    assert (code, "must not be given with `--all-frontier`" in said) == (2, True)
+
+
+def test_onnx_without_its_packages_is_told_in_a_sentence(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    words = ("export", run.path, run.front[0].trial, "--onnx", "--out", tmp_path / "one")
+    code, said = call_here(monkeypatch, capsys, *words)
+    assert code == 2
+    assert "pip install 'vit-frontier[onnx]'" in said
 
 
 def test_what_cannot_be_exported_is_told(run, tmp_path, monkeypatch, capsys):

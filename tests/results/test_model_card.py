@@ -33,7 +33,7 @@ def test_wilson_solves_its_equation():
                 assert abs(accuracy - bound) == pytest.approx(
                     1.96 * math.sqrt(bound * (1 - bound) / images)
                 )
-    assert wilson(1.0, 20)[1] == 1.0
+    assert wilson(1.0, 20)[1] == pytest.approx(1.0)
 
 
 def test_data_split_epochs_seed_accuracy_and_costs_are_told():

@@ -1,8 +1,11 @@
+import inspect
 import json
 import math
 
 import pytest
 
+from search.commands.search import confirms_by_default, search
+from search.confirming import AFTER_SEARCH
 from search.settings import SearchSettings
 from space import SearchSpace, count_flops, count_params
 
@@ -98,6 +101,20 @@ def test_settings_of_a_run_without_a_proxy_are_those_of_a_faithful_one():
     values = SearchSettings(budget=10**6, space=DIGITS).to_dict()
     del values["proxy"]
     assert SearchSettings.from_dict(values).proxy == "faithful"
+
+
+def test_a_search_is_by_default_what_was_measured_to_be_best():
+    """benchmarks/find_or_confirm.py decided it (docs/decisions/confirm.md); before: 24 by
+    `faithful`, unconfirmed."""
+    settings = SearchSettings(budget=10**6, space=DIGITS)
+    assert (settings.trials, settings.proxy) == (36, "balanced")
+    assert {"top": 6, "controls": 0, "seeds": 2} == AFTER_SEARCH
+    command = inspect.signature(search).parameters
+    assert (command["trials"].default, command["proxy"].default) == (36, "balanced")
+    assert confirms_by_default("balanced", None, None)
+    assert confirms_by_default("fast", None, None)
+    for long in (("faithful", None, None), ("balanced", 30, None), ("balanced", None, "1h")):
+        assert not confirms_by_default(*long)
 
 
 def test_settings_round_trip_through_json():
