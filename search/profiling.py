@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -113,7 +113,7 @@ def _on_nodes(
     return rows, silent
 
 
-def _rows(networks: list[Measured], host: str, found: list[Mapping[str, Any]]) -> list[Row]:
+def _rows(networks: list[Measured], host: str, found: Sequence[Mapping[str, Any]]) -> list[Row]:
     rows = []
     for row in found:
         network = networks[row["network"]]

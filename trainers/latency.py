@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,7 +82,7 @@ def measure_latency(
 
 
 def measure_all(
-    architectures: list[Mapping[str, Any]], options: Mapping[str, Any]
+    architectures: Sequence[Mapping[str, Any]], options: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     """`measure_latency` of all on every device of this machine, as plain rows: `network` is the
     place in the list, `name` that of the device."""
@@ -135,11 +135,11 @@ def _peak_bytes(model: Any, images: torch.Tensor) -> int:
     return held.peak
 
 
-class _Held(TorchDispatchMode):
+class _Held(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the bytes of tensors that operators made and that still live; `peak`: the most."""
 
     def __init__(self, before: list[torch.Tensor]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._known = {tensor.untyped_storage()._cdata for tensor in before}
         self.now = self.peak = 0
 

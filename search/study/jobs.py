@@ -200,8 +200,7 @@ class Jobs(ABC):
             for name, value in record.to_attrs().items():
                 if name not in described:
                     live.trial.set_user_attr(name, value)
-            told = _STATES.get(state)
-            self.study.tell(live.trial, values, state=told)
+            self.study.tell(live.trial, values, state=_STATES.get(state))
         self._take_in(record.in_short())
         event = "finished" if state == "complete" else state
         told = {"accuracy": record.accuracy, "epochs": record.epochs, "seconds": seconds}
