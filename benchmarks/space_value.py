@@ -50,7 +50,7 @@ def search(out: Path, space: str, seed: int, arguments) -> None:
 
 def announced(run, budget: int):
     """The frontier's member of most validation accuracy within `budget` FLOPs; None without one."""
-    within = [record for record in run.frontier if record.flops <= budget]
+    within = [record for record in run.front if record.flops <= budget]
     return max(within, key=lambda record: record.accuracy, default=None)
 
 
