@@ -5,8 +5,11 @@ Here the numbers are made ready; `report.html` beside this file says how they ar
 
 from __future__ import annotations
 
+import base64
+import json
 import math
 import shlex
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -79,9 +82,17 @@ def render_report(
         charts=_charts(run, data),
         fallback_svg=Markup(fallback_svg) if fallback_svg else "",
         javascript=Markup(charts.javascript() if run.records else ""),
+        script=Markup((Path(__file__).parent / "report.js").read_text(encoding="utf-8")),
+        drawings=packed_drawings(run),
         command=command_line(run.settings.get("command")),
         sections=sections(run.settings),
     )
+
+
+def packed_drawings(run: Run) -> str:
+    """The drawing of every trial by number, as JSON in zlib's format in base64."""
+    drawn = {record.trial: block_drawing(record.architecture) for record in run.records}
+    return base64.b64encode(zlib.compress(json.dumps(drawn).encode(), 9)).decode()
 
 
 def failures(records: Iterable[TrialRecord]) -> list[dict[str, Any]]:

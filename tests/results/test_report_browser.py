@@ -1,0 +1,97 @@
+"""The report in a headless Chromium: what one points at, focuses or taps shows a card."""
+
+import pytest
+from chromium import Chromium, find_chromium
+from make_run import make_run
+
+from results import load_run, render_report
+
+PROGRAM = find_chromium()
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no Chromium on this machine")
+POINTS = """[...document.querySelectorAll('#chart-%s path')]
+  .filter(node => typeof node.__data__?.tooltip === 'object').map(node => {
+    const box = node.getBoundingClientRect();
+    return [box.x + box.width / 2, box.y + box.height / 2, node.__data__.tooltip.Trial];
+  })"""
+CARD = """(() => {
+  const tip = document.getElementById('tip'), box = tip.getBoundingClientRect();
+  const inside = box.left >= 0 && box.top >= 0 && box.bottom <= innerHeight
+    && box.right <= document.documentElement.clientWidth && tip.scrollHeight <= tip.clientHeight;
+  const names = [...tip.querySelectorAll('dt')], cell = names[0]?.getBoundingClientRect();
+  const first = tip.querySelector('dd'), beside = first?.getBoundingClientRect();
+  return {hidden: tip.hidden, inside, compact: box.height <= innerHeight / 2, text: tip.textContent,
+    drawn: tip.querySelectorAll('svg.blocks rect').length > 2, trial: beside && names.length > 4
+    && beside.left > cell.right - 1 && beside.top === cell.top && first.textContent,
+    paper: getComputedStyle(tip).backgroundColor};
+})()"""
+LOOKS = [(1280, False), (1280, True), (900, False), (900, True), (400, False), (400, True)]
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    file = folder / "page.html"
+    file.write_text(render_report(load_run(make_run(folder / "run", running=1))), "utf-8")
+    return file
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    browser = Chromium(PROGRAM, tmp_path_factory.mktemp("profile"))
+    yield browser
+    browser.close()
+
+
+def shown(browser, page, width, dark, chart="frontier"):
+    """The chart in the middle of the window; its points."""
+    browser.open(page, width=width, dark=dark)
+    browser.value(f"document.getElementById('chart-{chart}').scrollIntoView({{block: 'center'}})")
+    before = None
+    while (points := browser.value(POINTS % chart)) != before:
+        before = points  # until it has come to rest
+    return points
+
+
+def assert_card(card, dark):
+    assert not card["hidden"], card
+    assert card["inside"], card
+    assert card["compact"], card
+    assert card["drawn"], card
+    assert card["trial"], card
+    assert card["paper"] == ("rgb(18, 22, 29)" if dark else "rgb(255, 255, 255)")
+
+
+@pytest.mark.parametrize(("width", "dark"), LOOKS)
+def test_whatever_one_points_at_or_taps_shows_a_card_with_its_drawing(browser, page, width, dark):
+    points = shown(browser, page, width, dark)
+    assert len(points) > 20
+    for x, y, _ in points:
+        touched = width < 600
+        browser.value("document.getElementById('tip').hidden = true")
+        (browser.tap if touched else browser.move)(x, y)
+        browser.wait("!document.getElementById('tip').hidden", 5)
+        assert_card(browser.value(CARD), dark)
+    assert browser.complaints == []
+    assert browser.requests == [page.as_uri()]
+
+
+def test_keyboard_reaches_every_point_and_shows_its_card(browser, page):
+    points = shown(browser, page, 900, False)
+    for _ in range(40):
+        browser.press("Tab")
+        if browser.value("document.activeElement.matches('#chart-frontier path')"):
+            break
+    reached = []
+    for _ in points:
+        card = browser.value(CARD)
+        assert_card(card, False)
+        reached.append(card["trial"])
+        browser.press("ArrowRight")
+    assert sorted(reached) == sorted(trial for _, _, trial in points)
+    browser.press("Escape")
+    assert browser.value(CARD)["hidden"]
+
+
+def test_the_page_is_no_wider_than_a_telephone(browser, page):
+    browser.open(page, width=400)
+    assert browser.value("document.documentElement.scrollWidth") <= 400
