@@ -25,7 +25,7 @@ def sharp():
 def one_process(rank, folder):
     distributed.init_process_group(
         "gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2,
-        timeout=timedelta(minutes=5),
+        timeout=timedelta(minutes=30),
     )  # fmt: skip
     attn = nn.SyncBatchNorm.convert_sync_batchnorm(sharp())
     out = attn(halves()[rank])
