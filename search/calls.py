@@ -40,9 +40,10 @@ def search(
     `budget`: FLOPs of one image, "2M" or a number; `data`: digits, an image folder, a name that
     timm.data knows, or a `trainers.Dataset`. `train`: a training loop of one's own with the
     contract of `trainers.train_proxy`, a function or "module:function", which a resume can find
-    again; by a `metric`, that is what it reports as accuracy. `recipe`: a whole one, or a TOML file of some of its fields. `options`: those of the
-    command line by name (trials=24, time_limit="2h", seed=0, lr=1e-3, augment="crop",
-    workers="auto", out="runs/mine", ...). `show` prints what the command line does.
+    again; by a `metric`, that is what it reports as accuracy. `recipe`: a whole one, or a TOML file
+    of some of its fields. `options`: those of the command line by name (trials=24, time_limit="2h",
+    seed=0, lr=1e-3, augment="crop", workers="auto", out="runs/mine", ...). `show` prints what the
+    command line does.
 
     Ctrl-C ends it early: the run then has `finished` False and can be resumed. A second one, or one
     before the first trial, raises KeyboardInterrupt. Raises ValueError on wrong use, OSError where
