@@ -42,8 +42,8 @@ def search(
     contract of `trainers.train_proxy`, a function or "module:function", which a resume can find
     again; by a `metric`, that is what it reports as accuracy. `recipe`: a whole one, or a TOML file
     of some of its fields. `options`: those of the command line by name (trials=36, time_limit="2h",
-    seed=0, lr=1e-3, augment="crop", workers="auto", out="runs/mine", ...). `show` prints
-    what the command line does.
+    seed=0, lr=1e-3, augment="crop", workers="auto", out="runs/mine", ...). `show` prints what the
+    command line does.
 
     Ctrl-C ends it early: the run then has `finished` False and can be resumed. A second one, or one
     before the first trial, raises KeyboardInterrupt. Raises ValueError on wrong use, OSError where

@@ -27,6 +27,7 @@ def parse_max_params(text: str) -> int:
 
 
 def _parse_count(text: str, option: str, unit: str, of: Callable[[Architecture], int]) -> int:
+    text = re.sub(r"(?<=\d),(?=\d{3}(?:,|$))", "", text)  # 1,300,000
     match = re.fullmatch(_NUMBER + r"([KMGT]?)(?:FLOPS?|MACS?)?\s*", text, re.IGNORECASE | re.ASCII)
     if match is None:
         if text in NAMED:

@@ -180,13 +180,20 @@ def check_keys(what: str, values: Any, known: Iterable[str], required: Iterable[
     """Raises ValueError unless `values` is a mapping with only `known` and all `required` keys."""
     known = list(known)
     if not isinstance(values, Mapping):
-        raise ValueError(f"A {what} must be a table of {', '.join(known)}, but got {show(values)}.")
+        raise ValueError(
+            f"{_a(what)} must be a table of {', '.join(known)}, but got {show(values)}."
+        )
     for key in values:
         if key not in known:
             raise ValueError(f"Unknown {what} key {show(key)}{did_you_mean(key, known)}")
     missing = [key for key in required if key not in values]
     if missing:
-        raise ValueError(f"A {what} needs {', '.join(f'`{key}`' for key in missing)}.")
+        raise ValueError(f"{_a(what)} needs {', '.join(f'`{key}`' for key in missing)}.")
+
+
+def _a(what: str) -> str:
+    """A recipe, an architecture; at the start of a sentence."""
+    return f"{'An' if what[:1].lower() in set('aeiou') else 'A'} {what}"
 
 
 def show(value: object) -> str:

@@ -140,7 +140,7 @@ class _Held(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __init__(self, before: list[torch.Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._known = {tensor.untyped_storage()._cdata for tensor in before}
+        self._known = {tensor.untyped_storage().data_ptr() for tensor in before}
         self.now = self.peak = 0
 
     def __torch_dispatch__(
@@ -153,11 +153,12 @@ class _Held(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return made
 
     def _hold(self, storage: Any) -> None:
-        if storage._cdata not in self._known:  # else a view of what is known
-            self._known.add(storage._cdata)
+        key = storage.data_ptr()
+        if key not in self._known:  # else a view of what is known
+            self._known.add(key)
             self.now += storage.nbytes()
             self.peak = max(self.peak, self.now)
-            weakref.finalize(storage, self._drop, storage._cdata, storage.nbytes())
+            weakref.finalize(storage, self._drop, key, storage.nbytes())
 
     def _drop(self, key: int, count: int) -> None:
         self._known.discard(key)

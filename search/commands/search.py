@@ -115,6 +115,7 @@ def retry(
 ) -> None:
     """Run the failed trials of a run again, then go on with it."""
     from results import load_run
+    from results.words import counted
     from search.driver import forget_failures
     from search.plan import read_changes
 
@@ -125,7 +126,7 @@ def retry(
             f"`vit-frontier resume {run}`."
         )
     count = forget_failures(run)
-    console_of(as_json).print(f"{count} failed trials will run again.")
+    console_of(as_json).print(f"{counted(count, 'failed trial')} will run again.")
     _resume(run, changes, as_json=as_json)
 
 

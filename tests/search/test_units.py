@@ -13,6 +13,7 @@ from search.units import parse_budget, parse_max_params, parse_seconds, parse_wo
         ("300m", 300_000_000),
         ("2500000", 2_500_000),
         ("2e6", 2_000_000),
+        ("1,300,000", 1_300_000),
         (" 0.5T ", 500_000_000_000),
         ("1.3 GFLOPs", 1_300_000_000),
         ("4GMACs", 4_000_000_000),
@@ -24,7 +25,7 @@ def test_budgets_are_read(text, flops):
 
 
 @pytest.mark.parametrize(
-    "text", ["0", "-1M", "abc", "", "nan", "inf", "1e400", "2X", "0.1", "M", "٣"]
+    "text", ["0", "-1M", "abc", "", "nan", "inf", "1e400", "2X", "0.1", "M", "٣", "1,3M", "1,30"]
 )
 def test_bad_budgets_are_refused_with_the_value(text):
     with pytest.raises(ValueError, match=r"`--budget`.*but got"):

@@ -180,7 +180,7 @@ def _unopened(name: str, options: dict[str, Any], error: Exception) -> DataError
     where = options["root"] or "its library's data directory"
     return DataError(
         f"Dataset {name!r} could not be opened in {where}: {reason}. Check the name and the "
-        "network, or put the data there, or give the directory that holds it (`data_root`)."
+        "network, or put the data there, or give the directory that holds it by --data-root."
     )
 
 
