@@ -108,7 +108,7 @@ def test_a_search_is_by_default_what_was_measured_to_be_best():
     `faithful`, unconfirmed."""
     settings = SearchSettings(budget=10**6, space=DIGITS)
     assert (settings.trials, settings.proxy) == (36, "balanced")
-    assert {"top": 6, "controls": 0, "seeds": 2} == AFTER_SEARCH
+    assert AFTER_SEARCH == {"top": 6, "controls": 0, "seeds": 2}
     command = inspect.signature(search).parameters
     assert (command["trials"].default, command["proxy"].default) == (36, "balanced")
     assert confirms_by_default("balanced", None, None)
