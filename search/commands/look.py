@@ -22,7 +22,7 @@ def status(run: o.RunFolder, as_json: o.Json = False) -> None:
     from results.words import counted, foreign_text, format_count
     from search.terminal.confirming import show_confirmed
     from search.terminal.display import front_table
-    from search.terminal.messages import readings_text, summary
+    from search.terminal.messages import not_confirmed_text, readings_text, summary
 
     loaded = load_run(run)
     if as_json:
@@ -52,6 +52,9 @@ def status(run: o.RunFolder, as_json: o.Json = False) -> None:
     if loaded.front:
         rows = len(loaded.front)
         console.print(front_table(loaded.front, rows, loaded.unconfirmed, width=console.width))
+        if loaded.confirmed is None:
+            text = not_confirmed_text(loaded).rstrip()
+            console.print(text, markup=False, highlight=False, soft_wrap=True)
     show_confirmed(loaded, console)
 
 
