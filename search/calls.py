@@ -35,7 +35,8 @@ def search(
     show: bool = False,
     **options: Any,
 ) -> Run:
-    """Searches for the networks on the accuracy/FLOPs frontier, as `vit-frontier search` does.
+    """Searches for the networks on the accuracy/FLOPs frontier, as `vit-frontier search
+    --no-confirm` does; `search.confirming.confirm(run)` then trains what was found again.
 
     `budget`: FLOPs of one image, "2M" or a number; `data`: digits, an image folder, a name that
     timm.data knows, or a `trainers.Dataset`. `train`: a training loop of one's own with the

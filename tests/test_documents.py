@@ -18,7 +18,7 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 NAMED_FILE = re.compile(r"`((?:[\w.-]+/)+[\w-]+\.(?:py|md|toml|json|svg|yaml|sh))`")
 MOST_LINES = {"ARCHITECTURE.md": 100, "CONTRIBUTING.md": 50}
 COMMANDS = {
-    name: {option for parameter in command.params for option in parameter.opts}
+    name: {o for param in command.params for o in (*param.opts, *param.secondary_opts)}
     for name, command in typer.main.get_command(app).commands.items()
 }
 OF_ANY_COMMAND = {"--help", "--version"}.union(*COMMANDS.values())

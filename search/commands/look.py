@@ -22,7 +22,7 @@ def status(run: o.RunFolder, as_json: o.Json = False) -> None:
     from results.words import counted, foreign_text, format_count, metric_name
     from search.terminal.confirming import show_confirmed
     from search.terminal.display import front_table
-    from search.terminal.messages import readings_text, summary
+    from search.terminal.messages import not_confirmed_text, readings_text, summary
 
     loaded = load_run(run)
     if as_json:
@@ -54,6 +54,9 @@ def status(run: o.RunFolder, as_json: o.Json = False) -> None:
         by, width = metric_name(loaded.metric), console.width
         table = front_table(loaded.front, rows, loaded.unconfirmed, width=width, metric=by)
         console.print(table)
+        if loaded.confirmed is None:
+            text = not_confirmed_text(loaded).rstrip()
+            console.print(text, markup=False, highlight=False, soft_wrap=True)
     show_confirmed(loaded, console)
 
 

@@ -75,6 +75,10 @@ def search(
         return
     for line in prospect(plan.settings, plan.dataset, plan.recipe):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if confirm:
+        from search.terminal.confirming import prospect_confirm
+
+        console.print(prospect_confirm(), highlight=False, soft_wrap=True)
     if as_json:
         storage = plan.settings.storage
         shown = {**plan.settings.to_dict(), "storage": storage and hide_password(storage)}

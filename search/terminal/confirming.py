@@ -55,6 +55,16 @@ def introduce_confirm(plan: ConfirmPlan, console: Console) -> None:
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
+def prospect_confirm() -> str:
+    """What a search will confirm at its end."""
+    from search.confirming import AFTER_SEARCH
+
+    return (
+        f"Then confirming the {AFTER_SEARCH['top']} most probable members and the baselines by full "
+        f"trainings of up to {AFTER_SEARCH['seeds']} other seeds (--no-confirm leaves it out)."
+    )
+
+
 def conclude_confirm(run: Run, console: Console, *, interrupted: bool, as_json: bool) -> None:
     """How it ended, what is confirmed, and where the report is."""
     if interrupted:

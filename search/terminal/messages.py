@@ -159,7 +159,7 @@ def conclude(
             f"{counted(len(run.front), 'network')} on the frontier, the highest with "
             f"validation {name} {top.accuracy:.4f}{test} at {top.flops:,} FLOPs (trial "
             f"{top.trial}); hypervolume {run.hypervolume:.4f}.\n"
-            f"{'' if confirms else _not_confirmed(run)}Report: {run.path / 'report.html'}",
+            f"{'' if confirms else not_confirmed_text(run)}Report: {run.path / 'report.html'}",
             markup=False,
             highlight=False,
             soft_wrap=True,
@@ -176,7 +176,7 @@ def conclude(
         print(json.dumps(summary(run)))
 
 
-def _not_confirmed(run: Run) -> str:
+def not_confirmed_text(run: Run) -> str:
     """A line that names the members of the frontier that a confirmation does not confirm."""
     if run.confirmed is None:
         return (

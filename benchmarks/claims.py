@@ -1,0 +1,155 @@
+"""Do the two papers' claims hold at proxy scale? Attention that collapses with depth, and pooling.
+
+    python benchmarks/claims.py --data FOLDER --keep FILE.jsonl [--seeds 3] [--train-samples 5000]
+
+DeepViT (arXiv 2103.11886): with depth the maps of neighbouring blocks become alike, and
+Re-attention gains more the deeper a network is. Plain ViTs of several depths, and each with
+Re-attention in all blocks, by accuracy and by the mean cosine of the columns of neighbouring
+blocks' maps (the paper's equation 1). HVT (arXiv 2103.10619): pooling gains at equal FLOPs. The
+same networks, and each with one pooling after a third of its blocks, as wide as the FLOPs allow.
+Accuracy on the test images, mean of the seeds; intervals of differences are Student's over the
+seeds, 95 %. Every training is kept in FILE as it ends, so that the same command goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import numpy as np
+import torch
+from scipy.stats import t as student
+
+from space import Architecture, Pool, attention_maps, count_flops
+from trainers import Dataset, Recipe, evaluate, load_dataset, train_proxy
+
+WIDTH, HEAD_DIM = 64, 16
+KINDS = ("plain", "reattention", "pooled")
+LOOKED_AT = 128  # test images whose maps are compared
+
+
+def networks(depths: list[int], dataset: Dataset, patch_size: int) -> dict[str, Architecture]:
+    """By "kind depth"; a pooled one has the width whose FLOPs are nearest to the plain one's."""
+    found = {}
+    for depth in depths:
+        plain = Architecture(
+            img_size=dataset.img_size, in_chans=dataset.in_chans, num_classes=dataset.num_classes,
+            patch_size=patch_size, embed_dim=WIDTH, depth=depth, num_heads=WIDTH // HEAD_DIM,
+        )  # fmt: skip
+        pool = Pool(after=max(depth // 3 - 1, 0), kernel_size=2, stride=2, op="max")
+        wider = [
+            plain.replace(embed_dim=dim, num_heads=dim // HEAD_DIM, pools=(pool,))
+            for dim in range(WIDTH, 4 * WIDTH, HEAD_DIM)
+        ]
+        target = count_flops(plain)
+        found[f"plain {depth}"] = plain
+        found[f"reattention {depth}"] = plain.replace(reattention=tuple(range(depth)))
+        found[f"pooled {depth}"] = min(wider, key=lambda a: abs(count_flops(a) - target))
+    return found
+
+
+def similarity(maps: list[torch.Tensor]) -> float:
+    """Mean cosine, over images, heads and keys, of the columns of neighbouring blocks' maps."""
+    pairs = [
+        torch.cosine_similarity(first, second, dim=-2).mean()
+        for first, second in itertools.pairwise(maps)
+        if first.shape == second.shape
+    ]
+    return float(torch.stack(pairs).mean()) if pairs else float("nan")
+
+
+def trained(architecture: Architecture, dataset: Dataset, recipe: Recipe, seed: int) -> Any:
+    """One training: accuracy on the test images and likeness of its maps."""
+    outcome = train_proxy(architecture, dataset, recipe, seed)
+    if outcome.model is None:
+        return {"error": outcome.error}
+    statistics = {"mean": dataset.mean, "std": dataset.std}
+    _, accuracy = evaluate(outcome.model, dataset.test_images, dataset.test_labels, **statistics)
+    mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (dataset.mean, dataset.std))
+    images = (torch.from_numpy(dataset.test_images[:LOOKED_AT]).float() / 255 - mean) / std
+    with torch.no_grad():
+        alike = similarity(attention_maps(outcome.model.eval(), images))
+    return {"accuracy": accuracy, "alike": alike, "seconds": round(outcome.seconds, 1)}
+
+
+def difference(first: list[float], second: list[float]) -> list[float]:
+    """Mean of second less first, seed by seed, with its 95 % interval; in points."""
+    gains = 100 * (np.array(second) - np.array(first))
+    if len(gains) < 2:
+        return [float(gains.mean()), float("nan"), float("nan")]
+    half = student.ppf(0.975, len(gains) - 1) * gains.std(ddof=1) / len(gains) ** 0.5
+    return [
+        round(float(value), 2) for value in (gains.mean(), gains.mean() - half, gains.mean() + half)
+    ]
+
+
+def report(rows: dict[tuple[str, int], Any], nets: dict[str, Architecture], seeds: int) -> Any:
+    """The table, and what of it is known so far."""
+    told: dict[str, Any] = {}
+    print(f"{'network':18}{'FLOPs':>12}{'seeds':>6}{'accuracy':>10}{'alike':>7}  to plain, points")
+    for name, architecture in nets.items():
+        kind, _, depth = name.partition(" ")
+        both = [s for s in range(seeds) if "accuracy" in rows.get((name, s), {})]
+        if not both:
+            continue
+        accuracies = [rows[name, s]["accuracy"] for s in both]
+        alike = float(np.mean([rows[name, s]["alike"] for s in both]))
+        paired = [s for s in both if "accuracy" in rows.get((f"plain {depth}", s), {})]
+        gain = difference(
+            [rows[f"plain {depth}", s]["accuracy"] for s in paired],
+            [rows[name, s]["accuracy"] for s in paired],
+        ) if paired and kind != "plain" else None  # fmt: skip
+        told[name] = {
+            "flops": count_flops(architecture), "seeds": len(both), "alike": round(alike, 3),
+            "accuracy": round(float(np.mean(accuracies)), 4), "to_plain": gain,
+        }  # fmt: skip
+        print(
+            f"{name:18}{count_flops(architecture):12,}{len(both):6}{np.mean(accuracies):10.4f}"
+            f"{alike:7.3f}  {gain or ''}"
+        )
+    return told
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", default="digits")
+    parser.add_argument("--img-size", type=int, default=None)
+    parser.add_argument("--keep", type=Path, required=True)
+    parser.add_argument("--depths", type=int, nargs="+", default=[4, 8, 16])
+    parser.add_argument("--patch-size", type=int, default=4)
+    parser.add_argument("--train-samples", type=int)
+    parser.add_argument("--epochs", type=int, help="By default those of --proxy faithful.")
+    parser.add_argument("--seeds", type=int, default=3)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    size = options.img_size or (None if options.data == "digits" else 32)
+    dataset = load_dataset(
+        options.data, img_size=size, train_samples=options.train_samples, seed=0
+    )  # fmt: skip
+    recipe = Recipe.for_dataset(dataset, epochs=options.epochs)
+    nets = networks(options.depths, dataset, options.patch_size)
+    about = [len(dataset.train_labels), recipe.epochs, options.patch_size, dataset.name]
+    lines = options.keep.read_text().splitlines() if options.keep.exists() else []
+    kept = [row for row in map(json.loads, lines) if row["about"] == about]
+    rows = {(row["network"], row["seed"]): row for row in kept}
+    for seed in range(options.seeds):  # so that a part of it has all networks
+        for name, architecture in nets.items():
+            if (name, seed) in rows:
+                continue
+            row = {"network": name, "seed": seed, "about": about}
+            row |= trained(architecture, dataset, recipe, seed)
+            rows[name, seed] = row
+            with options.keep.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+    told = report(rows, nets, options.seeds)
+    print(json.dumps({"benchmark": "claims", "about": about, "networks": told}))
+
+
+if __name__ == "__main__":
+    main()
