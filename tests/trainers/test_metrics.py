@@ -76,6 +76,11 @@ def test_no_constant_or_drawn_answer_beats_guessing(metric, split):
     assert np.mean(drawn[CLASSES:]) <= reached + 0.02
 
 
+def test_guessing_of_a_single_class_leaves_something_to_reach():
+    one = np.zeros(50, np.int64)
+    assert [guessing(metric, one, 6) for metric in METRICS] == [0.99] * 4
+
+
 def recall(labels, answers):
     return np.mean([(answers[labels == c] == c).mean() for c in np.unique(labels)])
 
