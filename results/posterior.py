@@ -1,8 +1,9 @@
 """What several trainings of networks say of their accuracies: a normal posterior. Plain numbers.
 
-The variance of one training is quasi-binomial: p(1-p)/images times a dispersion that all networks
-share. Poor networks vary more than good ones, and a variance pooled without it would hide that.
+The variance of one training is quasi-binomial: p(1-p)/images times a dispersion that all share.
 """
+
+# Poor networks vary more than good ones, and a variance pooled without p(1-p) would hide that.
 
 from __future__ import annotations
 

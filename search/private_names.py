@@ -41,7 +41,7 @@ def complaints(
     package: str, names: Sequence[PrivateName], tried: tuple[str, str], *, see: str
 ) -> list[str]:
     """A sentence if `package` is older or newer than what was `tried` (oldest, newest), with what
-    to `see` to, and one for each name that it does not have. Empty if all is as we know it."""
+    to `see` to, and one for each name that it lacks."""
     version = metadata.version(package)
     here, oldest, newest = (_release(text) for text in (version, *tried))
     found = []

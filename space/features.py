@@ -68,11 +68,8 @@ def _of_donor(a: Architecture) -> list[float]:
 
 
 def _of_kind(a: Architecture, kind: type[Part]) -> list[float]:
-    """How much of a kind there is, where, and what it says of itself, in the mean over its places;
-    of a stem there is 1.
-
-    Always as many numbers as the kind has names for its features.
-    """
+    """How much of a kind there is (of a stem 1), where, and what it says of itself in the mean over
+    its places: as many numbers as its features have names."""
     if type(a.stem) is kind:
         return [1.0, 0.5, *(a.stem.features(a.image).get(name, 0.0) for name in kind.feature_names)]
     places: list[int] = []

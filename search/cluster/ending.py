@@ -53,13 +53,10 @@ def end_process(folder: Path, jobs: Jobs, display: Display, patience: Patience, 
 def told_of_loss(
     folder: Path, patience: Patience, *, elsewhere: bool, by: str = "resume"
 ) -> Iterator[Callable[[str], None]]:
-    """A function `tell(why)` for any thread, by which what runs inside is left and ends in a
-    ClusterLostError; in KeyboardInterrupt where it had been interrupted.
-
-    Ray is shut down, since it ends a process that stays without a head. A thread that is inside a
-    call into Ray is left when that returns. `elsewhere`: the cluster is not of this machine; `by`:
-    the command that goes on.
-    """
+    """A function `tell(why)` for any thread, by which what runs inside ends in a ClusterLostError,
+    or in KeyboardInterrupt. `elsewhere`: the cluster is not of this machine; `by`: what goes on."""
+    # Ray is shut down, since it ends a process that stays without a head. A thread that is inside a
+    # call into Ray is left when that returns.
     here, reasons = ctypes.c_ulong(threading.get_ident()), list[str]()
     lock, over = threading.Lock(), threading.Event()
     raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc

@@ -1,9 +1,9 @@
 """What is used of Optuna that it does not promise: its tables, and private names of its classes.
+`check` looks for them when a search starts."""
 
-The tables are named in `search.study.database`, the other names in `search.study.mirror`, and none
-anywhere else. `check` looks for them when a search starts, and `tests/search/study/test_quirks.py`
-has a test for each. This file imports none of them: `doctor` says which are gone.
-"""
+# The tables are named in `search.study.database`, the other names in `search.study.mirror`, and
+# none anywhere else; `tests/search/study/test_study_quirks.py` has a test for each. This file
+# imports none of them: `doctor` says which are gone.
 
 from __future__ import annotations
 

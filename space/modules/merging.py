@@ -13,12 +13,11 @@ from space.parts.part import Shape
 
 
 class MergingAttention(Heads):
-    """Attention after which the `merged` pairs of most alike keys become one token each.
+    """Attention after which the `merged` pairs of most alike keys become one token each (arXiv
+    2210.09461, section 3.1). `carried["sizes"]` (B, N, 1) says of how many tokens each is made."""
 
-    Even tokens choose the most alike of the odd ones by the cosine of their keys, averaged over the
-    heads; those with the best choice go into it (arXiv 2210.09461, section 3.1). `carried["sizes"]`
-    (B, N, 1) says of how many tokens each is made.
-    """
+    # Even tokens choose the most alike of the odd ones by the cosine of their keys, averaged over
+    # the heads; those with the best choice go into it.
 
     carries = True
 

@@ -47,8 +47,9 @@ class HeadPool(nn.Module):
 @register_notrace_module
 class PooledAttention(Heads):
     """Attention of pooled queries to pooled keys (arXiv 2104.11227, section 3.1). Version 2 adds
-    positions relative in each direction and the queries to what is attended to (arXiv 2112.01526,
-    section 4.1); the class token, which has neither, is left as it is."""
+    relative positions and the queries (arXiv 2112.01526, section 4.1)."""
+
+    # The class token has no place and no pooled query, and is left as it is.
 
     def __init__(self, part: Pooled, shape: Shape) -> None:
         assert shape.grid is not None

@@ -16,9 +16,10 @@ from space.parts.part import Shape
 class WindowAttention(Heads):
     """Attention among the M x M tokens of each window, with a learned bias for each relative place.
 
-    A dilated window is spread over the whole grid (arXiv 2106.03650, section 3.2; 2106.02277);
-    `gaze`, a depth-wise convolution of the values, is added before the projection.
+    A dilated window is spread over the whole grid (arXiv 2106.03650, section 3.2; 2106.02277).
     """
+
+    # `gaze`, a depth-wise convolution of the values, is added before the projection.
 
     places: Tensor
 

@@ -92,7 +92,7 @@ class Dataset:
 
     def seen_before(self) -> dict[str, int]:
         """How many images of the validation split have the pixels of one to train on, and of the
-        test split of any other; 0 of a split where that would read more than 2 GB from disk."""
+        test split of any other; 0 where that would read over 2 GB from disk."""
         splits = {
             "train": self.train_images,
             "validation": self.val_images,
