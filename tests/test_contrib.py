@@ -17,7 +17,7 @@ def test_the_package_for_optunahub_passes_its_tests_without_the_project(tmp_path
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     told = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"],
-        cwd=package, env=environment, capture_output=True, text=True, timeout=280, check=False,
+        cwd=package, env=environment, capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert told.returncode == 0, told.stdout[-3000:]
     assert "7 passed" in told.stdout
