@@ -60,7 +60,7 @@ def prospect_confirm() -> str:
     from search.confirming import AFTER_SEARCH
 
     return (
-        f"Then confirming the {AFTER_SEARCH['top']} most probable members and the baselines by full "
+        f"Then confirming the {AFTER_SEARCH['top']} most probable members and baselines by full "
         f"trainings of up to {AFTER_SEARCH['seeds']} other seeds (--no-confirm leaves it out)."
     )
 
