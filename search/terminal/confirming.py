@@ -60,8 +60,8 @@ def prospect_confirm() -> str:
     from search.confirming import AFTER_SEARCH
 
     return (
-        f"Then confirming the {AFTER_SEARCH['top']} most probable members and the baselines by "
-        f"full trainings of up to {AFTER_SEARCH['seeds']} other seeds (--no-confirm leaves it out)."
+        f"Then confirming the {AFTER_SEARCH['top']} most probable members and baselines by full "
+        f"trainings of up to {AFTER_SEARCH['seeds']} other seeds (--no-confirm leaves it out)."
     )
 
 

@@ -214,6 +214,8 @@ def test_weights_are_explained_only_where_they_are(tmp_path):
     report = render_report(load_run(folder))
     assert f"vit-frontier export {folder} {best}" in report
     assert f"local-dir:{folder}/models/{best}" in report
+    assert "The member of the highest validation accuracy, not confirmed, carried away" in report
+    assert "None is confirmed: each was trained once" in report
 
 
 def test_same_reason_is_one_failure_with_all_its_trials(run):

@@ -145,6 +145,7 @@ def test_a_finished_run_is_not_touched_by_a_resume_or_a_retry(finished, monkeypa
     assert resume(finished).trained == 24
     code, said = call_here(monkeypatch, capsys, "status", finished)
     assert (code, "24 of 24 trials" in said) == (0, True)
+    assert f"none is confirmed until vit-frontier confirm {finished}" in said
     assert {file: file.read_bytes() for file in finished.iterdir()} == before
 
 
