@@ -6,7 +6,8 @@
   tip.setAttribute("role", "status");
   tip.hidden = true;
   document.body.append(tip);
-  const hide = () => { tip.hidden = true; };
+  let focused = null; // the point whose card the keyboard asked for: the page scrolls to it
+  const hide = () => { tip.hidden = true; focused = null; };
   // The drawings of all trials, by number: packed, as they are much alike.
   let drawings = {};
   const packed = document.getElementById("drawings");
@@ -36,8 +37,13 @@
     tip.style.top = place(y, box.height, window.innerHeight) + "px";
   };
   const tooltip = (handler, event, item, value) => {
+    hide();
     if (value && typeof value === "object") show(value, event.clientX, event.clientY);
-    else hide();
+  };
+  const follow = () => {
+    if (!focused) return hide();
+    const box = focused.getBoundingClientRect();
+    show(focused.__data__.tooltip, box.right, box.bottom);
   };
   // One stop of the tabulator a chart; arrows go from point to point, by cost or time.
   const reachable = (target) => {
@@ -53,8 +59,8 @@
     enter();
     target.addEventListener("focusin", (event) => {
       if (!described(event.target)) return;
-      const box = event.target.getBoundingClientRect();
-      show(event.target.__data__.tooltip, box.right, box.bottom);
+      focused = event.target;
+      follow();
     });
     target.addEventListener("focusout", hide);
     // A finger has no hover: the nearest point that it covers answers a tap.
@@ -82,7 +88,7 @@
       next.focus({ preventScroll: false });
     });
   };
-  window.addEventListener("scroll", hide, { passive: true });
+  window.addEventListener("scroll", follow, { passive: true });
   document.addEventListener("click", (event) => { if (!event.target.closest?.(".chart")) hide(); });
   const narrow = window.matchMedia("(max-width: 46rem)").matches;
   for (const script of document.querySelectorAll("script[id^=spec-]")) {

@@ -20,6 +20,7 @@ from markupsafe import Markup
 from results import charts, words
 from results.chart_data import ChartData
 from results.drawing import block_drawing
+from results.effects import DOUBT, MARGIN, effects_of
 from results.frontier import HYPERVOLUME_AXIS, hypervolume
 from results.record import TrialRecord
 from results.run import Run
@@ -61,6 +62,9 @@ def render_report(
         members={record.trial for record in run.front},
         state=_state(run),
         confirmed=run.confirmed,
+        effects=effects_of(run),
+        doubt=DOUBT,
+        margin=MARGIN,
         unconfirmed=run.unconfirmed,
         donor=words.donor(run.settings),
         axis=HYPERVOLUME_AXIS,
