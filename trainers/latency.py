@@ -130,7 +130,8 @@ def _peak_bytes(model: Any, images: torch.Tensor) -> int:
         before = torch.cuda.memory_allocated(images.device)
         model(images)
         return torch.cuda.max_memory_allocated(images.device) - before
-    with _Held([*model.parameters(), *model.buffers(), images]) as held:
+    held = _Held([*model.parameters(), *model.buffers(), images])
+    with held:
         model(images)
     return held.peak
 
@@ -139,7 +140,7 @@ class _Held(TorchDispatchMode):
     """Counts the bytes of tensors that operators made and that still live; `peak`: the most."""
 
     def __init__(self, before: list[torch.Tensor]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._known = {tensor.untyped_storage().data_ptr() for tensor in before}
         self.now = self.peak = 0
 
