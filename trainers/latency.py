@@ -130,7 +130,8 @@ def _peak_bytes(model: Any, images: torch.Tensor) -> int:
         before = torch.cuda.memory_allocated(images.device)
         model(images)
         return torch.cuda.max_memory_allocated(images.device) - before
-    with _Held([*model.parameters(), *model.buffers(), images]) as held:
+    held = _Held([*model.parameters(), *model.buffers(), images])
+    with held:
         model(images)
     return held.peak
 
