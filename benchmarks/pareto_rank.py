@@ -2,7 +2,8 @@
 
 Written from its description (Shuhei Watanabe, registry of June 2026), for its code is loaded from
 the internet: at every epoch, networks are ranked by dominance in accuracy and FLOPs, and the ranks
-are told to a pruner as the values of a study that minimises.
+are told to a pruner as the values of a study that minimises. Of a pruner that keeps notes on the
+trial, as `SuccessiveHalvingPruner` does, it can make nothing: the trial it is told is in no study.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import logging
 
 import numpy as np
 import optuna
-from optuna.pruners import BasePruner, MedianPruner, SuccessiveHalvingPruner
+from optuna.pruners import BasePruner, MedianPruner
 from optuna.trial import TrialState, create_trial
 
 from benchmarks.halving import non_dominated_rank
@@ -55,9 +56,3 @@ class ParetoRank:
 
 def by_median(max_epochs: int) -> ParetoRank:
     return ParetoRank(MedianPruner(), max_epochs)
-
-
-def by_halving(max_epochs: int) -> ParetoRank:
-    """Rungs at a ninth and a third of the epochs, as ours."""
-    least = max(1, max_epochs // 9)
-    return ParetoRank(SuccessiveHalvingPruner(least, reduction_factor=3), max_epochs)

@@ -42,7 +42,7 @@ class Surrogate:
         targets = logit(accuracies)
         self._centre = float(targets.mean())
         self._scale = max(float(targets.std()), 1e-3)
-        self._inflation = 1.0 + INFLATION / len(targets)
+        self._observed = len(targets)  # what it believes is not counted
         self._features = features
         self._targets = (targets - self._centre) / self._scale
         rows = slice(None) if subset is None else subset
@@ -63,6 +63,7 @@ class Surrogate:
         """Another one that has seen these, too, with the same hyperparameters."""
         other = copy.copy(self)
         other._extend(features, (logit(accuracies) - self._centre) / self._scale)
+        other._observed += len(accuracies)
         return other
 
     def _extend(self, features: Array, targets: Array) -> None:
@@ -89,7 +90,7 @@ class Surrogate:
     def predict(self, features: Array) -> tuple[Array, Array]:
         """Mean and standard deviation (M,) of the accuracy itself, in [0, 1], without the noise."""
         mean, sd = self._posterior(features)
-        sd = sd * np.sqrt(self._inflation)
+        sd = sd * np.sqrt(1.0 + INFLATION / self._observed)
         draws = (mean[:, None] + sd[:, None] * _NODES) * self._scale + self._centre  # (M, nodes)
         accuracies = 1.0 / (1.0 + np.exp(-draws))
         expected = accuracies @ _WEIGHTS
@@ -99,7 +100,8 @@ class Surrogate:
         """Lower and upper ends (M,) between which the accuracy of one training lies with that
         probability, its noise included."""
         mean, sd = self._posterior(features)
-        reach = ndtri(0.5 + share / 2) * np.sqrt(self._inflation * sd**2 + self._noise)
+        variance = (1.0 + INFLATION / self._observed) * sd**2 + self._noise
+        reach = ndtri(0.5 + share / 2) * np.sqrt(variance)
         low, high = (self._centre + self._scale * (mean + sign * reach) for sign in (-1.0, 1.0))
         return 1.0 / (1.0 + np.exp(-low)), 1.0 / (1.0 + np.exp(-high))
 
