@@ -101,7 +101,7 @@ def test_a_class_that_is_most_of_the_validation_images_is_said(digits, classes, 
     )
     expected = [
         f"The largest class has {said} of the validation images: an accuracy says little that does "
-        "not exceed it."
+        "not exceed it; `--metric balanced_accuracy` or f1 weighs all classes alike."
     ]
     assert introduction(dataset) == (expected if said else [])
 
