@@ -24,6 +24,7 @@ from results.effects import DOUBT, MARGIN, effects_of
 from results.frontier import HYPERVOLUME_AXIS, hypervolume
 from results.record import TrialRecord
 from results.run import Run
+from results.scaling import FACTOR, Expected, scaling_of
 from results.words import hide_password
 
 _MOST_NAMED = 12
@@ -63,6 +64,8 @@ def render_report(
         state=_state(run),
         confirmed=run.confirmed,
         effects=effects_of(run),
+        budgets=_budgets(run),
+        factor=FACTOR,
         doubt=DOUBT,
         margin=MARGIN,
         unconfirmed=run.unconfirmed,
@@ -96,6 +99,19 @@ def packed_drawings(run: Run) -> str:
     """The drawing of every trial by number, as JSON in zlib's format in base64."""
     drawn = {record.trial: block_drawing(record.architecture) for record in run.records}
     return base64.b64encode(zlib.compress(json.dumps(drawn).encode(), 9)).decode()
+
+
+def _budgets(run: Run) -> list[tuple[str, Expected]]:
+    """What half, the same and twice the budget would buy, as far as that can be said."""
+    law = scaling_of(run)
+    asked = {"Half the budget": 0.5, "This budget": 1.0, "Twice the budget": 2.0}
+    if law is None:
+        return []
+    return [
+        (words, law.at(times * run.budget_flops))
+        for words, times in asked.items()
+        if law.reaches(times * run.budget_flops)
+    ]
 
 
 def failures(records: Iterable[TrialRecord]) -> list[dict[str, Any]]:
