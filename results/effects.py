@@ -138,7 +138,7 @@ def _least_squares(design: Array, goal: Array, weights: Array | None) -> tuple[A
 
 def _independent(given: list[Array], columns: Mapping[str, Array]) -> tuple[Array, list[str]]:
     """The design (N, D), and the columns in it: of those that say the same, the first."""
-    design, names = np.stack(given, axis=1), []
+    design, names = np.stack(given, axis=1), list[str]()
     for name, column in columns.items():
         left = column - design @ np.linalg.lstsq(design, column, rcond=None)[0]
         if float(left @ left) > 1e-6 * float(column @ column):
