@@ -15,6 +15,7 @@ from results.words import blocks_text, metric_name, shape_text, standard_error
 # What a point may be, the most notable first.
 SERIES = ("on the frontier", "baseline", "complete", "stopped early", "running", "failed")
 _STATES = {"complete": "complete", "stopped": "stopped early"}
+MOST_STOPPED = 100  # curves of trials stopped early that are drawn
 COMPARABLE = ("on the frontier", "baseline", "complete")
 Row = dict[str, Any]
 
@@ -45,6 +46,7 @@ class ChartData:
     picture: Points
     steps: list[Row]
     curves: list[Row]
+    stopped_curves: list[Row]
     progress: list[Row]
     below_axis: int
     confirmed: list[Row]
@@ -64,6 +66,7 @@ class ChartData:
             picture=_points(run, comparable, [*steps, *confirmed]),
             steps=steps,
             curves=curve_rows(run),
+            stopped_curves=stopped_rows(run),
             progress=progress_rows(run),
             below_axis=sum(row["accuracy"] < low for row in rows),
             confirmed=confirmed,
@@ -163,6 +166,17 @@ def curve_rows(run: Run) -> list[Row]:
             "val_loss": finite(epoch.val_loss),
         }
         for record in run.front
+        for epoch in record.curve
+    ]
+
+
+def stopped_rows(run: Run) -> list[Row]:
+    """One row for each epoch of the first trials that were stopped early, which are drawn in
+    grey."""
+    stopped = [record for record in run.records if record.state == "stopped"][:MOST_STOPPED]
+    return [
+        {"trial": record.trial, "epoch": epoch.epoch, "accuracy": finite(epoch.accuracy)}
+        for record in stopped
         for epoch in record.curve
     ]
 

@@ -1,4 +1,4 @@
-"""The charts of a run as Vega-Lite specifications: frontier, learning curves, progress.
+"""The charts of a run as Vega-Lite specifications: frontier and progress; `curve_chart` has curves.
 
 All of them draw one `ChartData`; colours of text and axes are the page's (CSS).
 """
@@ -12,15 +12,7 @@ from typing import Any, cast
 import altair as alt
 import vl_convert
 
-from results.chart_data import (
-    SERIES,
-    ChartData,
-    Points,
-    Row,
-    log_ticks,
-    span,
-    thinned,
-)
+from results.chart_data import SERIES, ChartData, Points, Row, log_ticks
 from results.words import scaled, titled
 
 # Colour and shape of each series: told apart by both.
@@ -44,7 +36,7 @@ def frontier_spec(data: ChartData) -> dict[str, Any]:
     """The frontier and every trial that has an accuracy, for the page: tooltips, no fixed width."""
     chart = alt.layer(*_frontier_layers(data, data.page, interactive=True))
     page = chart.properties(width="container", height=400)
-    return titled(_spec(page, _datasets(data, data.page)), data.metric)
+    return titled(whole_spec(page, _datasets(data, data.page)), data.metric)
 
 
 def frontier_svg(data: ChartData) -> str:
@@ -56,42 +48,6 @@ def frontier_png(data: ChartData) -> bytes:
     """The frontier as pixels, at twice the size of the SVG."""
     spec = _picture(data)
     return vl_convert.vegalite_to_png(spec, vl_version=_vl_version(), scale=2)
-
-
-def curves_spec(data: ChartData) -> dict[str, Any]:
-    """Validation accuracy per epoch of each member of the frontier, coloured by FLOPs."""
-    rows = data.curves
-    flops = [row["flops"] for row in data.steps if "trial" in row]
-    line = (
-        alt.Chart(alt.NamedData("curves"))
-        .mark_line(strokeWidth=1.75, point={"size": 22, "filled": True})
-        .encode(
-            x=alt.X("epoch:Q", title="Epoch", axis=alt.Axis(tickMinStep=1, format="d", grid=False)),
-            y=_accuracy_axis(span([row["accuracy"] for row in rows])),
-            color=alt.Color(
-                "flops:Q",
-                title="FLOPs",
-                scale=alt.Scale(type="log", range=["#38bdf8", "#6366f1", "#be185d"]),
-                legend=alt.Legend(
-                    type="symbol",
-                    orient="bottom",
-                    format="~s",
-                    values=thinned(log_ticks(min(flops) / 1.5, max(flops) * 1.5)),
-                ),
-            ),
-            detail="trial:N",
-            tooltip=[
-                alt.Tooltip("trial:Q", title="Trial"),
-                alt.Tooltip("flops:Q", title="FLOPs", format=".3s"),
-                alt.Tooltip("epoch:Q", title="Epoch"),
-                alt.Tooltip("accuracy:Q", title="Accuracy", format=".1%"),
-                alt.Tooltip("train_loss:Q", title="Training loss", format=".3f"),
-                alt.Tooltip("val_loss:Q", title="Validation loss", format=".3f"),
-            ],
-        )
-    )
-    spec = _spec(line.properties(width="container", height=260), {"curves": rows})
-    return titled(spec, data.metric)
 
 
 def progress_spec(data: ChartData, field: str, title: str) -> dict[str, Any]:
@@ -117,7 +73,7 @@ def progress_spec(data: ChartData, field: str, title: str) -> dict[str, Any]:
             ],
         )
     )
-    spec = _spec(chart.properties(width="container", height=200), {"progress": rows})
+    spec = whole_spec(chart.properties(width="container", height=200), {"progress": rows})
     return titled(spec, data.metric)
 
 
@@ -132,7 +88,7 @@ def _picture(data: ChartData) -> dict[str, Any]:
     title = f"{data.dataset}: {data.metric} within {scaled(data.budget_flops)}FLOPs"
     title = title.encode("utf-8", "replace").decode()  # a folder may be named in another encoding
     chart = alt.layer(*layers).properties(width=680, height=380, title=title)
-    spec = titled(_spec(chart, _datasets(data, data.picture)), data.metric)
+    spec = titled(whole_spec(chart, _datasets(data, data.picture)), data.metric)
     spec["background"] = "white"
     spec["padding"] = 12
     spec["config"]["aria"] = False
@@ -141,7 +97,7 @@ def _picture(data: ChartData) -> dict[str, Any]:
 
 def _frontier_layers(data: ChartData, shown: Points, *, interactive: bool) -> list[alt.Chart]:
     domain = shown.accuracy_domain
-    x, y = _flops_axis(shown.flops_domain), _accuracy_axis(domain)
+    x, y = _flops_axis(shown.flops_domain), accuracy_axis(domain)
     steps = alt.NamedData("steps")
     budget = [
         alt.Chart(alt.NamedData("budget"))
@@ -253,7 +209,8 @@ def _flops_axis(domain: tuple[float, float]) -> alt.X:
     return alt.X("flops:Q", title=_FLOPS_TITLE, scale=scale, axis=axis)
 
 
-def _accuracy_axis(domain: tuple[float, float]) -> alt.Y:
+def accuracy_axis(domain: tuple[float, float]) -> alt.Y:
+    """The axis of validation accuracies in that range."""
     return alt.Y("accuracy:Q", **_accuracy(domain))
 
 
@@ -269,7 +226,8 @@ def _percent_format(span: float) -> str:
     return ".0%" if span > 0.08 else ".1%"
 
 
-def _spec(chart: Any, datasets: dict[str, list[Row]]) -> dict[str, Any]:
+def whole_spec(chart: Any, datasets: dict[str, list[Row]]) -> dict[str, Any]:
+    """The specification of a chart with its data and the look of all of them."""
     spec = cast(dict[str, Any], chart.to_dict())
     del spec["$schema"]  # an address that nothing here visits
     spec["datasets"] = datasets

@@ -45,14 +45,12 @@ class Effect:
     @property
     def sentence(self) -> str:
         """The effect in words."""
-        what = (
-            f"Twice the {self.name}" if self.doubled else f"{self.name[0].upper()}{self.name[1:]}"
-        )
+        name = self.name
+        what = f"Twice the {name}" if self.doubled else name[0].upper() + name[1:]
         if self.stated:
-            verb = "gains" if self.gain > 0 else "costs"
-            return f"{what} {verb} {100 * abs(self.gain):.1f} points at equal FLOPs."
-        named = f"twice the {self.name}" if self.doubled else self.name
-        return f"With the data of this run it cannot be said whether {named} helps or harms."
+            side = "better" if self.gain > 0 else "worse"
+            return f"{what}: {100 * abs(self.gain):.1f} points {side} at equal FLOPs."
+        return f"{what}: with the data of this run it cannot be said whether that is better."
 
 
 def effects_of(run: Run) -> list[Effect]:
@@ -138,8 +136,7 @@ def _least_squares(design: Array, goal: Array, weights: Array | None) -> tuple[A
 
 def _independent(given: list[Array], columns: Mapping[str, Array]) -> tuple[Array, list[str]]:
     """The design (N, D), and the columns in it: of those that say the same, the first."""
-    design = np.stack(given, axis=1)
-    names: list[str] = []
+    design, names = np.stack(given, axis=1), list[str]()
     for name, column in columns.items():
         left = column - design @ np.linalg.lstsq(design, column, rcond=None)[0]
         if float(left @ left) > 1e-6 * float(column @ column):

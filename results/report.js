@@ -10,11 +10,12 @@
   const hide = () => { tip.hidden = true; focused = null; };
   // The drawings of all trials, by number: packed, as they are much alike.
   let drawings = {};
+  let ready = Promise.resolve();
   const packed = document.getElementById("drawings");
   if (packed && "DecompressionStream" in window) {
     const bytes = Uint8Array.from(atob(packed.textContent), (letter) => letter.charCodeAt(0));
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-    new Response(stream).json().then((found) => { drawings = found; });
+    ready = new Response(stream).json().then((found) => { drawings = found; }, () => {});
   }
   // Beside (x, y), on whichever side of it has room inside of the window.
   const show = (value, x, y) => {
@@ -101,7 +102,7 @@
     const actions = { export: true, source: false, compiled: false, editor: false };
     const target = document.getElementById("chart-" + name);
     target.textContent = "";
-    window.vegaEmbed(target, spec, { mode: "vega-lite", renderer: "svg", actions, tooltip, downloadFileName: name })
+    ready.then(() => window.vegaEmbed(target, spec, { mode: "vega-lite", renderer: "svg", actions, tooltip, downloadFileName: name }))
       .then(() => reachable(target))
       .catch((error) => { target.textContent = "This chart could not be drawn: " + error.message; });
   }

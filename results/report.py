@@ -19,11 +19,13 @@ from markupsafe import Markup
 
 from results import charts, words
 from results.chart_data import ChartData
+from results.curve_chart import curves_spec
 from results.drawing import block_drawing
 from results.effects import DOUBT, MARGIN, effects_of
 from results.frontier import HYPERVOLUME_AXIS, hypervolume
 from results.record import TrialRecord
 from results.run import Run
+from results.scaling import FACTOR, Expected, scaling_of
 from results.words import hide_password
 
 _MOST_NAMED = 12
@@ -38,6 +40,52 @@ def render_report(
     """
     data = data or ChartData.of(run)
     baselines = [record for record in run.records if record.baseline is not None]
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(
+            run=run,
+            front=run.front,
+            members={record.trial for record in run.front},
+            state=_state(run),
+            confirmed=run.confirmed,
+            effects=effects_of(run),
+            budgets=_budgets(run),
+            factor=FACTOR,
+            doubt=DOUBT,
+            margin=MARGIN,
+            unconfirmed=run.unconfirmed,
+            donor=words.donor(run.settings),
+            axis=HYPERVOLUME_AXIS,
+            data=_Defaults(run.settings["data"]),
+            metric=words.metric_name(run.metric),
+            baselines=baselines,
+            baselines_hypervolume=hypervolume(
+                baselines,
+                budget_flops=run.budget_flops,
+                reference_accuracy=run.reference_point[1],
+            ),
+            weights=(run.path / "weights").is_dir(),
+            failures=failures(run.records),
+            failures_total=run.count("failed"),
+            below_axis=data.below_axis,
+            stopped_curves=bool(data.stopped_curves),
+            undrawn=len(run.records) - len(data.page.rows),
+            seconds=sum(record.seconds or 0.0 for record in run.records),
+            error=lambda accuracy: _error(run, accuracy),
+            charts=_charts(run, data),
+            fallback_svg=Markup(fallback_svg) if fallback_svg else "",
+            javascript=Markup(charts.javascript() if run.records else ""),
+            script=Markup((Path(__file__).parent / "report.js").read_text(encoding="utf-8")),
+            drawings=packed_drawings(run),
+            command=command_line(run.settings.get("command")),
+            sections=sections(run.settings),
+        )
+    )
+
+
+def _environment() -> Environment:
+    """Templates of this folder, and the words that they use as filters."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -56,47 +104,26 @@ def render_report(
         shape=words.shape_text,
         drawing=block_drawing,
     )
-    return environment.get_template("report.html").render(
-        run=run,
-        front=run.front,
-        members={record.trial for record in run.front},
-        state=_state(run),
-        confirmed=run.confirmed,
-        effects=effects_of(run),
-        doubt=DOUBT,
-        margin=MARGIN,
-        unconfirmed=run.unconfirmed,
-        donor=words.donor(run.settings),
-        axis=HYPERVOLUME_AXIS,
-        data=_Defaults(run.settings["data"]),
-        metric=words.metric_name(run.metric),
-        baselines=baselines,
-        baselines_hypervolume=hypervolume(
-            baselines,
-            budget_flops=run.budget_flops,
-            reference_accuracy=run.reference_point[1],
-        ),
-        weights=(run.path / "weights").is_dir(),
-        failures=failures(run.records),
-        failures_total=run.count("failed"),
-        below_axis=data.below_axis,
-        undrawn=len(run.records) - len(data.page.rows),
-        seconds=sum(record.seconds or 0.0 for record in run.records),
-        error=lambda accuracy: _error(run, accuracy),
-        charts=_charts(run, data),
-        fallback_svg=Markup(fallback_svg) if fallback_svg else "",
-        javascript=Markup(charts.javascript() if run.records else ""),
-        script=Markup((Path(__file__).parent / "report.js").read_text(encoding="utf-8")),
-        drawings=packed_drawings(run),
-        command=command_line(run.settings.get("command")),
-        sections=sections(run.settings),
-    )
+    return environment
 
 
 def packed_drawings(run: Run) -> str:
     """The drawing of every trial by number, as JSON in zlib's format in base64."""
     drawn = {record.trial: block_drawing(record.architecture) for record in run.records}
     return base64.b64encode(zlib.compress(json.dumps(drawn).encode(), 9)).decode()
+
+
+def _budgets(run: Run) -> list[tuple[str, Expected]]:
+    """What half, the same and twice the budget would buy, as far as that can be said."""
+    law = scaling_of(run)
+    asked = {"Half the budget": 0.5, "This budget": 1.0, "Twice the budget": 2.0}
+    if law is None:
+        return []
+    return [
+        (words, law.at(times * run.budget_flops))
+        for words, times in asked.items()
+        if law.reaches(times * run.budget_flops)
+    ]
 
 
 def failures(records: Iterable[TrialRecord]) -> list[dict[str, Any]]:
@@ -164,7 +191,7 @@ def _charts(run: Run, data: ChartData) -> dict[str, dict[str, Any]]:
         return {}
     specs = {"frontier": charts.frontier_spec(data)}
     if any(record.epochs > 1 for record in run.front):
-        specs["curves"] = charts.curves_spec(data)
+        specs["curves"] = curves_spec(data)
     if len(data.progress) > 1:
         specs["hypervolume"] = charts.progress_spec(data, "hypervolume", "Hypervolume")
         specs["best"] = charts.progress_spec(data, "best_accuracy", "Best accuracy")

@@ -32,9 +32,9 @@ def test_true_effects_are_stated_with_their_sign():
     middle = np.median(accuracy)
     assert found["kind"].gain == pytest.approx(0.4 * middle * (1 - middle), abs=0.02)
     assert found["kind"].stated
-    assert found["kind"].sentence.startswith("Kind gains ")
+    assert found["kind"].sentence.endswith(" points better at equal FLOPs.")
     assert found["depth"].gain < 0
-    assert found["depth"].sentence.startswith("Twice the depth costs ")
+    assert found["depth"].sentence.startswith("Twice the depth: ")
 
 
 def test_an_effect_through_cost_alone_is_none():
