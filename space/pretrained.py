@@ -9,6 +9,7 @@ from space.architecture import Architecture
 from space.checks import KEEP, MAX_NAME
 from space.parts import Pool
 from space.search_space import SearchSpace
+from space.variant import OURS
 
 MOST_POOLS = 2
 FEWEST_BLOCKS = 4  # in how many parts a donor is cut, of which one at least stays
@@ -37,8 +38,11 @@ def space_of(
         "keep": list(KEEP),
         "donor_depth": donor.depth,
         "layer_scale": stage.layer_scale,
-        "reattention": {"placement": ["none", "suffix"]},
     }
+    if donor.variant != OURS:
+        values["variant"] = donor.variant.to_dict()
+    if not donor.variant.qk_norm:  # Re-attention has no norms of queries and keys
+        values["reattention"] = {"placement": ["none", "suffix"]}
     pools = min(_possible_pools((img_size // patch) ** 2), donor.depth)
     if pools:
         values["pooling"] = {"stages": list(range(pools + 1)), "op": ["max", "avg"]}

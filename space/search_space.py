@@ -37,6 +37,7 @@ from space.flops import count_flops, count_params
 from space.parts import Mlp, Part, Plain, kind_name, kind_named, placed_kinds
 from space.placements import Params, Placement
 from space.rules import LIMITS, check_keys, did_you_mean, field_names, integer, show
+from space.variant import OURS, Variant, read_variant
 
 _BUILT_IN = Path(__file__).parent / "spaces"
 BUILT_IN_SPACES = ("digits", "cifar", "hvt_deit_tiny", "hvt_deit_small", "deepvit")
@@ -73,6 +74,7 @@ class SearchSpace:
     keep: tuple[str, ...] | None = None
     donor_depth: int | None = None
     layer_scale: bool = False
+    variant: Variant | Mapping[str, Any] = OURS
     placements: tuple[Placement, ...] = ()
     name: str = "custom"
 
@@ -82,6 +84,7 @@ class SearchSpace:
             if choices is not None or field not in OPTIONAL:
                 object.__setattr__(self, field, checked_choices(field, choices, rule))
         check_name(self.name)
+        object.__setattr__(self, "variant", read_variant(self.variant))
         bound = self.placements or tuple(
             kind.placement.bind(kind, kind.placement.table, {}, self.depth)
             for kind in placed_kinds()
@@ -360,6 +363,7 @@ class SearchSpace:
             "in_chans": self.in_chans,
             "num_classes": self.num_classes,
             "head": head,
+            "variant": self.variant,
         }
         if self.keep is not None and self.donor_depth is not None:
             image["donor_blocks"] = kept_blocks(keep or self.keep[0], depth, self.donor_depth)
@@ -524,8 +528,10 @@ class SearchSpace:
         plain: dict[str, Any] = {
             field: list(value) if isinstance(value, tuple) else value
             for field, value in values.items()
-            if value is not None and value is not False
+            if value is not None and value is not False and field != "variant"
         }
+        if self.variant != OURS:
+            plain["variant"] = read_variant(self.variant).to_dict()
         for placement in self.placements:
             declared = placement.kind.placement
             assert declared is not None

@@ -211,9 +211,12 @@ def _donor(name: str, model: Any, weights: Mapping[str, Tensor]) -> Donor:
         if not tensor.is_floating_point() or not torch.isfinite(tensor).all():
             raise ValueError(f"its weights must be finite numbers, but {key} has others.")
         arrays[key] = tensor.detach().float().numpy()
-    if model.no_embed_class and model.has_class_token:
-        positions = arrays["pos_embed"]  # none for the class token is one of zeros
-        arrays["pos_embed"] = np.pad(positions, ((0, 0), (1, 0), (0, 0)))
+    if model.no_embed_class and model.num_prefix_tokens:
+        positions = arrays["pos_embed"]  # none for a token of the prefix is one of zeros
+        arrays["pos_embed"] = np.pad(positions, ((0, 0), (model.num_prefix_tokens, 0), (0, 0)))
+    for name, module in model.named_modules():
+        if isinstance(module, (torch.nn.Linear, torch.nn.Conv2d)) and module.bias is None:
+            arrays[f"{name}.bias"] = np.zeros(len(module.weight), np.float32)  # none is of zeros
     config: Mapping[str, Any] = getattr(model, "pretrained_cfg", None) or {}
     mean, std = (
         _statistics(name, config.get(name), default, architecture.in_chans)

@@ -8,7 +8,7 @@ from collections.abc import Generator
 from typing import Any
 
 import torch
-from timm.layers import DropPath, LayerScale, global_pool_nlc
+from timm.layers import DropPath, LayerScale, create_act_layer, global_pool_nlc
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
@@ -16,8 +16,9 @@ from torch.utils.checkpoint import checkpoint
 from space.architecture import Architecture, Stage
 from space.modules.intermediates import Intermediates
 from space.parts.part import Part, Shape
+from space.variant import OURS, Variant
 
-LAYER_NORM_EPS = 1e-6
+EMBEDDINGS = ("pos_embed", "cls_token", "reg_token")
 LAYER_SCALE = 1e-5  # that blocks with layer scale begin with
 
 
@@ -33,15 +34,22 @@ class Block(nn.Module):
         *,
         index: int,
         drop_path: float,
+        variant: Variant = OURS,
     ) -> None:
         """`index`: of the block in its stage; `then`: the parts after it with their shapes."""
         super().__init__()
         self.residual_scale = float(stage.residual_scale)
-        self.norm1 = nn.LayerNorm(shape.dim, eps=LAYER_NORM_EPS)
+        eps = variant.norm_eps
+        self.norm1 = nn.LayerNorm(shape.dim, eps=eps)
         self.attn: Any = stage.attention.at(index).build(shape)
         inside = stage.attention.after(shape)
-        self.norm2 = nn.LayerNorm(inside.dim, eps=LAYER_NORM_EPS)
-        self.mlp = stage.mlp.at(index).build(inside)
+        self.norm2 = nn.LayerNorm(inside.dim, eps=eps)
+        self.mlp: Any = stage.mlp.at(index).build(inside)
+        if variant.qk_norm:
+            self.attn.q_norm = nn.LayerNorm(self.attn.head_dim, eps=eps)
+            self.attn.k_norm = nn.LayerNorm(self.attn.head_dim, eps=eps)
+        if variant.act_layer != OURS.act_layer:
+            self.mlp.act = create_act_layer(variant.act_layer)
         scaled = stage.layer_scale
         self.ls1 = LayerScale(inside.dim, LAYER_SCALE) if scaled else nn.Identity()
         self.ls2 = LayerScale(inside.dim, LAYER_SCALE) if scaled else nn.Identity()
@@ -167,19 +175,27 @@ class VisionTransformer(Intermediates):
         start = a.start
         self.num_classes, self.in_chans, self.global_pool = a.num_classes, a.in_chans, str(a.head)
         self.num_features = self.head_hidden_size = self.embed_dim = a.embed_dim
-        self.num_prefix_tokens, self.has_class_token = start.prefix, a.head == "token"
+        registers, eps = a.variant.reg_tokens, a.variant.norm_eps
+        self.num_prefix_tokens, self.has_class_token = start.prefix, start.prefix > registers
         self.patch_embed = a.stem.build(a.image)
-        self.cls_token = nn.Parameter(torch.empty(1, 1, start.dim)) if start.prefix else None
+        self.cls_token = self.reg_token = None
+        if self.has_class_token:
+            self.cls_token = nn.Parameter(torch.empty(1, 1, start.dim))
+        if registers:
+            self.reg_token = nn.Parameter(torch.empty(1, registers, start.dim))
         self.pos_embed = nn.Parameter(torch.empty(1, a.positions, start.dim))
         self.blocks = Blocks(*_blocks(a, drop_path_rate), mask_from=_mask_from(a))
-        self.norm: nn.Module = nn.LayerNorm(a.embed_dim, eps=LAYER_NORM_EPS)
+        self.norm_pre = nn.LayerNorm(start.dim, eps=eps) if a.variant.pre_norm else nn.Identity()
+        norm, late = nn.LayerNorm(a.embed_dim, eps=eps), a.variant.fc_norm
+        self.norm: nn.Module = nn.Identity() if late else norm
+        self.fc_norm: nn.Module = norm if late else nn.Identity()
         self.head = nn.Linear(a.embed_dim, a.num_classes) if a.num_classes else nn.Identity()
         self._init_weights()
 
     def _init_weights(self) -> None:
         """timm's: truncated normal 0.02 for linear layers and embeddings, zero biases."""
         for name, parameter in self.named_parameters():
-            if name.endswith(("pos_embed", "cls_token")):
+            if name.endswith(EMBEDDINGS):
                 nn.init.trunc_normal_(parameter, std=0.02)
         for module in self.modules():
             if isinstance(module, nn.Linear):
@@ -188,14 +204,14 @@ class VisionTransformer(Intermediates):
     def no_weight_decay(self) -> set[str]:
         """Names of the positional embeddings and the class token (timm's convention)."""
         names = (name for name, _ in self.named_parameters())
-        return {name for name in names if name.endswith(("pos_embed", "cls_token"))}
+        return {name for name in names if name.endswith(EMBEDDINGS)}
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
         """timm's: which parameters stand together in depth, for rates that decay by layer. What is
         done after a block goes with it, the last norm with the last block."""
         return {
-            "stem": r"^(?:cls_token|pos_embed|patch_embed)",
-            "blocks": [(r"^blocks\.(\d+)", None), (r"^norm", (99999,))],
+            "stem": r"^(?:cls_token|reg_token|pos_embed|patch_embed|norm_pre)",
+            "blocks": [(r"^blocks\.(\d+)", None), (r"^(?:fc_)?norm", (99999,))],
         }
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
@@ -237,9 +253,10 @@ class VisionTransformer(Intermediates):
         x = self.patch_embed(x)
         placed = self.architecture.stem.places_prefix
         x = x if placed else x + self.pos_embed
-        if self.cls_token is not None:
-            x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], dim=1)
-        return x + self.pos_embed if placed else x
+        before = [token for token in (self.cls_token, self.reg_token) if token is not None]
+        if before:
+            x = torch.cat([*(token.expand(x.shape[0], -1, -1) for token in before), x], dim=1)
+        return self.norm_pre(x + self.pos_embed if placed else x)
 
     def losses(self) -> list[Tensor]:
         """What the last forward in training adds to the loss: for each kind of module that offers
@@ -262,7 +279,7 @@ class VisionTransformer(Intermediates):
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """Logits (B, num_classes) of tokens (B, N, C), or the pooled features (B, C)."""
-        x = self.pool(x)
+        x = self.fc_norm(self.pool(x))
         return x if pre_logits else self.head(x)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -290,7 +307,8 @@ def _blocks(a: Architecture, drop_path_rate: float) -> list[Block]:
             number, last = place.first + index, index == stage.depth - 1
             rate = drop_path_rate * number / max(a.depth - 1, 1)
             after = then if last else ()
-            blocks.append(Block(stage, shape, after, index=index, drop_path=rate))
+            block = Block(stage, shape, after, index=index, drop_path=rate, variant=a.variant)
+            blocks.append(block)
     return blocks
 
 
