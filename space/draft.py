@@ -47,8 +47,8 @@ class Draft:
         residual_scale: float,
         layer_scale: bool = False,
     ) -> None:
-        """`image`: img_size, in_chans, num_classes, head, donor_blocks, variant; `bases`: the part of
-        each role where no placement puts another."""
+        """`image`: fields of an `Architecture` beside stem and stages; `bases`: the part of each
+        role where no placement puts another."""
         self.image, self.stem, self.bases = image, stem, bases
         self.residual_scale, self.layer_scale = residual_scale, layer_scale
         prefix = image.get("variant", OURS).prefix(image["head"])

@@ -49,6 +49,24 @@ def space_of(
     return SearchSpace.from_dict(values)
 
 
+def as_donor(a: Architecture) -> Architecture:
+    """A network of ours as one that others begin as. Raises ValueError on a part that a donor's
+    blocks do not have."""
+    met = [("stem", a.stem.kind, "patch")]
+    for stage in a.stages:
+        local = "none" if stage.local is None else stage.local.kind
+        met += [("attention", stage.attention.kind, "plain"), ("mlp", stage.mlp.kind, "mlp")]
+        met += [("local", local, "none"), ("residual_scale", f"{stage.residual_scale:g}", "1")]
+        met += [("then", part.kind, "none") for part in stage.then]
+    for name, found, held in met:
+        if found != held:
+            raise ValueError(
+                f"its `{name}` must be {held!r}, since others begin as plain blocks, but is "
+                f"{found!r}: choose a trial of plain blocks."
+            )
+    return a.replace(donor_blocks=tuple(range(a.depth)))
+
+
 def _possible_pools(tokens: int) -> int:
     """How many pools in a row leave tokens, at most `MOST_POOLS`."""
     pool, count = Pool(), 0

@@ -11,7 +11,7 @@ from timm.layers import Attention, LayerScale, Mlp, PatchEmbed
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import nn
 
-from space.architecture import Architecture, Stage
+from space.architecture import HEADS, Architecture, Stage
 from space.parts import Mlp as MlpPart
 from space.parts import Patch, Plain
 from space.variant import Variant
@@ -74,17 +74,18 @@ def _variant(model: Any) -> Variant:
 
 def _options(model: Any) -> Iterator[Option]:
     """Every option that changes what is computed, by timm's name, in the order of the network."""
-    embed, norm = model.patch_embed, _norm(model.blocks[0].norm1)
+    embed = model.patch_embed
     yield "embed_layer", type(embed).__name__, PatchEmbed.__name__
     yield "patch_size", tuple(embed.patch_size), (embed.patch_size[0],) * 2
     yield "img_size", tuple(embed.img_size), (embed.img_size[0],) * 2
     yield "embed_norm_layer", _norm(embed.norm), None
-    yield "pre_norm", _norm(model.norm_pre) or norm, norm
     yield "pos_embed", "none" if model.pos_embed is None else "learn", "learn"
     for block in model.blocks:
         yield from _options_of_block(block, model.blocks[0])
-    pools = (model.global_pool,) if model.global_pool in ("avg", "token") else ("avg", "token")
-    yield "global_pool", (model.global_pool,), pools
+    norm = _norm(model.blocks[0].norm1)
+    yield "pre_norm", _norm(model.norm_pre) or norm, norm
+    pool = model.global_pool
+    yield "global_pool", pool, pool if pool in HEADS else " or ".join(HEADS)
     yield "pool_include_prefix", model.pool_include_prefix, False
     yield "final_norm", _norm(model.norm) or _norm(model.fc_norm), norm
 
