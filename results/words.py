@@ -7,11 +7,13 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from results.published import SOURCE, best_below, donor_for
 from space import Architecture, Part
 from space.parts import Mark
 
 _SCALES = ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k"))
 MISSING = "–"
+PHOTOGRAPH = 96  # pixels from which images of three channels are taken for photographs
 
 
 def scaled(count: float, unit: str = "") -> str:
@@ -35,6 +37,27 @@ def donor(settings: Mapping[str, Any]) -> str | None:
     init = settings.get("init")
     name = init.get("name") if isinstance(init, Mapping) else None
     return name if isinstance(name, str) else None
+
+
+def pretrained_note(budget: int, *, img_size: int, in_chans: int) -> str | None:
+    """What is said to who searches from scratch on photographs, where free weights win; None for
+    images of fewer pixels than `PHOTOGRAPH` or of other channels."""
+    if in_chans != 3 or img_size < PHOTOGRAPH:
+        return None
+    best, first = best_below(budget), donor_for(budget)
+    known = (
+        "No pretrained model that we know is so small"
+        if best is None
+        else (
+            f"Under {format_count(budget)} FLOPs pretrained models exist, such as {best.name} "
+            f"({format_count(best.flops)} at {best.img_size} pixels, {percent(best.accuracy)} of "
+            "ImageNet)"
+        )
+    )
+    return (
+        f"{known}; on photographs a search from scratch is rarely as good: add `--init "
+        f"{first.name}` to begin from weights ({SOURCE})."
+    )
 
 
 def percent(fraction: float | None, digits: int = 1) -> str:
