@@ -76,5 +76,5 @@ def test_a_trial_whose_weights_are_not_numbers_is_refused(run):
     weights = models[0].state_dict()
     weights["norm.bias"][0] = torch.nan
     save_file(weights, loaded.path / "weights" / "0.safetensors")
-    with pytest.raises(ValueError, match="finite numbers, but norm.bias has others"):
+    with pytest.raises(ValueError, match=r"finite numbers, but norm.bias has others"):
         donor_of(f"{loaded.path}:0")
