@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from results.published import SOURCE, best_below, donor_for
 from space import Architecture, Part
 from space.parts import Mark
 
@@ -19,6 +20,7 @@ METRIC_NAMES = {
     "top5": "top-5 accuracy",
     "f1": "macro F1",
 }
+PHOTOGRAPH = 96  # pixels from which images of three channels are taken for photographs
 
 
 def scaled(count: float, unit: str = "") -> str:
@@ -58,6 +60,27 @@ def titled(spec: dict[str, Any], metric: str) -> dict[str, Any]:
         now = title.lower().replace("accuracy", metric)
         text = text.replace(f'"title": "{title}"', f'"title": "{now[0].upper()}{now[1:]}"')
     return dict(json.loads(text))
+
+
+def pretrained_note(budget: int, *, img_size: int, in_chans: int) -> str | None:
+    """What is said to who searches from scratch on photographs, where free weights win; None for
+    images of fewer pixels than `PHOTOGRAPH` or of other channels."""
+    if in_chans != 3 or img_size < PHOTOGRAPH:
+        return None
+    best, first = best_below(budget), donor_for(budget)
+    known = (
+        "No pretrained model that we know is so small"
+        if best is None
+        else (
+            f"Under {format_count(budget)} FLOPs pretrained models exist, such as {best.name} "
+            f"({format_count(best.flops)} at {best.img_size} pixels, {percent(best.accuracy)} of "
+            "ImageNet)"
+        )
+    )
+    return (
+        f"{known}; on photographs a search from scratch is rarely as good: add `--init "
+        f"{first.name}` to begin from weights ({SOURCE})."
+    )
 
 
 def percent(fraction: float | None, digits: int = 1) -> str:

@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING, Any
 from search.cluster.connect import refuse_ray_client, refuse_shadows
 from search.cluster.own_training import found
 from search.logs.loggers import require
-from search.pretrained import as_donor_saw, donor_of, fitted_space, refuse_beside_init
+from search.pretrained import (
+    as_donor_saw,
+    donor_of,
+    fitted_space,
+    kept_init,
+    refuse_beside_init,
+)
 from search.recipe import RecipeOptions
 from search.settings import SearchSettings
 from search.units import read_texts, require_utf8
@@ -225,8 +231,7 @@ def read_options(asked: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError("`--data` must be digits, a folder or a name, but got an empty text.")
     if data != "digits" and Path(data).is_dir():
         options["data"] = os.path.abspath(data)  # a run may be resumed from elsewhere
-    if options["init"] is not None and os.path.exists(options["init"]):
-        options["init"] = os.path.abspath(options["init"])
+    options["init"] = kept_init(options["init"])
     options["data_root"] = None if root is None else os.path.abspath(root)
     return options | read_texts(options)
 

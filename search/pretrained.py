@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from space import SearchSpace, space_of
+from results.write import preprocessing
+from search.commands.trial_names import read_trial
+from space import SearchSpace, as_donor, space_of
 from space.rules import show
 
 if TYPE_CHECKING:
     from trainers import Dataset, Donor
+
+HUB = ("hf-hub:", "hf_hub:", "local-dir:")
 
 
 def refuse_beside_init(init: str | None, others: Mapping[str, Any]) -> None:
@@ -28,9 +33,45 @@ def donor_of(init: str | None) -> Donor | None:
     """The donor of that name; None without one. Raises ValueError."""
     if init is None:
         return None
-    from trainers import read_donor
+    if not _is_trial(init):
+        from trainers import read_donor
 
-    return read_donor(init)
+        return read_donor(init)
+    try:
+        return _donor_of_trial(init)
+    except ValueError as error:
+        raise ValueError(f"`--init` (={show(init)}) cannot be used: {error}") from None
+
+
+def kept_init(init: str | None) -> str | None:
+    """The text by which a search that goes on, perhaps from elsewhere, finds its donor. Raises
+    ValueError."""
+    if init is None or not (os.path.exists(init) or _is_trial(init)):
+        return init
+    if os.path.exists(init):
+        return os.path.abspath(init)
+    run, number, _ = read_trial(init, None)
+    return f"{os.path.abspath(run.path)}:{number}"
+
+
+def _is_trial(init: str) -> bool:
+    return ":" in init and not init.startswith(HUB) and not os.path.exists(init)
+
+
+def _donor_of_trial(init: str) -> Donor:
+    """A member of a run's frontier, with the weights that the run kept. Raises ValueError."""
+    from trainers.init import donor_of_network
+
+    run, number, _ = read_trial(init, None)
+    record = next((record for record in run.records if record.trial == number), None)
+    file, how = run.path / "weights" / f"{number}.safetensors", preprocessing(run)
+    if record is None or how is None or not file.is_file():
+        raise ValueError(
+            "it must be a member of the frontier, which alone keep their weights: `vit-frontier "
+            "status` lists them."
+        )
+    a = as_donor(record.architecture)
+    return donor_of_network(init, a, file, mean=how["mean"], std=how["std"])
 
 
 def as_donor_saw(dataset: Dataset, donor: Donor | None) -> Dataset:

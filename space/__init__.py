@@ -12,7 +12,7 @@ from space.flat import Pool
 from space.flops import count_flops, count_params
 from space.named import NAMED, named
 from space.parts import KINDS, Part, Shape
-from space.pretrained import space_of
+from space.pretrained import as_donor, space_of
 from space.search_space import SearchSpace
 from space.stage import Stage
 
@@ -36,6 +36,7 @@ __all__ = [
     "VisionTransformer",
     "architecture_features",
     "architecture_of",
+    "as_donor",
     "attention_maps",
     "build_model",
     "count_flops",

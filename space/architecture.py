@@ -14,6 +14,7 @@ from space.parts import read_part, write_part
 from space.parts.part import Part, Shape
 from space.rules import LIMITS, check_fields, check_keys, field_names, integer, one_of, show
 from space.stage import Place, Stage, block_keys, joined
+from space.variant import OURS, Variant, read_variant
 
 Head = Literal["avg", "token"]
 HEADS = ("avg", "token")
@@ -34,6 +35,7 @@ class Architecture:
     stages: tuple[Stage, ...]
     head: Annotated[Head, one_of(*HEADS)]
     donor_blocks: tuple[int, ...] | None  # of a pretrained network, which each block begins as
+    variant: Variant  # options that it has from that network
     _places: tuple[Place, ...] = field(init=False, repr=False, compare=False)
     known: dict[str, Any] = field(init=False, repr=False, compare=False)  # what was counted once
 
@@ -47,6 +49,7 @@ class Architecture:
         stages: tuple[Stage, ...] | None = None,
         head: Head = "avg",
         donor_blocks: tuple[int, ...] | None = None,
+        variant: Variant | Mapping[str, Any] = OURS,
         **column: Any,
     ) -> None:
         fill = object.__setattr__
@@ -55,6 +58,7 @@ class Architecture:
         fill(self, "num_classes", num_classes)
         fill(self, "head", head)
         fill(self, "donor_blocks", donor_blocks)
+        fill(self, "variant", read_variant(variant))
         if stages is None:
             flat = Column(**{"stem": stem, **column})
             check_fields(self)
@@ -75,9 +79,12 @@ class Architecture:
             fill(self, "donor_blocks", _checked_donor_blocks(donor_blocks, self.depth))
 
     def _walked(self) -> tuple[Place, ...]:
-        shape = behind_stem(self.stem, self.img_size, self.in_chans, self.head)
+        prefix = self.variant.prefix(self.head)
+        shape = behind_stem(self.stem, self.img_size, self.in_chans, prefix)
         places, first, masked = [], 0, False
         for stage in self.stages:
+            if self.variant is not OURS:
+                self.variant.check(stage.attention, stage.mlp)
             place = stage.at(shape, first)
             places.append(place)
             if masked or stage.attention.masks or any(part.masks for part in stage.then):
@@ -183,12 +190,13 @@ class Architecture:
             if place.then:
                 stages[-1][2] = tuple(part.key(seen) for part, _, seen in place.then)
         image = (a.img_size, a.in_chans, a.num_classes, a.head, a.stem.key(a.image))
-        donor = () if a.donor_blocks is None else (a.donor_blocks,)
+        donor: tuple[Any, ...] = () if a.donor_blocks is None else (a.donor_blocks,)
+        donor += () if a.variant == OURS else (a.variant,)
         return (*image, *donor, *map(tuple, stages))
 
     def replace(self, **changes: Any) -> Architecture:
         """A copy with `changes`, validated anew; of a column of equal blocks also its fields."""
-        image = ("img_size", "in_chans", "num_classes", "head", "donor_blocks")
+        image = ("img_size", "in_chans", "num_classes", "head", "donor_blocks", "variant")
         own = (*image, "stem", "stages")
         if all(name in own for name in changes) and not isinstance(changes.get("stem"), str):
             return dataclasses.replace(self, **changes)
@@ -211,7 +219,11 @@ class Architecture:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON; `from_dict` gives the same architecture back."""
-        donor = {} if self.donor_blocks is None else {"donor_blocks": list(self.donor_blocks)}
+        donor: dict[str, Any] = {}
+        if self.donor_blocks is not None:
+            donor["donor_blocks"] = list(self.donor_blocks)
+        if self.variant != OURS:
+            donor["variant"] = self.variant.to_dict()
         return {
             "img_size": self.img_size,
             "in_chans": self.in_chans,
@@ -264,7 +276,7 @@ def _check_masked(stage: Stage, masked: bool) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def behind_stem(stem: Part, img_size: int, in_chans: int, head: str) -> Shape:
+def behind_stem(stem: Part, img_size: int, in_chans: int, prefix: int) -> Shape:
     """The shape that enters the first block. Raises ValueError."""
     shape = stem.after(Shape((img_size, img_size), img_size * img_size, 0, in_chans))
-    return Shape(shape.grid, shape.tokens, shape.prefix + (head == "token"), shape.dim)
+    return Shape(shape.grid, shape.tokens, shape.prefix + prefix, shape.dim)

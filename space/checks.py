@@ -18,7 +18,7 @@ GRID = tuple(
     """img_size patch_size stem stem_width embed_dim depth head_dim num_heads mlp_ratio head
     residual_scale keep""".split()
 )
-FIELDS = ("name", "in_chans", "num_classes", "donor_depth", "layer_scale", *GRID)
+FIELDS = ("name", "in_chans", "num_classes", "donor_depth", "layer_scale", "variant", *GRID)
 KEEP = ("evenly", "first")
 RULES: dict[str, Rule] = {
     **{

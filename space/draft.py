@@ -10,6 +10,7 @@ from typing import Any
 from space.architecture import Architecture, behind_stem
 from space.parts.part import Part, Shape, Shapes
 from space.stage import Stage
+from space.variant import OURS
 
 ROLES = ("attention", "mlp", "local")
 MOST_PLACED = 10_000
@@ -47,11 +48,12 @@ class Draft:
         residual_scale: float,
         layer_scale: bool = False,
     ) -> None:
-        """`image`: img_size, in_chans, num_classes, head and donor_blocks; `bases`: the part of
-        each role where no placement puts another."""
+        """`image`: fields of an `Architecture` beside stem and stages; `bases`: the part of each
+        role where no placement puts another."""
         self.image, self.stem, self.bases = image, stem, bases
         self.residual_scale, self.layer_scale = residual_scale, layer_scale
-        self.start = behind_stem(stem, image["img_size"], image["in_chans"], image["head"])
+        prefix = image.get("variant", OURS).prefix(image["head"])
+        self.start = behind_stem(stem, image["img_size"], image["in_chans"], prefix)
         self.roles: dict[str, list[Any]] = {role: [bases.get(role)] * depth for role in ROLES}
         self.then: list[tuple[Part, ...]] = [()] * depth
         self.cuts: set[int] = set()
@@ -193,7 +195,7 @@ class Draft:
     def of(cls, architecture: Architecture, bases: Mapping[str, Part | None]) -> Draft:
         """The blocks of a network; `bases` as in a space that may hold it."""
         a = architecture
-        names = ("img_size", "in_chans", "num_classes", "head", "donor_blocks")
+        names = ("img_size", "in_chans", "num_classes", "head", "donor_blocks", "variant")
         image = {name: getattr(a, name) for name in names}
         first = a.stages[0]
         draft = cls(

@@ -21,6 +21,7 @@ from space.rules import (
     show,
     to_dict,
 )
+from space.variant import OURS
 
 if TYPE_CHECKING:
     from space.architecture import Architecture
@@ -214,5 +215,6 @@ def flat_dict(architecture: Architecture) -> dict[str, Any] | None:
 def short_dict(architecture: Architecture) -> dict[str, Any]:
     """Plain JSON of a network: the flat spelling where that says all of it."""
     a = architecture
-    says_less = a.donor_blocks is not None or any(stage.layer_scale for stage in a.stages)
+    says_less = a.donor_blocks is not None or a.variant != OURS
+    says_less = says_less or any(stage.layer_scale for stage in a.stages)
     return (None if says_less else flat_dict(a)) or a.to_dict()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 from space.architecture import Architecture
+from space.variant import OURS
 
 
 def count_flops(architecture: Architecture) -> int:
@@ -44,6 +47,12 @@ def _params(a: Architecture) -> int:
     dim, start = a.embed_dim, a.start
     positions = start.dim * (a.positions + start.prefix)
     total = a.stem.params(a.image) + positions + 2 * dim + a.num_classes * (dim + 1)
+    if a.variant != OURS:
+        widths = (
+            (place.shape.dim // getattr(place.stage.attention, "num_heads", 1),) * place.stage.depth
+            for place in a.walk()
+        )
+        total += a.variant.params(start.dim, tuple(chain.from_iterable(widths)))
     for place in a.walk():
         known = place.blocks.known
         if "params" not in known:

@@ -17,6 +17,7 @@ from space.draft import Draft
 from space.parts import Mlp, Part, Plain, kind_name, kind_named
 from space.parts.part import Shape
 from space.rules import field_names
+from space.variant import OURS, Variant
 
 Grid = tuple[int, int, str, int | None]  # img_size, patch_size, kind of the stem, stem_width
 _FEWER = {"overlap": ", stem='overlap'"}  # stems that give fewer tokens than patches
@@ -42,6 +43,7 @@ class GridOfChoices:
     keep: tuple[str, ...] | None = None
     donor_depth: int | None = None
     layer_scale: bool = False
+    variant: Variant | Mapping[str, Any] = OURS
 
     @cached_property
     def grids(self) -> tuple[Grid, ...]:
@@ -148,6 +150,7 @@ class GridOfChoices:
             "in_chans": self.in_chans,
             "num_classes": self.num_classes,
             "head": head,
+            "variant": self.variant,
         }
         if self.keep is not None and self.donor_depth is not None:
             image["donor_blocks"] = kept_blocks(keep or self.keep[0], depth, self.donor_depth)

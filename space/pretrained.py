@@ -9,6 +9,7 @@ from space.architecture import Architecture
 from space.checks import KEEP, MAX_NAME
 from space.parts import Pool
 from space.search_space import SearchSpace
+from space.variant import OURS
 
 MOST_POOLS = 2
 FEWEST_BLOCKS = 4  # in how many parts a donor is cut, of which one at least stays
@@ -37,12 +38,33 @@ def space_of(
         "keep": list(KEEP),
         "donor_depth": donor.depth,
         "layer_scale": stage.layer_scale,
-        "reattention": {"placement": ["none", "suffix"]},
     }
+    if donor.variant != OURS:
+        values["variant"] = donor.variant.to_dict()
+    if not donor.variant.qk_norm:  # Re-attention has no norms of queries and keys
+        values["reattention"] = {"placement": ["none", "suffix"]}
     pools = min(_possible_pools((img_size // patch) ** 2), donor.depth)
     if pools:
         values["pooling"] = {"stages": list(range(pools + 1)), "op": ["max", "avg"]}
     return SearchSpace.from_dict(values)
+
+
+def as_donor(a: Architecture) -> Architecture:
+    """A network of ours as one that others begin as. Raises ValueError on a part that a donor's
+    blocks do not have."""
+    met = [("stem", a.stem.kind, "patch")]
+    for stage in a.stages:
+        local = "none" if stage.local is None else stage.local.kind
+        met += [("attention", stage.attention.kind, "plain"), ("mlp", stage.mlp.kind, "mlp")]
+        met += [("local", local, "none"), ("residual_scale", f"{stage.residual_scale:g}", "1")]
+        met += [("then", part.kind, "none") for part in stage.then]
+    for name, found, held in met:
+        if found != held:
+            raise ValueError(
+                f"its `{name}` must be {held!r}, since others begin as plain blocks, but is "
+                f"{found!r}: choose a trial of plain blocks."
+            )
+    return a.replace(donor_blocks=tuple(range(a.depth)))
 
 
 def _possible_pools(tokens: int) -> int:

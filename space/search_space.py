@@ -38,6 +38,7 @@ from space.grid import GridOfChoices
 from space.parts import kind_named, placed_kinds
 from space.placements import Params, Placement
 from space.rules import LIMITS, check_keys, did_you_mean, integer, show
+from space.variant import OURS, read_variant
 
 _BUILT_IN = Path(__file__).parent / "spaces"
 BUILT_IN_SPACES = (
@@ -70,6 +71,7 @@ class SearchSpace(GridOfChoices):
             if choices is not None or field not in OPTIONAL:
                 object.__setattr__(self, field, checked_choices(field, choices, rule))
         check_name(self.name)
+        object.__setattr__(self, "variant", read_variant(self.variant))
         bound = self.placements or tuple(
             kind.placement.bind(kind, kind.placement.table, {}, self.depth)
             for kind in placed_kinds()
@@ -257,8 +259,10 @@ class SearchSpace(GridOfChoices):
         plain: dict[str, Any] = {
             field: list(value) if isinstance(value, tuple) else value
             for field, value in values.items()
-            if value is not None and value is not False
+            if value is not None and value is not False and field != "variant"
         }
+        if self.variant != OURS:
+            plain["variant"] = read_variant(self.variant).to_dict()
         for placement in self.placements:
             declared = placement.kind.placement
             assert declared is not None

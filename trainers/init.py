@@ -6,7 +6,7 @@ import hashlib
 import inspect
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,6 +85,21 @@ def read_donor(name: str) -> Donor:
         return _download(name)
     except ValueError as error:
         raise ValueError(f"`--init` (={show(name)}) cannot be used: {error}") from None
+
+
+def donor_of_network(
+    name: str, a: Architecture, weights: Path, *, mean: Sequence[float], std: Sequence[float]
+) -> Donor:
+    """The donor of a network of ours and its safetensors file. Raises ValueError."""
+    import torch
+
+    from space import build_model
+
+    with torch.device("meta"):
+        model = build_model(a)
+    expected = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
+    arrays = _arrays(_read_weights(weights, expected))
+    return Donor(name=name, architecture=a, weights=arrays, mean=tuple(mean), std=tuple(std))
 
 
 def _read_folder(folder: Path, weights: Path) -> Donor:
@@ -206,20 +221,29 @@ def _donor(name: str, model: Any, weights: Mapping[str, Tensor]) -> Donor:
     import torch
 
     architecture = _architecture(model)
-    arrays = {}
-    for key, tensor in weights.items():
-        if not tensor.is_floating_point() or not torch.isfinite(tensor).all():
-            raise ValueError(f"its weights must be finite numbers, but {key} has others.")
-        arrays[key] = tensor.detach().float().numpy()
-    if model.no_embed_class and model.has_class_token:
-        positions = arrays["pos_embed"]  # none for the class token is one of zeros
-        arrays["pos_embed"] = np.pad(positions, ((0, 0), (1, 0), (0, 0)))
+    arrays = _arrays(weights)
+    if model.no_embed_class and model.num_prefix_tokens:
+        positions = arrays["pos_embed"]  # none for a token of the prefix is one of zeros
+        arrays["pos_embed"] = np.pad(positions, ((0, 0), (model.num_prefix_tokens, 0), (0, 0)))
+    for name, module in model.named_modules():
+        if isinstance(module, (torch.nn.Linear, torch.nn.Conv2d)) and module.bias is None:
+            arrays[f"{name}.bias"] = np.zeros(len(module.weight), np.float32)  # none is of zeros
     config: Mapping[str, Any] = getattr(model, "pretrained_cfg", None) or {}
     mean, std = (
         _statistics(name, config.get(name), default, architecture.in_chans)
         for name, default in zip(("mean", "std"), IMAGENET, strict=True)
     )
     return Donor(name=name, architecture=architecture, weights=arrays, mean=mean, std=std)
+
+
+def _arrays(weights: Mapping[str, Tensor]) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
+    """The tensors as float32. Raises ValueError on one that is not of finite numbers."""
+    import torch
+
+    for key, tensor in weights.items():
+        if not tensor.is_floating_point() or not torch.isfinite(tensor).all():
+            raise ValueError(f"its weights must be finite numbers, but {key} has others.")
+    return {key: tensor.detach().float().numpy() for key, tensor in weights.items()}
 
 
 def _architecture(model: nn.Module) -> Architecture:

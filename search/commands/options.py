@@ -13,7 +13,9 @@ MaxParams = Annotated[str | None, Option(help="Most parameters, such as 5M.")]
 Space = Annotated[str | None, Option(help="A built-in space or a .toml file. [fits the images]")]
 Init = Annotated[
     str | None,
-    Option(help="A pretrained ViT to begin from: a name of timm's, its folder or file."),
+    Option(
+        help="A pretrained ViT to begin from: a name of timm's, its folder, its file, RUN:TRIAL."
+    ),
 ]
 Data = Annotated[str, Option(help="digits, an image folder, or a name timm.data knows.")]
 DataRoot = Annotated[str | None, Option(help="Where a timm dataset lies or is downloaded to.")]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
-from results.words import counted, format_count, metric_name, percent
+from results.words import counted, format_count, metric_name, percent, pretrained_note
 from search.settings import SearchSettings
 from space import count_flops, count_params
 from space.rules import show
@@ -40,6 +40,12 @@ def introduce(settings: SearchSettings, dataset: Dataset, recipe: Recipe, consol
             highlight=False,
             soft_wrap=True,
         )
+    elif settings.train is None:
+        note = pretrained_note(
+            settings.budget, img_size=dataset.img_size, in_chans=dataset.in_chans
+        )
+        if note is not None:
+            console.print(note, markup=False, highlight=False, soft_wrap=True)
     by = "" if settings.metric == "accuracy" else f"by {metric_name(settings.metric)}, "
     space, smallest = settings.space, settings.space.smallest()
     console.print(

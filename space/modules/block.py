@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Generator
 from typing import Any
 
-from timm.layers import DropPath, LayerScale
+from timm.layers import DropPath, LayerScale, create_act_layer
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
@@ -14,8 +14,8 @@ from torch.utils.checkpoint import checkpoint
 from space.architecture import Architecture
 from space.parts.part import Part, Shape
 from space.stage import Stage
+from space.variant import OURS, Variant
 
-LAYER_NORM_EPS = 1e-6
 LAYER_SCALE = 1e-5  # that blocks with layer scale begin with
 
 
@@ -31,15 +31,22 @@ class Block(nn.Module):
         *,
         index: int,
         drop_path: float,
+        variant: Variant = OURS,
     ) -> None:
         """`index`: of the block in its stage; `then`: the parts after it with their shapes."""
         super().__init__()
         self.residual_scale = float(stage.residual_scale)
-        self.norm1 = nn.LayerNorm(shape.dim, eps=LAYER_NORM_EPS)
+        eps = variant.norm_eps
+        self.norm1 = nn.LayerNorm(shape.dim, eps=eps)
         self.attn: Any = stage.attention.at(index).build(shape)
         inside = stage.attention.after(shape)
-        self.norm2 = nn.LayerNorm(inside.dim, eps=LAYER_NORM_EPS)
-        self.mlp = stage.mlp.at(index).build(inside)
+        self.norm2 = nn.LayerNorm(inside.dim, eps=eps)
+        self.mlp: Any = stage.mlp.at(index).build(inside)
+        if variant.qk_norm:
+            self.attn.q_norm = nn.LayerNorm(self.attn.head_dim, eps=eps)
+            self.attn.k_norm = nn.LayerNorm(self.attn.head_dim, eps=eps)
+        if variant.act_layer != OURS.act_layer:
+            self.mlp.act = create_act_layer(variant.act_layer)
         scaled = stage.layer_scale
         self.ls1 = LayerScale(inside.dim, LAYER_SCALE) if scaled else nn.Identity()
         self.ls2 = LayerScale(inside.dim, LAYER_SCALE) if scaled else nn.Identity()

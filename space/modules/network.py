@@ -10,8 +10,10 @@ from timm.layers import DropPath, global_pool_nlc
 from torch import Tensor, nn
 
 from space.architecture import Architecture
-from space.modules.block import LAYER_NORM_EPS, Block, Blocks, mask_from
+from space.modules.block import Block, Blocks, mask_from
 from space.modules.intermediates import Intermediates
+
+EMBEDDINGS = ("pos_embed", "cls_token", "reg_token")
 
 
 class VisionTransformer(Intermediates):
@@ -23,20 +25,28 @@ class VisionTransformer(Intermediates):
         start = a.start
         self.num_classes, self.in_chans, self.global_pool = a.num_classes, a.in_chans, str(a.head)
         self.num_features = self.head_hidden_size = self.embed_dim = a.embed_dim
-        self.num_prefix_tokens, self.has_class_token = start.prefix, a.head == "token"
+        registers, eps = a.variant.reg_tokens, a.variant.norm_eps
+        self.num_prefix_tokens, self.has_class_token = start.prefix, start.prefix > registers
         self.patch_embed = a.stem.build(a.image)
-        self.cls_token = nn.Parameter(torch.empty(1, 1, start.dim)) if start.prefix else None
+        self.cls_token = self.reg_token = None
+        if self.has_class_token:
+            self.cls_token = nn.Parameter(torch.empty(1, 1, start.dim))
+        if registers:
+            self.reg_token = nn.Parameter(torch.empty(1, registers, start.dim))
         placed = a.positions > 0
         self.pos_embed = nn.Parameter(torch.empty(1, a.positions, start.dim)) if placed else None
         self.blocks = Blocks(*_blocks(a, drop_path_rate), mask_from=mask_from(a))
-        self.norm: nn.Module = nn.LayerNorm(a.embed_dim, eps=LAYER_NORM_EPS)
+        self.norm_pre = nn.LayerNorm(start.dim, eps=eps) if a.variant.pre_norm else nn.Identity()
+        norm, late = nn.LayerNorm(a.embed_dim, eps=eps), a.variant.fc_norm
+        self.norm: nn.Module = nn.Identity() if late else norm
+        self.fc_norm: nn.Module = norm if late else nn.Identity()
         self.head = nn.Linear(a.embed_dim, a.num_classes) if a.num_classes else nn.Identity()
         self._init_weights()
 
     def _init_weights(self) -> None:
         """timm's: truncated normal 0.02 for linear layers and embeddings, zero biases."""
         for name, parameter in self.named_parameters():
-            if name.endswith(("pos_embed", "cls_token")):
+            if name.endswith(EMBEDDINGS):
                 nn.init.trunc_normal_(parameter, std=0.02)
         for module in self.modules():
             if isinstance(module, nn.Linear):
@@ -45,14 +55,14 @@ class VisionTransformer(Intermediates):
     def no_weight_decay(self) -> set[str]:
         """Names of the positional embeddings and the class token (timm's convention)."""
         names = (name for name, _ in self.named_parameters())
-        return {name for name in names if name.endswith(("pos_embed", "cls_token"))}
+        return {name for name in names if name.endswith(EMBEDDINGS)}
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
         """timm's: which parameters stand together in depth, for rates that decay by layer. What is
         done after a block goes with it, the last norm with the last block."""
         return {
-            "stem": r"^(?:cls_token|pos_embed|patch_embed)",
-            "blocks": [(r"^blocks\.(\d+)", None), (r"^norm", (99999,))],
+            "stem": r"^(?:cls_token|reg_token|pos_embed|patch_embed|norm_pre)",
+            "blocks": [(r"^blocks\.(\d+)", None), (r"^(?:fc_)?norm", (99999,))],
         }
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
@@ -94,9 +104,10 @@ class VisionTransformer(Intermediates):
         x = self.patch_embed(x)
         placed = self.architecture.stem.places_prefix
         x = x if placed or self.pos_embed is None else x + self.pos_embed
-        if self.cls_token is not None:
-            x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], dim=1)
-        return x + self.pos_embed if placed and self.pos_embed is not None else x
+        before = [token for token in (self.cls_token, self.reg_token) if token is not None]
+        if before:
+            x = torch.cat([*(token.expand(x.shape[0], -1, -1) for token in before), x], dim=1)
+        return self.norm_pre(x + self.pos_embed if placed and self.pos_embed is not None else x)
 
     def losses(self) -> list[Tensor]:
         """What the last forward in training adds to the loss: for each kind of module that offers
@@ -119,7 +130,7 @@ class VisionTransformer(Intermediates):
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """Logits (B, num_classes) of tokens (B, N, C), or the pooled features (B, C)."""
-        x = self.pool(x)
+        x = self.fc_norm(self.pool(x))
         return x if pre_logits else self.head(x)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -147,5 +158,6 @@ def _blocks(a: Architecture, drop_path_rate: float) -> list[Block]:
             number, last = place.first + index, index == stage.depth - 1
             rate = drop_path_rate * number / max(a.depth - 1, 1)
             after = then if last else ()
-            blocks.append(Block(stage, shape, after, index=index, drop_path=rate))
+            block = Block(stage, shape, after, index=index, drop_path=rate, variant=a.variant)
+            blocks.append(block)
     return blocks

@@ -11,12 +11,13 @@ from timm.layers import Attention, LayerScale, Mlp, PatchEmbed
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import nn
 
-from space.architecture import Architecture
-from space.modules.block import LAYER_NORM_EPS
+from space.architecture import HEADS, Architecture
 from space.parts import Mlp as MlpPart
 from space.parts import Patch, Plain
 from space.stage import Stage
+from space.variant import Variant
 
+ACTIVATIONS = {"GELU": "gelu", "GELU (tanh)": "gelu_tanh", "QuickGELU": "quick_gelu"}
 Option = tuple[str, Any, Any]  # its name, what the network has, what it must have
 
 
@@ -51,8 +52,24 @@ def architecture_of(network: nn.Module) -> Architecture:
         num_classes=max(model.num_classes, 1),
         stem=Patch(patch_size=embed.patch_size[0], dim=dim),
         stages=(stage,),
-        head="token" if model.has_class_token else "avg",
+        head=model.global_pool,
+        variant=_variant(model),
         donor_blocks=tuple(range(len(model.blocks))),
+    )
+
+
+def _variant(model: Any) -> Variant:
+    """The options that these networks can have from a donor. A bias that it lacks is one of zeros,
+    which is learned."""
+    first = model.blocks[0]
+    return Variant(
+        norm_eps=first.norm1.eps,
+        act_layer=ACTIVATIONS[_activation(first.mlp.act)],
+        qk_norm=_norm(first.attn.q_norm) is not None,
+        pre_norm=_norm(model.norm_pre) is not None,
+        fc_norm=_norm(model.fc_norm) is not None,
+        class_token=model.has_class_token and model.global_pool == "avg",
+        reg_tokens=model.num_reg_tokens,
     )
 
 
@@ -63,37 +80,38 @@ def _options(model: Any) -> Iterator[Option]:
     yield "patch_size", tuple(embed.patch_size), (embed.patch_size[0],) * 2
     yield "img_size", tuple(embed.img_size), (embed.img_size[0],) * 2
     yield "embed_norm_layer", _norm(embed.norm), None
-    yield "pre_norm", _norm(model.norm_pre) is not None, False
     yield "pos_embed", "none" if model.pos_embed is None else "learn", "learn"
-    yield "reg_tokens", model.num_reg_tokens, 0
     for block in model.blocks:
         yield from _options_of_block(block, model.blocks[0])
-    # One that pools the tokens must do so after its last norm, as these networks do.
-    pool = "token" if model.has_class_token else "avg"
-    yield "global_pool", model.global_pool, pool
-    yield "fc_norm", _norm(model.fc_norm) is not None, False
-    yield "norm_layer", _norm(model.norm), ("LayerNorm", LAYER_NORM_EPS)
+    norm = _norm(model.blocks[0].norm1)
+    yield "pre_norm", _norm(model.norm_pre) or norm, norm
+    pool = model.global_pool
+    yield "global_pool", pool, pool if pool in HEADS else " or ".join(HEADS)
+    yield "pool_include_prefix", model.pool_include_prefix, False
+    yield "final_norm", _norm(model.norm) or _norm(model.fc_norm), norm
 
 
 def _options_of_block(block: Any, first: Any) -> Iterator[Option]:
     yield "block_fn", type(block).__name__, Block.__name__
-    for norm in (block.norm1, block.norm2):
-        yield "norm_layer", _norm(norm), ("LayerNorm", LAYER_NORM_EPS)
     attn, mlp = block.attn, block.mlp
+    eps = getattr(first.norm1, "eps", None)
+    for norm in (block.norm1, block.norm2):
+        yield "norm_layer", _norm(norm), ("LayerNorm", eps)
     yield "attn_layer", type(attn).__name__, Attention.__name__
-    yield "qkv_bias", attn.qkv.bias is not None, True
-    yield "qk_norm", _norm(attn.q_norm) is not None, False
+    qk_norm = _norm(first.attn.q_norm) and ("LayerNorm", eps)
+    for norm in (attn.q_norm, attn.k_norm):
+        yield "qk_norm", _norm(norm), qk_norm
     yield "scale_attn_norm", _norm(getattr(attn, "norm", None)) is not None, False
     yield "gated", getattr(attn, "gate", None) is not None, False
-    yield "proj_bias", attn.proj.bias is not None, True
     yield "num_heads", attn.num_heads, first.attn.num_heads
     yield "attn_head_dim", attn.head_dim, attn.proj.out_features // attn.num_heads
     for scale in (block.ls1, block.ls2):
         yield "init_values", type(scale).__name__, type(first.ls1).__name__
     yield "mlp_layer", type(mlp).__name__, Mlp.__name__
-    yield "act_layer", _activation(mlp.act), "GELU"
+    act = _activation(mlp.act)
+    same = act in ACTIVATIONS and act == _activation(first.mlp.act)
+    yield "act_layer", act, act if same else "GELU"
     yield "scale_mlp_norm", _norm(mlp.norm) is not None, False
-    yield "mlp_bias", mlp.fc1.bias is not None and mlp.fc2.bias is not None, True
     yield "mlp_ratio", mlp.fc1.out_features, first.mlp.fc1.out_features
 
 
@@ -111,4 +129,5 @@ def _activation(module: Any) -> str:
     if isinstance(module, nn.GELU) and module.approximate == "none":
         return "GELU"
     name = type(module).__name__
-    return f"{name} (tanh)" if name == "GELU" else name
+    is_tanh = name == "GELUTanh" or getattr(module, "approximate", None) == "tanh"
+    return "GELU (tanh)" if is_tanh else name

@@ -38,16 +38,24 @@ def network(donor, **changes):
         {"init_values": 1e-4},
         {"no_embed_class": True},
         {"init_values": 1e-4, "no_embed_class": True, "num_heads": 4, "mlp_ratio": 3.0},
+        {"qkv_bias": False, "proj_bias": False},
+        {"qk_norm": True},
+        {"reg_tokens": 4},
+        {"reg_tokens": 4, "no_embed_class": True, "class_token": False, "global_pool": "avg"},
+        {"pre_norm": True, "act_layer": "quick_gelu"},
+        {"global_pool": "avg"},
+        {"global_pool": "avg", "fc_norm": False, "norm_layer": "layernorm"},
     ],
 )
 def test_the_network_of_a_donor_gives_its_logits_to_the_last_bit(tmp_path, options):
     vit = small_vit(**options)
     donor = read_donor(save_donor(vit, tmp_path, **options))
-    assert donor.architecture.head == ("token" if options.get("class_token", True) else "avg")
+    assert donor.architecture.head == options.get("global_pool", "token")
     images = torch.randn(3, 3, 32, 32)
     model = network(donor)
     assert torch.equal(model(images), vit(images))
     count = sum(parameter.numel() for parameter in model.parameters())
+    assert type(donor.architecture).from_dict(donor.architecture.to_dict()) == donor.architecture
     assert count_params(donor.architecture) == count
     shape = {"img_size": 32, "in_chans": 3, "num_classes": 10}
     assert donor.architecture in space_of(donor.architecture, name="x", **shape)
@@ -105,17 +113,14 @@ def test_a_file_is_read_with_the_config_beside_it(folder):
 @pytest.mark.parametrize(
     ("option", "value"),
     [
-        ("qkv_bias", False),
-        ("qk_norm", True),
-        ("reg_tokens", 4),
-        ("pre_norm", True),
         ("pos_embed", "none"),
-        ("proj_bias", False),
+        ("final_norm", False),
+        ("pool_include_prefix", True),
         ("scale_attn_norm", True),
         ("scale_mlp_norm", True),
-        ("act_layer", "quick_gelu"),
+        ("act_layer", "relu"),
         ("norm_layer", "rmsnorm"),
-        ("global_pool", "avg"),
+        ("global_pool", "max"),
         ("global_pool", "map"),
     ],
 )
