@@ -128,7 +128,9 @@ def test_a_trial_that_the_storage_lost_is_named_and_trained_again(tmp_path):
     live = ledger.ask()
     ledger.report(live.trial.number, epoch(0.5))
     with contextlib.closing(sqlite3.connect(out / "study.db")) as database:
-        database.execute("DELETE FROM trials WHERE number = ?", (live.trial.number,))
+        row = "SELECT trial_id FROM trials WHERE number = ?"
+        for table in ("trial_params", "trial_user_attributes", "trial_system_attributes", "trials"):
+            database.execute(f"DELETE FROM {table} WHERE trial_id = ({row})", (live.trial.number,))
         database.commit()
     with pytest.raises(StorageError, match=rf"lacks trial {live.trial.number}, .* resume /"):
         ledger.complete(live.trial.number)
