@@ -22,7 +22,7 @@ def faults() -> None:
     for name in ("memory", "capture", "fraction"):
         done = subprocess.run(
             [sys.executable, str(SESSION), f"fault-{name}", *sys.argv[2:]],
-            capture_output=True, text=True, timeout=90, check=False,
+            capture_output=True, text=True, timeout=900 if REHEARSE else 90, check=False,
         )  # fmt: skip
         print((done.stdout + done.stderr)[-1200:], flush=True)
         if done.returncode:

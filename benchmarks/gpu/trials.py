@@ -22,7 +22,7 @@ from space import Architecture, SearchSpace, count_flops
 from trainers import Dataset, Recipe, load_dataset, proxy_epochs
 
 SESSION = Path(__file__).parent / "session.py"
-WORKER_SECONDS, READY_SECONDS, EPOCHS = (1 if REHEARSE else 8), 90, 5
+WORKER_SECONDS, READY_SECONDS, EPOCHS = (1, 600, 5) if REHEARSE else (8, 90, 5)
 MPS_CONTROL = "nvidia-cuda-mps-control"
 
 
@@ -56,7 +56,7 @@ def packed(count: int) -> dict[str, Any]:
         try:
             await_ready(workers, go)
             go.touch()
-            told = [w.communicate(timeout=WORKER_SECONDS + 60)[0] for w in workers]
+            told = [w.communicate(timeout=WORKER_SECONDS + READY_SECONDS)[0] for w in workers]
         finally:
             for worker in workers:
                 worker.kill()
