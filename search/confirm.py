@@ -113,6 +113,7 @@ class Confirmation(Jobs):
             started=time.time(),
             baseline=record.baseline,
             parts=trial.user_attrs.get("parts", 1),
+            eager=trial.user_attrs.get("eager", False),
         )
         for name, value in live.record("running").to_attrs().items():
             trial.set_user_attr(name, value)

@@ -6,7 +6,7 @@ Importing this package loads neither torch nor Pillow; a name is loaded when it 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from trainers.errors import DataError, NonFiniteLossError, error_kind
+from trainers.errors import CaptureError, DataError, NonFiniteLossError, error_kind
 
 if TYPE_CHECKING:
     from trainers.full_recipe import FullRecipe
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from trainers.train import FullTraining
 
 __all__ = [
+    "CaptureError",
     "DataError",
     "Dataset",
     "Donor",

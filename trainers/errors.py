@@ -11,6 +11,10 @@ class NonFiniteLossError(ArithmeticError):
     """The loss became NaN or infinite."""
 
 
+class CaptureError(RuntimeError):
+    """Work that no CUDA graph can be made of. The process must end: its memory stays in capture."""
+
+
 def error_kind(error: BaseException) -> str:
     """The `error_kind` of a trial record: "nan", "out_of_memory" or "exception"."""
     if isinstance(error, NonFiniteLossError):

@@ -21,7 +21,7 @@ from trainers.device.context import on_device, seeded
 from trainers.device.cuda_graph import Replayed
 from trainers.device.split import DeviceImages
 from trainers.device.streaming import kept_images, with_index
-from trainers.errors import NonFiniteLossError, error_kind
+from trainers.errors import CaptureError, NonFiniteLossError, error_kind
 from trainers.images.dataset import Dataset
 from trainers.init import Donor
 from trainers.optimizers import layer_scales, optimizers_of
@@ -305,8 +305,8 @@ def train_proxy(
     graphs: bool = False,
 ) -> TrialOutcome:
     """Trains to the end, to failure, or until `report(epoch)` returns False; `device` and `graphs`
-    as for `proxy_epochs`. Never raises what the training raises: that is in `error` and
-    `error_kind`."""
+    as for `proxy_epochs`. What the training raises is in `error` and `error_kind`, but for
+    CaptureError, after which the process must end."""
     started, curve = time.perf_counter(), list[EpochReport]()
 
     def outcome(state: State, **rest: Any) -> TrialOutcome:
@@ -321,6 +321,8 @@ def train_proxy(
             curve.append(epoch)
             if report is not None and report(epoch) is False and epoch["epoch"] < recipe.epochs:
                 return outcome("stopped", model=training.model)
+    except CaptureError:
+        raise
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         return outcome("failed", error=reason, error_kind=error_kind(error))

@@ -18,6 +18,7 @@ from search.cluster.tune import Stop
 from search.cluster.worker import WEIGHTS, batches_in
 from search.study.jobs import Jobs
 from search.study.run_folder import drop_weights, keep_weights
+from trainers import CaptureError
 from trainers.recipe import more_parts
 
 STEP_SECONDS = 5.0  # the driver itself stood still if its steps are further apart
@@ -157,6 +158,8 @@ class Recorder(Callback):
             self._run_again(number, "its machine was lost")
         elif meaning == "unstarted":
             self._note_unstarted(number, reason)
+        elif CaptureError.__name__ in error:
+            self._run_again(number, "no CUDA graph could be made of it; now without", eager=True)
         elif meaning == "memory":
             parts = more_parts(self._jobs.live[number].parts, self._batch_size)
             why = "its worker was killed as memory ran low; now"
@@ -192,8 +195,8 @@ class Recorder(Callback):
                 "(`vit-frontier doctor` looks). Mend that, then resume"
             )
 
-    def _run_again(self, number: int, why: str, parts: int = 1) -> None:
-        self._jobs.release(number, parts=parts)
+    def _run_again(self, number: int, why: str, parts: int = 1, *, eager: bool = False) -> None:
+        self._jobs.release(number, parts=parts, eager=eager)
         if not self._stop.stop_all():
             self._say(f"The network of trial {number} is trained again: {why}.")
 

@@ -108,6 +108,7 @@ class StudySearcher(Searcher):
             "seed": live.seed,
             "baseline": live.baseline is not None,
             "parts": live.parts,
+            "eager": live.eager,
         }
 
     def on_trial_complete(

@@ -55,13 +55,15 @@ class ProxyTrainable(tune.Trainable):
         self._end_training()
 
     def step(self) -> dict[str, Any]:
-        from trainers import error_kind
+        from trainers import CaptureError, error_kind
 
         result: dict[str, Any] = {"trial": self._trial["trial"]}
         try:
             return result | self._train_one_epoch()
         except Exception as error:
             self._end_training()
+            if isinstance(error, CaptureError):
+                raise  # Tune ends this process with the trial, `Recorder` has it asked again
             if "CUDA error" in str(error) and error_kind(error) != "out_of_memory":
                 raise  # this process cannot use its GPU any more: Tune ends it with the trial
             if error_kind(error) == "out_of_memory" and (parts := self._more_parts()):
@@ -122,7 +124,7 @@ class ProxyTrainable(tune.Trainable):
             seed=seed,
             device=None if self._gpus else "cpu",
             parts=self._parts,
-            graphs=self._graphs,
+            graphs=self._graphs and not self._trial.get("eager", False),
             donor=self._donor,
         )
 

@@ -22,7 +22,7 @@ from search.settings import SearchSettings
 from search.study.mirror import set_user_attr, together
 from space import Architecture
 
-ASKED_WITH = ("baseline", "parts", "confirms")  # attributes that a trial is enqueued with
+ASKED_WITH = ("baseline", "parts", "eager", "confirms")  # attributes that a trial is enqueued with
 REPEATED_FAILURES = 5  # the same failure that often in a row stops the run
 _STATES = {"stopped": TrialState.PRUNED, "failed": TrialState.FAIL}
 
@@ -39,6 +39,7 @@ class LiveTrial:
     started: float  # seconds since 1970
     baseline: str | None = None
     parts: int = 1  # in which a batch is trained on, for memory's sake
+    eager: bool = False  # without CUDA graphs, since none could be captured
     worker: str | None = None
     began: float = field(default_factory=time.monotonic)
     curve: list[dict[str, Any]] = field(default_factory=list)
@@ -139,11 +140,13 @@ class Jobs(ABC):
             self.stop_reason = f"{REPEATED_FAILURES} trials in a row failed alike: {error}"
         return record
 
-    def release(self, number: int, *, parts: int = 1) -> None:
-        """Gives up a running trial without blame: the run was interrupted, its machine died, or
-        had too little memory. Its network is asked again, with batches in so many `parts`."""
+    def release(self, number: int, *, parts: int = 1, eager: bool = False) -> None:
+        """Gives up a running trial without blame: the run was interrupted, its machine died, had
+        too little memory or could not capture it. Its network is asked again, with batches in so
+        many `parts`, and without CUDA graphs if `eager`."""
         live = self.live.pop(number)
-        fewer = {"parts": parts} if parts > 1 else {}
+        fewer: dict[str, Any] = {"parts": parts} if parts > 1 else {}
+        fewer |= {"eager": True} if eager else {}
         self._requeue(number, live.trial.params, live.trial.user_attrs | fewer)
 
     def release_all(self) -> None:

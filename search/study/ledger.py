@@ -16,7 +16,8 @@ from results.record import BUILT, is_foreign, retried_key
 from results.words import foreign_text
 from search.decide.candidates import Candidates
 from search.decide.frontier_sampler import FrontierSampler, SpaceExhaustedError
-from search.decide.problem import Network, SpaceProblem, built, is_choice
+from search.decide.known_cost import is_choice
+from search.decide.problem import Network, SpaceProblem, built
 from search.decide.samplers import make_sampler
 from search.settings import SearchSettings
 from search.study.jobs import Jobs, LiveTrial, seed_of
@@ -162,6 +163,7 @@ class Ledger(Jobs):
             started=time.time(),
             baseline=trial.user_attrs.get("baseline"),
             parts=trial.user_attrs.get("parts", 1),
+            eager=trial.user_attrs.get("eager", False),
         )
         for name, value in live.record("running").to_attrs().items():
             if name != "baseline":  # the one attribute that it was asked with
@@ -201,10 +203,10 @@ class Ledger(Jobs):
 
     # ---- what comes back -----------------------------------------------------------------------
 
-    def release(self, number: int, *, parts: int = 1) -> None:
+    def release(self, number: int, *, parts: int = 1, eager: bool = False) -> None:
         self.exhausted = False
         self._known.pop(self.space.key(self.live[number].architecture), None)
-        super().release(number, parts=parts)
+        super().release(number, parts=parts, eager=eager)
 
     def forget_failures(self) -> int:
         """Takes failed trials out of the records and has their networks asked again."""

@@ -10,22 +10,24 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
+from trainers.errors import CaptureError
+
 Result = TypeVar("Result")
 
 
 class Replayed(Generic[Result]):
     """`function`, which takes nothing and reads and writes only tensors that stay where they are;
     if `enabled`, as replays of one CUDA graph, with the same numbers. Raises OutOfMemoryError if
-    the GPU's memory runs out."""
+    the GPU's memory runs out, CaptureError if it cannot be captured."""
 
     # The first `warm_up` calls run as they are on a stream of their own, the next is captured, and
     # that one and all later ones are replays: one launch, no Python. Random numbers of `generator`
     # and of the default generator are the same too. The result is overwritten by the next replay.
     # Trainings may share the memory `pool` (`torch.cuda.graph_pool_handle`) of functions of which
     # none needs what another left there.
-    # A function that cannot be captured is run as it is, with a RuntimeWarning; torch before 2.13
-    # does not get over that: random numbers then fail, and so does the training. All is done on the
-    # current GPU.
+    # No torch gets over a failed capture: its allocator stays in capture, so that the next memory
+    # that runs out is an internal assertion, and before 2.13 random numbers fail. So the function
+    # is not run as it is instead. All is done on the current GPU.
 
     def __init__(
         self,
@@ -55,13 +57,11 @@ class Replayed(Generic[Result]):
         except torch.cuda.OutOfMemoryError:
             raise
         except RuntimeError as error:
-            self._enabled, self._graph = False, None
             reason = str(error).partition("\n")[0]
-            warnings.warn(
-                f"no CUDA graph, kernels are launched one by one: {reason}",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+            raise CaptureError(
+                f"no CUDA graph can be made of this training ({reason}): end this process, and "
+                "train it in a new one with graphs=False"
+            ) from error
         return self()
 
     def _run_aside(self) -> Result:

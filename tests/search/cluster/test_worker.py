@@ -10,6 +10,7 @@ from search.cluster.worker import (
     memory_fraction,
 )
 from space import SearchSpace
+from trainers import CaptureError
 
 GIB = 2**30
 
@@ -61,6 +62,29 @@ def test_a_worker_trains_with_graphs_where_it_was_told_to(graphs, monkeypatch):
     worker.setup(config, threads=torch.get_num_threads(), graphs=graphs)
     assert "failed" in worker.step()  # the stand-in for a training has no epochs
     assert [(options["seed"], options["graphs"]) for options in told] == [(7, graphs)]
+
+
+def test_a_worker_whose_capture_failed_ends_with_its_trial(monkeypatch):
+    def fails(*rest, **options):
+        raise CaptureError("no CUDA graph")
+
+    monkeypatch.setattr("trainers.proxy_epochs", fails)
+    worker = ProxyTrainable.__new__(ProxyTrainable)
+    architecture = SearchSpace.load("digits").smallest().to_dict()
+    worker.setup({"trial": 0, "seed": 7, "architecture": architecture}, graphs=True)
+    with pytest.raises(CaptureError):
+        worker.step()
+
+
+def test_a_trial_asked_again_without_graphs_has_none_though_the_search_has(monkeypatch):
+    told = []
+    monkeypatch.setattr("trainers.proxy_epochs", lambda *rest, **options: told.append(options))
+    worker = ProxyTrainable.__new__(ProxyTrainable)
+    architecture = SearchSpace.load("digits").smallest().to_dict()
+    config = {"trial": 0, "seed": 7, "architecture": architecture, "eager": True}
+    worker.setup(config, graphs=True)
+    worker.step()
+    assert told[0]["graphs"] is False
 
 
 @pytest.mark.parametrize(("gpus", "device"), [(0, "cpu"), (0.5, None)])
