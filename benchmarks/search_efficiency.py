@@ -37,6 +37,7 @@ from benchmarks.tabular import (  # noqa: E402
     nas_bench_macro,
     pit,
     synthetic,
+    vision_transformers,
 )
 from search.decide.frontier_sampler import FrontierSampler  # noqa: E402
 
@@ -232,7 +233,9 @@ def draw(results: dict[str, dict[str, Any]], path: Path, title: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--table", default=str(MACRO), help="JSON file, or synthetic:SEED")
+    parser.add_argument(
+        "--table", default=str(MACRO), help="JSON file, synthetic:SEED or noisy:SEED"
+    )
     parser.add_argument("--budget", type=float, default=60e6)
     parser.add_argument("--reference", type=float, default=0.85)
     parser.add_argument("--seeds", type=int, default=10)
@@ -271,10 +274,16 @@ def main() -> None:
 
 
 def load_table(name: str, budget: float, reference: float) -> Table:
-    """The table of a file, by what is in it, or a synthetic one."""
-    if name.startswith("synthetic:"):
-        return synthetic(int(name.partition(":")[2]))
+    """The table of a file, by what is in it, or a synthetic one; of `noisy:SEED`, runs differ as
+    much as networks of equal cost do."""
+    kind, _, seed = name.partition(":")
+    if kind in ("synthetic", "noisy"):
+        return (
+            synthetic(int(seed), items=1500, share=1.0) if kind == "noisy" else synthetic(int(seed))
+        )
     path = Path(name)
+    if path.stem in ("digits", "cifar"):
+        return vision_transformers(path)
     if "pit" in path.name:
         return pit(path)
     return nas_bench_macro(path, budget=budget, reference_accuracy=reference)

@@ -58,7 +58,7 @@ class Table:
 
 
 class TableProblem:
-    """A table as `search.decide.problem.Problem`; an item is a row number.
+    """A table as `search.decide.known_cost.Problem`; an item is a row number.
 
     Genes of consecutive integers are told to Optuna as integers if `ordered`, else as categories.
     """
@@ -235,9 +235,15 @@ def vision_transformers(path: Path) -> Table:
     )
 
 
-def synthetic(seed: int, *, noise: float = 0.01, items: int = 4000) -> Table:
+def synthetic(
+    seed: int, *, noise: float = 0.01, items: int = 4000, share: float | None = None
+) -> Table:
     """A made-up space: accuracy saturates with cost, depends smoothly and jointly on six genes of
-    six choices, and a little on chance."""
+    six choices, and a little on chance.
+
+    With `share`, runs differ by that share of what accuracies differ by at equal cost, instead of
+    by `noise`; each then has a run with the opposite noise, so that the mean is the truth.
+    """
     rng = np.random.default_rng((7, seed))
     rows = np.unique(rng.integers(0, 6, (2 * items, 6)), axis=0)
     rows = rows[rng.permutation(len(rows))[:items]]
@@ -248,13 +254,24 @@ def synthetic(seed: int, *, noise: float = 0.01, items: int = 4000) -> Table:
     taste = waves @ rng.normal(0, 0.12, 20) + rng.normal(0, 0.04, len(rows))
     truth = 0.95 / (1.0 + np.exp(1.5 - 3.5 * (1.0 - np.exp(-2.5 * size)) - taste))
     cost = np.exp(log_cost) * 1e6
+    if share is None:
+        runs = rng.normal(0, noise, (len(rows), 3))
+    else:
+        draws = rng.normal(0, share * signal_beyond_cost(cost, truth), (len(rows), 4))
+        runs = np.column_stack([draws, -draws])
     return Table(
-        name=f"synthetic {seed}",
+        name=f"synthetic {seed}" + (f", noise {share:g} of the signal" if share else ""),
         genes={f"gene_{i}": tuple(range(6)) for i in range(6)},
         items=tuple(tuple(row) for row in rows.tolist()),
         features=np.column_stack([rows, log_cost]).astype(float),
         cost=cost,
-        accuracy=np.clip(truth[:, None] + rng.normal(0, noise, (len(rows), 3)), 0.0, 1.0),
+        accuracy=np.clip(truth[:, None] + runs, 0.0, 1.0),
         budget=float(np.quantile(cost, 0.7)),
         reference_accuracy=0.1,
     )
+
+
+def signal_beyond_cost(cost: Array, accuracy: Array) -> float:
+    """Standard deviation of accuracies about their best cubic in log cost."""
+    logs = np.log10(cost)
+    return float(np.std(accuracy - np.polyval(np.polyfit(logs, accuracy, 3), logs)))

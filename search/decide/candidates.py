@@ -12,7 +12,7 @@ from typing import Generic
 import numpy as np
 from numpy.typing import NDArray
 
-from search.decide.problem import Item, Problem
+from search.decide.known_cost import Item, Problem
 
 Array = NDArray[np.float64]
 
@@ -90,8 +90,11 @@ class Candidates(Generic[Item]):
     def near(
         self, parents: Sequence[Item], rng: np.random.Generator, *, count: int = NEIGHBOURS
     ) -> list[Candidate[Item]]:
-        """Different items that fit, one or two mutations from a parent or between two of them."""
+        """Different items that fit, one or two mutations from a parent or between two of them;
+        none of a small space, all of which are `at_random`'s."""
         problem, found = self._problem, {}
+        if self._is_small:
+            return []
         for turn, parent in enumerate(itertools.islice(itertools.cycle(parents), count)):
             kind = turn // len(parents) % 3
             if kind == 2 and len(parents) > 1:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from search.decide.acquisition import Staircase, expected_gain, staircase
 from search.decide.candidates import Candidate, Candidates
-from search.decide.problem import Item, Problem
+from search.decide.known_cost import Item, Problem
 from search.decide.surrogate import Surrogate, fitted
 
 Array = NDArray[np.float64]

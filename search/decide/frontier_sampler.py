@@ -16,14 +16,13 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search.decide.acquisition import Staircase, expected_gain, staircase
 from search.decide.candidates import Candidate, Candidates
-from search.decide.problem import Item, Params, Problem, is_choice
+from search.decide.known_cost import Item, Params, Problem, is_choice
 from search.decide.surrogate import Surrogate, fitted
 
 Array = NDArray[np.float64]
 
 STRATA = 8  # bands of log cost, each of which is tried once before the surrogate is asked
 FEWEST = 3  # ... and it is not asked with fewer observations
-RANDOM_EVERY = 6  # one pick in so many is random: a surrogate can be wrong
 CAUTION = 0.5  # the surrogate's standard deviation counts that much, see `_by_expected_gain`
 REFINED = 8  # the best candidates, whose neighbours are candidates too
 _CHOICE_STREAM, _ORDER_STREAM = 3, 4
@@ -53,7 +52,7 @@ class FrontierSampler(BaseSampler):
 
     # The gain in hypervolume over log cost, above `reference_accuracy` and up to the budget, is in
     # closed form, since the cost (`problem`'s) is exact and the accuracy comes from a Gaussian
-    # process. The first picks are spread over log cost; every sixth is random.
+    # process. The first picks are spread over log cost.
     # Read from the study: COMPLETE trials (but not those with the user attribute `state`
     # "over_budget" or "duplicate"); PRUNED ones by their user attribute `curve`, a list of
     # {"epoch", "accuracy"}, as observations after fewer epochs; RUNNING and WAITING ones as if the
@@ -152,8 +151,6 @@ class FrontierSampler(BaseSampler):
         stratum = self._stratum(history, pool)
         if stratum:
             return stratum[int(rng.integers(len(stratum)))]
-        if len(history.tried) % RANDOM_EVERY == RANDOM_EVERY - 1:
-            return pool[int(rng.integers(len(pool)))]
         return self._by_expected_gain(history, pool, rng)
 
     def _stratum(

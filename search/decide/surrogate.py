@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cho_factor, cho_solve, solve_triangular
 from scipy.optimize import minimize
+from scipy.special import ndtri
 
 Array = NDArray[np.float64]
 
@@ -15,8 +16,12 @@ FIT_POINTS, POINTS = 100, 400  # most observations for the hyperparameters, and 
 CLIP = 1e-3  # accuracies of exactly 0 and 1 have no logit
 # Log-normal priors (mean, standard deviation of the log) on signal variance, length scales and
 # noise variance, for features in [0, 1] and standardised targets: with twenty observations of
-# twenty features, the likelihood alone fits noise.
-SIGNAL, LENGTH, NOISE = (0.0, 1.0), (1.0, 1.0), (-4.0, 1.0)
+# twenty features, the likelihood alone fits noise. That of the noise is wide, since on some images
+# seeds differ by as much as networks do.
+SIGNAL, LENGTH, NOISE = (0.0, 1.0), (1.0, 1.0), (-3.0, 2.0)
+# With n observations, variances are 1 + INFLATION / n times those at the most probable
+# hyperparameters, which few observations leave uncertain: so that intervals hold what they say.
+INFLATION = 25.0
 JITTER = 1e-8
 ITERATIONS = 60
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(16)
@@ -37,6 +42,7 @@ class Surrogate:
         targets = logit(accuracies)
         self._centre = float(targets.mean())
         self._scale = max(float(targets.std()), 1e-3)
+        self._observed = len(targets)  # what it believes is not counted
         self._features = features
         self._targets = (targets - self._centre) / self._scale
         rows = slice(None) if subset is None else subset
@@ -57,6 +63,7 @@ class Surrogate:
         """Another one that has seen these, too, with the same hyperparameters."""
         other = copy.copy(self)
         other._extend(features, (logit(accuracies) - self._centre) / self._scale)
+        other._observed += len(accuracies)
         return other
 
     def _extend(self, features: Array, targets: Array) -> None:
@@ -83,10 +90,20 @@ class Surrogate:
     def predict(self, features: Array) -> tuple[Array, Array]:
         """Mean and standard deviation (M,) of the accuracy itself, in [0, 1], without the noise."""
         mean, sd = self._posterior(features)
+        sd = sd * np.sqrt(1.0 + INFLATION / self._observed)
         draws = (mean[:, None] + sd[:, None] * _NODES) * self._scale + self._centre  # (M, nodes)
         accuracies = 1.0 / (1.0 + np.exp(-draws))
         expected = accuracies @ _WEIGHTS
         return expected, np.sqrt((accuracies - expected[:, None]) ** 2 @ _WEIGHTS)
+
+    def interval(self, features: Array, share: float = 0.9) -> tuple[Array, Array]:
+        """Lower and upper ends (M,) between which the accuracy of one training lies with that
+        probability, its noise included."""
+        mean, sd = self._posterior(features)
+        variance = (1.0 + INFLATION / self._observed) * sd**2 + self._noise
+        reach = ndtri(0.5 + share / 2) * np.sqrt(variance)
+        low, high = (self._centre + self._scale * (mean + sign * reach) for sign in (-1.0, 1.0))
+        return 1.0 / (1.0 + np.exp(-low)), 1.0 / (1.0 + np.exp(-high))
 
 
 def fitted(features: Array, accuracies: Array, costs: Array) -> Surrogate:

@@ -60,6 +60,17 @@ def test_prediction_of_an_unseen_network_is_close_and_surer_than_before():
     assert (sd < accuracies.std()).all()
 
 
+@pytest.mark.parametrize("count", [10, 20])
+def test_an_interval_for_one_training_holds_as_often_as_it_says(count):
+    """Twenty features of which two matter, noise as large as the rest of the signal."""
+    held = []
+    for seed in range(8):
+        features, accuracies = data(count + 200, dims=20, noise=0.3, seed=seed)
+        low, high = Surrogate(features[:count], accuracies[:count]).interval(features[count:])
+        held.append((low <= accuracies[count:]) & (accuracies[count:] <= high))
+    assert 0.85 <= np.mean(held) <= 0.96
+
+
 def test_believing_a_pending_network_makes_it_certain_and_moves_nothing():
     features, accuracies = data(30)
     surrogate, pending = Surrogate(features, accuracies), np.full((1, 5), 0.5)
