@@ -1,0 +1,3 @@
+from ._sampler import KnownCostEHVISampler
+
+__all__ = ["KnownCostEHVISampler"]
