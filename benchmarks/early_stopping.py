@@ -29,6 +29,7 @@ import numpy as np  # noqa: E402
 import optuna  # noqa: E402
 
 from benchmarks.halving import HalvingRule, non_dominated_rank  # noqa: E402
+from benchmarks.pareto_rank import by_median  # noqa: E402
 from benchmarks.tabular import Table, TableProblem, vision_transformers  # noqa: E402
 from results import hypervolume, load_run, pareto_front  # noqa: E402
 from search.decide.early_stopping import FreezeThaw  # noqa: E402
@@ -79,6 +80,7 @@ RULES: dict[str, Any] = {
     "halving": HalvingRule,
     "halving by front": ByFront,
     "halving by accuracy": ByAccuracy,
+    "pareto rank median": by_median,
 }
 
 
