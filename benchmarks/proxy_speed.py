@@ -1,6 +1,6 @@
 """How fast a proxy training is beside a straightforward timm + AdamW loop on the same cores.
 
-    python benchmarks/proxy_speed.py [--part both] [--data FOLDER] [--threads 1] [--repeats 3]
+    python benchmarks/proxy_speed.py [--data FOLDER] [--threads 1] [--repeats 3]
 
 Both train the same network on the same images in the same number of steps and validate after every
 epoch; the loop is written as timm's examples are (its dataset, loader, transforms, optimizer and
@@ -22,7 +22,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import gpu_cases
 import numpy as np
 import timm.data
 import timm.optim
@@ -236,12 +235,8 @@ def main() -> None:
     )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument(
-        "--rehearse", action="store_true", help="the GPU's cases, tiny and on the CPU: do they run?"
-    )
     parser.add_argument("--root", type=Path, help="a training step beside this checkout's instead")
     parser.add_argument("--turns", type=int, default=30, help="of either checkout")
-    parser.add_argument("--part", choices=["cpu", "gpu", "both"], default="both")
     arguments = parser.parse_args()
     if arguments.root is not None:
         rows = training_step.beside(arguments.root.resolve(), arguments.turns)
@@ -249,27 +244,8 @@ def main() -> None:
         return
     torch.set_num_threads(arguments.threads)
     report: dict[str, object] = {"benchmark": "proxy_speed", "threads": arguments.threads}
-    if arguments.part != "gpu":
-        report |= on_the_cpu(arguments.data, arguments.repeats)
-    machine = None
-    if arguments.part != "cpu" and torch.cuda.is_available():
-        machine = gpu_cases.Machine(device=torch.device("cuda"))
-        report["gpu"] = f"{torch.cuda.get_device_name()}, torch {torch.__version__}"
-        print(report["gpu"])
-    elif arguments.rehearse:
-        machine = gpu_cases.Machine.rehearsal()
-    elif arguments.part != "cpu":
-        report["skipped"] = ["GPU: no CUDA device"]
-        print("skipped, GPU: no CUDA device")
-    cases = []
-    for case in gpu_cases.cases(machine, timm_loop_on_gpu) if machine else ():
-        cases.append(case)
-        rest = {key: value for key, value in case.items() if key not in ("case", "ratio")}
-        print(f"{case['ratio']:7.2f}  {case['case']}  {rest}", flush=True)
-    for case in cases:
-        if "error" in case:
-            case["ratio"] = None
-    print(json.dumps(report | {"gpu_cases": cases}))
+    report |= on_the_cpu(arguments.data, arguments.repeats)
+    print(json.dumps(report))
 
 
 def on_the_cpu(folder: Path | None, repeats: int) -> dict[str, object]:
