@@ -21,18 +21,22 @@ SEARCH_FILE, CONFIRM_FILE = "study.db", "confirm.db"  # of a run's folder
 _LOCK_SECONDS = 60.0  # how long a reader waits for a writer to finish its transaction
 
 
+class NoStudyError(ValueError):
+    """There is no study: it was lost, or its search ended before it was made."""
+
+
 def read_study(
     folder: Path, name: str, url: str | None, *, kept: str = SEARCH_FILE
 ) -> tuple[list[FrozenTrial], dict[str, Any]]:
     """Its trials and attributes, from the file `kept` in `folder`, or from the database at `url`.
 
-    Raises ValueError if it is missing, broken or cannot be reached.
+    Raises ValueError if it is missing, broken or cannot be reached, NoStudyError if there is none.
     """
     import optuna
 
     where = str(folder / kept) if url is None else hide_password(url)
     if url is None and not (folder / kept).is_file():
-        raise ValueError(
+        raise NoStudyError(
             f"The study of this run must be in {where!r}, but the file is missing: restore it, or "
             "start the search again in another folder."
         )
@@ -41,14 +45,15 @@ def read_study(
             study = optuna.load_study(study_name=name, storage=storage)
             return study.get_trials(deepcopy=False), dict(study.user_attrs)
     except KeyError:
-        raise ValueError(
+        raise NoStudyError(
             f"{where!r} must hold a study named {name!r:.200} (`name` in run.json), but has none."
         ) from None
     except Exception as error:
         cause = error.__cause__ or error  # Optuna says less than the database
         reason = hide_password(" ".join(str(getattr(cause, "orig", None) or cause).split()))
         fix = "else restore the file from a copy" if url is None else "else see that it answers"
-        raise ValueError(
+        kind = NoStudyError if "no such table" in reason else ValueError
+        raise kind(
             f"The study in {where!r} must be readable, but: {reason}. If the search has only just "
             f"started, try again; {fix}."
         ) from error

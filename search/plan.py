@@ -178,8 +178,12 @@ def finished_already(run: Path, changes: Mapping[str, Any]) -> Run | None:
     """The run, if it is finished and has as many trials as asked for. Raises ValueError if it has
     more: nothing of it is changed."""
     from results import load_run
+    from results.study_file import NoStudyError
 
-    loaded = load_run(run)
+    try:
+        loaded = load_run(run)
+    except NoStudyError:  # it did not begin; `open_study` refuses where there are results
+        return None
     asked = changes.get("trials") or loaded.trials_asked
     untested = any(member.test_accuracy is None for member in loaded.front)
     if not loaded.finished or untested or loaded.trained < asked:

@@ -157,6 +157,15 @@ def test_a_run_that_is_not_finished_goes_on(finished, tmp_path):
     assert finished_already(untested, {}) is None
 
 
+@pytest.mark.parametrize("study", [None, b""])
+def test_a_run_whose_study_was_not_made_goes_on(finished, study):
+    """As when a disk fails while the search begins."""
+    (finished / "study.db").unlink()
+    if study is not None:
+        (finished / "study.db").write_bytes(study)
+    assert finished_already(finished, {}) is None
+
+
 def test_the_flops_of_a_whole_frontier_ask_for_a_point(finished, monkeypatch, capsys):
     (finished / "frontier.json").write_text(frontier_json(load_run(finished)))
     best = load_run(finished).front[-1]
