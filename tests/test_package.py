@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 ROOMS = ("space", "trainers", "results", "search")
-SOURCES = (*ROOMS, "tests", "benchmarks", "deploy", "docs", "examples")
+SOURCES = (*ROOMS, "tests", "benchmarks", "contrib", "deploy", "docs", "examples")
 LIST = """
 import setuptools, sys
 distribution = setuptools.Distribution({"script_name": "setup.py"})
