@@ -106,30 +106,34 @@
       .then(() => reachable(target))
       .catch((error) => { target.textContent = "This chart could not be drawn: " + error.message; });
   }
+  const prefixes = { k: 1e3, M: 1e6, G: 1e9, T: 1e12 };
+  const value = (row, column) => {
+    const text = row.cells[column].dataset.v ?? row.cells[column].textContent.trim();
+    const found = /^([+-]?\d+(?:\.\d+)?)(?:\s([kMGT])?|$)/.exec(text);
+    return found ? Number(found[1]) * (prefixes[found[2]] ?? 1) : text;
+  };
+  const sortable = (table) => {
+    const heads = [...table.tHead.rows[0].cells];
+    heads.forEach((head, column) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.textContent = head.textContent;
+      head.replaceChildren(button);
+      button.addEventListener("click", () => {
+        const up = head.getAttribute("aria-sort") !== "ascending";
+        for (const other of heads) other.removeAttribute("aria-sort");
+        head.setAttribute("aria-sort", up ? "ascending" : "descending");
+        const keyed = [...table.tBodies[0].rows].map((row) => [value(row, column), row]);
+        keyed.sort(([a], [b]) => (typeof a === typeof b ? (a < b ? -1 : a > b ? 1 : 0) : typeof a === "number" ? -1 : 1));
+        if (!up) keyed.reverse();
+        table.tBodies[0].append(...keyed.map(([, row]) => row));
+      });
+    });
+  };
+  document.querySelectorAll("main table").forEach(sortable);
   const table = document.getElementById("all");
   if (!table) return;
-  const body = table.tBodies[0];
-  const rows = [...body.rows];
-  const value = (row, column) => {
-    const cell = row.cells[column];
-    const text = cell.dataset.v ?? cell.textContent.trim();
-    return text !== "" && !Number.isNaN(Number(text)) ? Number(text) : text;
-  };
-  [...table.tHead.rows[0].cells].forEach((head, column) => {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.textContent = head.textContent;
-    head.replaceChildren(button);
-    button.addEventListener("click", () => {
-      const up = head.getAttribute("aria-sort") !== "ascending";
-      for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
-      head.setAttribute("aria-sort", up ? "ascending" : "descending");
-      const keyed = rows.map((row) => [value(row, column), row]);
-      keyed.sort(([a], [b]) => (typeof a === typeof b ? (a < b ? -1 : a > b ? 1 : 0) : typeof a === "number" ? -1 : 1));
-      if (!up) keyed.reverse();
-      body.append(...keyed.map(([, row]) => row));
-    });
-  });
+  const rows = [...table.tBodies[0].rows];
   const texts = rows.map((row) => row.textContent.toLowerCase());
   const shown = document.getElementById("shown");
   document.getElementById("filter").addEventListener("input", (event) => {

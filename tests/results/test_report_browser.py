@@ -95,3 +95,17 @@ def test_keyboard_reaches_every_point_and_shows_its_card(browser, page):
 def test_the_page_is_no_wider_than_a_telephone(browser, page):
     browser.open(page, width=400)
     assert browser.value("document.documentElement.scrollWidth") <= 400
+
+
+def test_every_table_is_sorted_by_what_its_numbers_mean(browser, page):
+    browser.open(page, width=1280)
+    column = """[...document.querySelectorAll('#frontier tbody tr')]
+      .map(row => row.cells[1].textContent.trim())"""
+    cheapest_first = browser.value(column)
+    sort = "document.querySelectorAll('#frontier th button')[1].click()"
+    browser.value(f"{sort}; {sort}")
+    assert browser.value(column) == cheapest_first[::-1]
+    assert browser.value(
+        "[...document.querySelectorAll('main thead th')].every(h => h.querySelector('button'))"
+    )
+    assert browser.complaints == []
