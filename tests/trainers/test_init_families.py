@@ -13,7 +13,7 @@ from trainers.init import _donor
 
 MODULES = ("timm.models.vision_transformer", "timm.models.deit")
 SMALL = {
-    "embed_dim": 64,
+    "embed_dim": 96,
     "depth": 2,
     "num_heads": 2,
     "num_classes": 5,
@@ -24,6 +24,12 @@ REFUSED = {  # the first option that is not held, by the names of those that hav
     "VisionTransformer": ("deit_*_distilled_*",),
     "embed_norm_layer": ("aimv2_*",),
     "scale_attn_norm": ("beit3_*",),
+    "block_fn": ("*_xp_*", "*_18x2_*", "*_rpn_*", "vit_pwee_*", "vit_dpwee_*"),
+    "attn_layer": ("vit_dlittle_*", "vit_dwee_*"),
+    "mlp_layer": ("vit_giant_patch14_dinov2", "vit_giant_patch14_reg*"),  # SwiGLU
+    "norm_layer": ("test_vit4",),
+    "global_pool": ("vit_*_siglip_[0-9]*", "vit_*_map_*", "test_vit3"),  # by attention
+    "final_norm": ("*_radio_*", "vit_intern300m_*"),
 }
 FAMILIES = (
     "deit_tiny_patch16_224",
