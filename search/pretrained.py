@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from results.write import preprocessing
-from search.commands.trial_names import read_trial
 from space import SearchSpace, as_donor, space_of
 from space.rules import show
 
@@ -50,6 +48,8 @@ def kept_init(init: str | None) -> str | None:
         return init
     if os.path.exists(init):
         return os.path.abspath(init)
+    from search.commands.trial_names import read_trial
+
     run, number, _ = read_trial(init, None)
     return f"{os.path.abspath(run.path)}:{number}"
 
@@ -60,6 +60,8 @@ def _is_trial(init: str) -> bool:
 
 def _donor_of_trial(init: str) -> Donor:
     """A member of a run's frontier, with the weights that the run kept. Raises ValueError."""
+    from results.write import preprocessing
+    from search.commands.trial_names import read_trial
     from trainers.init import donor_of_network
 
     run, number, _ = read_trial(init, None)

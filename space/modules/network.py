@@ -28,13 +28,11 @@ class VisionTransformer(Intermediates):
         registers, eps = a.variant.reg_tokens, a.variant.norm_eps
         self.num_prefix_tokens, self.has_class_token = start.prefix, start.prefix > registers
         self.patch_embed = a.stem.build(a.image)
-        self.cls_token = self.reg_token = None
-        if self.has_class_token:
-            self.cls_token = nn.Parameter(torch.empty(1, 1, start.dim))
-        if registers:
-            self.reg_token = nn.Parameter(torch.empty(1, registers, start.dim))
+        has_class, width = self.has_class_token, start.dim
+        self.cls_token = nn.Parameter(torch.empty(1, 1, width)) if has_class else None
+        self.reg_token = nn.Parameter(torch.empty(1, registers, width)) if registers else None
         placed = a.positions > 0
-        self.pos_embed = nn.Parameter(torch.empty(1, a.positions, start.dim)) if placed else None
+        self.pos_embed = nn.Parameter(torch.empty(1, a.positions, width)) if placed else None
         self.blocks = Blocks(*_blocks(a, drop_path_rate), mask_from=mask_from(a))
         self.norm_pre = nn.LayerNorm(start.dim, eps=eps) if a.variant.pre_norm else nn.Identity()
         norm, late = nn.LayerNorm(a.embed_dim, eps=eps), a.variant.fc_norm

@@ -4,7 +4,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from search import pretrained
+from search.commands import trial_names
 from search.pretrained import donor_of, kept_init
 from space import Architecture, build_model
 
@@ -36,7 +36,7 @@ def run(tmp_path, monkeypatch):
         save_file(model.state_dict(), tmp_path / "weights" / f"{trial}.safetensors")
     loaded = OfRun(tmp_path, networks)
     monkeypatch.setattr(
-        pretrained, "read_trial", lambda text, _: (loaded, int(text.rpartition(":")[2]), "")
+        trial_names, "read_trial", lambda text, _: (loaded, int(text.rpartition(":")[2]), "")
     )
     return loaded, models
 

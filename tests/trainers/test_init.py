@@ -195,6 +195,7 @@ def header(content, length=None):
         b"",
         b"\x80\x04pickle",
         header({}, length=2**62),
+        header({"a": {"dtype": "F32", "shape": [2], "data_offsets": [4, 2**40]}}),
         header({"a": {"dtype": "F32", "shape": [2**62, 2**62], "data_offsets": [0, 8]}}),
         header({
             "a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]},
@@ -241,10 +242,13 @@ def test_a_hostile_config_is_refused_in_one_sentence(tmp_path, config, words):
     assert "\n" not in str(error.value)
 
 
-def test_pickles_are_refused(tmp_path):
-    torch.save({}, tmp_path / "pytorch_model.bin")
-    with pytest.raises(ValueError, match="safetensors files alone"):
-        read_donor(str(tmp_path / "pytorch_model.bin"))
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "checkpoint.pth", "model.pt"])
+def test_pickles_are_refused_unread(tmp_path, monkeypatch, name):
+    torch.save({}, tmp_path / name)
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("read"))
+    with pytest.raises(ValueError, match="safetensors files alone") as error:
+        read_donor(str(tmp_path / name))
+    assert "\n" not in str(error.value)
 
 
 def test_a_name_that_timm_does_not_know_is_refused():
