@@ -4,6 +4,7 @@ A finished run, one that was interrupted in its second of three trials, and one 
 convolutional stems, Re-attention and pools, two of whose four trials failed.
 """
 
+import csv
 import json
 import shutil
 import sqlite3
@@ -58,13 +59,25 @@ def test_status_counts_its_trials(name, said, old_run, capsys):
     assert said in capsys.readouterr().out
 
 
+def columns(file):
+    with file.open(newline="") as opened:
+        return [list(column) for column in zip(*csv.reader(opened), strict=True)]
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_report_writes_the_same_files_again(name, old_run):
+def test_report_says_the_same_again_with_new_fields_behind(name, old_run):
     folder = old_run(name)
-    names = ("frontier.json", "frontier.csv", "trials.csv")
-    before = [(folder / name).read_bytes() for name in names]
+    frontier, tables = folder / "frontier.json", ("frontier.csv", "trials.csv")
+    before, said = json.loads(frontier.read_text()), [columns(folder / name) for name in tables]
     write_results(load_run(folder))
-    assert [(folder / name).read_bytes() for name in names] == before
+    now = json.loads(frontier.read_text())
+    points = [
+        {field: point[field] for field in old}
+        for point, old in zip(now["points"], before["points"], strict=True)
+    ]
+    assert {field: now[field] for field in before} | {"points": points} == before
+    for name, old in zip(tables, said, strict=True):
+        assert columns(folder / name)[: len(old)] == old
     assert (folder / "report.html").stat().st_size > 0
 
 
@@ -86,7 +99,8 @@ def test_a_member_is_exported_with_its_weights(name, trial, old_run, tmp_path):
 
     folder = old_run(name)
     written = write_timm_folder(load_run(folder), trial, tmp_path / "model")
-    assert {path.name for path in written} == {"model.safetensors", "config.json", "class_map.txt"}
+    names = {"model.safetensors", "config.json", "class_map.txt"}
+    assert {path.name for path in written} == names | {"README.md", "modeling_vit_frontier.py"}
     kept = folder / "weights" / f"{trial}.safetensors"
     assert written[0].read_bytes() == kept.read_bytes()
     timm.create_model(f"local-dir:{tmp_path / 'model'}", pretrained=True)
