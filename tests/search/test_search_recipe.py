@@ -23,7 +23,7 @@ def test_single_options_win_over_a_file_and_a_file_over_the_tuned_defaults(tmp_p
     file.write_text('learning_rate = 1e-3\nweight_decay = 0.1\nlearning_rate_size = "none"\n')
     recipe = planned(tmp_path, recipe=str(file), lr=2e-3, batch_size=16, augment="crop").recipe
     assert (recipe.learning_rate, recipe.batch_size, recipe.augment) == (2e-3, 16, "crop")
-    assert (recipe.weight_decay, recipe.learning_rate_size, recipe.epochs) == (0.1, None, 30)
+    assert (recipe.weight_decay, recipe.learning_rate_size, recipe.epochs) == (0.1, None, 7)
     assert planned(tmp_path).recipe.learning_rate_size == 256
 
 
