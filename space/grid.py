@@ -100,7 +100,7 @@ class GridOfChoices:
             return img, patch, stem, width
         return min(
             (grid for grid in self.grids if grid[0] == img),
-            key=lambda grid: (abs(math.log(grid[1] / patch)), grid[2] != stem, grid[3] != width),
+            key=lambda grid: (grid[2] != stem, abs(math.log(grid[1] / patch)), grid[3] != width),
         )
 
     def heads_of(self, dim: int) -> tuple[int, ...]:
