@@ -151,9 +151,11 @@ def test_a_space_of_all_stems_enumerates_encodes_and_check_counts():
     assert {s.patch_size for s in stems if type(s) is Overlap} == {2, 4, 8}
 
 
-def test_a_tokenizer_of_an_impossible_stride_is_mended_to_the_nearest():
+def test_a_tokenizer_of_an_impossible_stride_has_the_nearest():
     space = SearchSpace.from_dict(SPACE)
     a = space.decode({"patch_size": 8, "stem": "tokenizer", "stem_width": 16})
+    assert a.stem == Tokenizer(patch_size=4, dim=8, width=16)
+    a = space.decode({"patch_size": 8, "stem": "patch", "stem_width": 16})
     assert a.stem == Patch(patch_size=8, dim=8)
     a = space.decode({"patch_size": 4, "stem": "tokenizer", "stem_width": 16})
     assert a.stem == Tokenizer(patch_size=4, dim=8, width=16)
