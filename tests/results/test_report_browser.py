@@ -69,7 +69,7 @@ def test_whatever_one_points_at_or_taps_shows_a_card_with_its_drawing(browser, p
         touched = width < 600
         browser.value("document.getElementById('tip').hidden = true")
         (browser.tap if touched else browser.move)(x, y)
-        browser.wait("!document.getElementById('tip').hidden", 5)
+        browser.wait("!document.getElementById('tip').hidden", 30)
         assert_card(browser.value(CARD), dark)
     assert browser.complaints == []
     assert browser.requests == [page.as_uri()]

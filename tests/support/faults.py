@@ -74,7 +74,7 @@ class Commands:
     def search(self, place, **fault):
         return self.call(
             place, "search", "--data", self.data, "--img-size", 8, "--budget", "2M", "--trials",
-            TRIALS, "--sampler", "random", "--out", run_of(place), **fault,
+            TRIALS, "--sampler", "random", "--no-confirm", "--out", run_of(place), **fault,
         )  # fmt: skip
 
     def go_on(self, place):

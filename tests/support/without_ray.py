@@ -132,7 +132,17 @@ def run_case(case):
 
 def warm_up(data):
     """One search in this process, so that forks have all that is imported on first use."""
-    words = ("--img-size", "8", "--budget", "2M", "--trials", "2", "--sampler", "random")
+    words = (
+        "--img-size",
+        "8",
+        "--budget",
+        "2M",
+        "--trials",
+        "2",
+        "--sampler",
+        "random",
+        "--no-confirm",
+    )
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         os.environ |= {"XDG_CACHE_HOME": folder, "PROMISED": os.devnull, "DISK": folder}
         sys.argv = ["vit-frontier", "search", "--data", data, *words, "--out", f"{folder}/run"]

@@ -169,8 +169,8 @@ def test_a_test_split_that_cannot_be_fetched_is_not_replaced_without_a_word(
     ("name", "message"),
     [
         ("torch/cifar1", r"Unknown torchvision dataset 'cifar1': did you mean 'cifar10'\?"),
-        ("torch/places365", "could not be opened in .*data_root"),
-        ("torch/imagenet", "could not be opened in .*data_root"),
+        ("torch/places365", "could not be opened in .*--data-root"),
+        ("torch/imagenet", "could not be opened in .*--data-root"),
     ],
 )
 def test_unusable_names_are_explained(tmp_path: Path, name: str, message: str) -> None:
