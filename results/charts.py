@@ -14,7 +14,7 @@ import altair as alt
 import vl_convert
 
 from results.chart_data import SERIES, ChartData, Points, Row, log_ticks
-from results.words import percent, scaled, titled
+from results.words import data_name, percent, scaled, titled
 
 # Colour and shape of each series: told apart by both.
 _MARKS = {
@@ -40,14 +40,19 @@ def frontier_spec(data: ChartData) -> dict[str, Any]:
     return titled(whole_spec(page, _datasets(data, data.page)), data.metric)
 
 
-def frontier_svg(data: ChartData) -> str:
+def frontier_svg(data: ChartData, title: str | None = None) -> str:
     """The frontier as a picture for a README or a paper."""
-    return vl_convert.vegalite_to_svg(_picture(data), vl_version=_vl_version())
+    return vl_convert.vegalite_to_svg(_picture(data, title), vl_version=_vl_version())
 
 
-def frontier_png(data: ChartData) -> bytes:
+def frontier_pdf(data: ChartData, title: str | None = None) -> bytes:
+    """The frontier as a picture for LaTeX."""
+    return vl_convert.vegalite_to_pdf(_picture(data, title), vl_version=_vl_version())
+
+
+def frontier_png(data: ChartData, title: str | None = None) -> bytes:
     """The frontier as pixels, at twice the size of the SVG."""
-    spec = _picture(data)
+    spec = _picture(data, title)
     return vl_convert.vegalite_to_png(spec, vl_version=_vl_version(), scale=2)
 
 
@@ -57,10 +62,11 @@ def javascript() -> str:
     return vl_convert.javascript_bundle(vl_version=_vl_version())  # type: ignore[call-arg]
 
 
-def _picture(data: ChartData) -> dict[str, Any]:
+def _picture(data: ChartData, title: str | None) -> dict[str, Any]:
     layers = _frontier_layers(data, data.picture, interactive=False)
-    title = f"{data.dataset}: {data.metric} within {scaled(data.budget_flops)}FLOPs"
-    title = title.encode("utf-8", "replace").decode()  # a folder may be named in another encoding
+    named = data_name(data.dataset)
+    title = title or f"{named}: {data.metric} within {scaled(data.budget_flops)}FLOPs"
+    title = title.encode("utf-8", "replace").decode()  # what is typed may be no UTF-8
     chart = alt.layer(*layers).properties(width=680, height=380, title=title)
     spec = titled(whole_spec(chart, _datasets(data, data.picture)), data.metric)
     spec["background"] = "white"
@@ -71,7 +77,7 @@ def _picture(data: ChartData) -> dict[str, Any]:
 
 def _frontier_layers(data: ChartData, shown: Points, *, interactive: bool) -> list[alt.Chart]:
     domain = shown.accuracy_domain
-    x, y = _flops_axis(shown.flops_domain), accuracy_axis(domain)
+    x, y = flops_axis(shown.flops_domain), accuracy_axis(domain)
     steps = alt.NamedData("steps")
     budget = [
         alt.Chart(alt.NamedData("budget"))
@@ -192,16 +198,17 @@ def _guess(share: float) -> list[Row]:
     return [{"share": share, "label": f"largest class {percent(share)}"}]
 
 
-def _flops_axis(domain: tuple[float, float]) -> alt.X:
+def flops_axis(domain: tuple[float, float]) -> alt.X:
+    """The logarithmic axis of FLOPs in that range."""
     low, high = domain
     axis = alt.Axis(values=log_ticks(low, high), format="~s", grid=False, labelOverlap="greedy")
     scale = alt.Scale(type="log", domain=[low, high], nice=False)
     return alt.X("flops:Q", title=_FLOPS_TITLE, scale=scale, axis=axis)
 
 
-def accuracy_axis(domain: tuple[float, float]) -> alt.Y:
-    """The axis of validation accuracies in that range."""
-    return alt.Y("accuracy:Q", **_accuracy(domain))
+def accuracy_axis(domain: tuple[float, float], field: str = "accuracy") -> alt.Y:
+    """The axis of validation accuracies in that range, for `field` of the rows."""
+    return alt.Y(f"{field}:Q", **_accuracy(domain))
 
 
 def _accuracy(domain: tuple[float, float]) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def render_report(
     data = data or ChartData.of(run)
     baselines = [record for record in run.records if record.baseline is not None]
     return (
-        _environment()
+        environment()
         .get_template("report.html")
         .render(
             run=run,
@@ -83,14 +83,14 @@ def render_report(
             fallback_svg=Markup(fallback_svg) if fallback_svg else "",
             javascript=Markup(charts.javascript() if run.records else ""),
             script=Markup((Path(__file__).parent / "report.js").read_text(encoding="utf-8")),
-            drawings=packed_drawings(run),
+            drawings=packed_drawings(run) if run.records else None,
             command=command_line(run.settings.get("command"), _chosen(run)),
             sections=sections(run.settings),
         )
     )
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
     """Templates of this folder, and the words that they use as filters."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),

@@ -108,6 +108,12 @@ def hours(count: float, of: str) -> str:
     return f"{scaled(count) if count >= 0.01 else f'{count:.2g}'} {of}-hours"
 
 
+def data_name(name: str | None) -> str:
+    """The data's name: of a folder or a name with a prefix, the last part alone."""
+    text = str(name or MISSING).encode("utf-8", "replace").decode()  # a folder's may be no UTF-8
+    return re.split(r"[/\\]", text.rstrip("/\\"))[-1] or text
+
+
 def is_unbalanced(share: float, num_classes: int) -> bool:
     """Whether the largest class's share is twice its due, or much of two classes."""
     return share > min(2 / num_classes, MUCH_OF_TWO)
