@@ -41,7 +41,7 @@ def progress_rows(run: Run) -> dict[str, list[Row]]:
     return {
         over: _rows(run, spent)
         for over, spent in (
-            ("trial", {record.trial: record.trial for record in run.records}),
+            ("trial", {record.trial: float(record.trial) for record in run.records}),
             ("compute", _compute(run)),
             ("hours", hours(run)),
         )
@@ -76,7 +76,8 @@ def hours(run: Run) -> dict[int, float]:
     times = {trial for _, _, trial in known}
     if any(record.trial not in times for record in run.records if record.state == "complete"):
         return {}
-    until, idle, ended = known[0][0] if known else 0.0, 0.0, {}
+    until, idle = known[0][0] if known else 0.0, 0.0
+    ended: dict[int, float] = {}
     for started, took, trial in known:
         idle += max(0.0, started - until)
         until = max(until, started + took)

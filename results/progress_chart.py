@@ -31,17 +31,17 @@ def _spec(data: ChartData, field: str, over: str) -> dict[str, Any]:
     is_accuracy = field == "best_accuracy"
     form = percent_format(max(values) - min(values)) if is_accuracy else ".2f"
     x = alt.X("spent:Q", title=OVER[over], axis=_axis(over))
+    y: dict[str, Any] = {
+        "title": FIELDS[field],
+        "scale": alt.Scale(zero=False, nice=True),
+        "axis": alt.Axis(format=form, tickCount=5),
+    }
     line = (
         alt.Chart(alt.NamedData("progress"))
         .mark_line(interpolate="step-after", strokeWidth=2, color=BLUE)
         .encode(
             x=x,
-            y=alt.Y(
-                f"{field}:Q",
-                title=FIELDS[field],
-                scale=alt.Scale(zero=False, nice=True),
-                axis=alt.Axis(format=form, tickCount=5),
-            ),
+            y=alt.Y(f"{field}:Q", **y),
             tooltip=[
                 alt.Tooltip("trial:Q", title="After trial"),
                 alt.Tooltip("hypervolume:Q", title="Hypervolume", format=".4f"),
@@ -53,7 +53,7 @@ def _spec(data: ChartData, field: str, over: str) -> dict[str, Any]:
     datasets = {"progress": rows}
     if is_accuracy and data.largest_class is not None:
         guess = alt.Chart(alt.NamedData("guess")).mark_rule(strokeDash=[2, 3], color=_RED)
-        layers.append(guess.encode(y=alt.Y("share:Q")))
+        layers.append(guess.encode(y=alt.Y("share:Q", **y)))
         datasets["guess"] = [{"share": data.largest_class}]
     chart = alt.layer(*layers).properties(width="container", height=200)
     return titled(whole_spec(chart, datasets), data.metric)

@@ -94,7 +94,8 @@ class Run:
     def full_epochs(self) -> int | None:
         """The epochs of a training that is not stopped; None where run.json tells none."""
         recipe = self.settings.get("recipe")
-        return recipe.get("epochs") if isinstance(recipe, dict) else None
+        epochs = recipe.get("epochs") if isinstance(recipe, dict) else None
+        return epochs if isinstance(epochs, int) else None
 
     @property
     def largest_class(self) -> float | None:
