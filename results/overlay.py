@@ -14,8 +14,9 @@ from results.words import counted
 QUARTILES_FROM = 4  # runs; of fewer a band is their whole range
 _ALIKE = ("name", "num_classes", "in_chans", "metric")
 # What may differ between repetitions of one setting.
-_REPEATED = ("seed", "out", "workers", "cpus_per_trial", "gpus_per_trial", "cuda_graphs", "silence")
-_REPEATED += ("address", "storage", "log", "data_root", "guessing", "data", "metric", "budget")
+_REPEATED = {"seed", "out", "workers", "cpus_per_trial", "gpus_per_trial", "cuda_graphs"}
+_REPEATED |= {"silence", "address", "storage", "log", "data_root", "guessing"}
+_REPEATED |= {"data", "metric", "budget"}  # told otherwise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -57,7 +57,7 @@ def overlay_spec(groups: Sequence[Group]) -> dict[str, Any]:
         for run in group.runs
         for record in run.front
     ]
-    shown = [row["accuracy"] for row in members]
+    shown: list[Any] = [row["accuracy"] for row in members]
     shown += [row[key] for row in bands for key in ("low", "high") if key in row]
     budget = max(run.budget_flops for group in groups for run in group.runs)
     x = charts.flops_axis(flops_domain(budget, members))
