@@ -16,7 +16,7 @@ Row = dict[str, Any]
 # What progress is told over: the key of `progress_rows`, and its axis.
 OVER = {
     "trial": "Trial",
-    "compute": "Training compute (FLOPs: epochs × images × FLOPs of one)",
+    "compute": "Training compute (forward FLOPs)",
     "hours": "Hours of training",
 }
 

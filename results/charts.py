@@ -112,10 +112,10 @@ def _frontier_layers(data: ChartData, shown: Points, *, interactive: bool) -> li
 def _largest_class(domain: tuple[float, float]) -> list[alt.Chart]:
     """A line at what the largest class alone gives, and its words."""
     row, y = alt.Chart(alt.NamedData("guess")), alt.Y("share:Q", **_accuracy(domain))
-    words = row.mark_text(align="right", baseline="bottom", dx=-4, dy=-3, color="#dc2626")
+    words = row.mark_text(align="left", baseline="bottom", dx=4, dy=-3, color="#dc2626")
     return [
         row.mark_rule(strokeDash=[2, 3], color="#dc2626").encode(y=y),
-        words.encode(x=alt.value("width"), y=y, text="label:N"),
+        words.encode(x=alt.value(0), y=y, text="label:N"),
     ]
 
 
