@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from results.frontier import progress
+from results.anytime import progress_rows
 from results.record import TrialRecord, finite
 from results.run import Run
 from results.words import blocks_text, metric_name, shape_text, standard_error
@@ -35,7 +35,8 @@ class ChartData:
     """All that the charts of a run show, computed once."""
 
     # `page` has every trial with an accuracy, `picture` those that can be compared. `steps` are the
-    # corners of the staircase, `curves` the epochs of its members, `progress` its improvements.
+    # corners of the staircase, `curves` the epochs of its members, `progress` its improvements by
+    # what they are told over. `largest_class` is the share of it, where classes are not balanced.
     # `confirmed` are means of trainings by other seeds with a standard error; none before that.
     # `below_axis` counts trials of the page that are drawn at the foot of the accuracy axis.
 
@@ -47,9 +48,10 @@ class ChartData:
     steps: list[Row]
     curves: list[Row]
     stopped_curves: list[Row]
-    progress: list[Row]
+    progress: dict[str, list[Row]]
     below_axis: int
     confirmed: list[Row]
+    largest_class: float | None
 
     @classmethod
     def of(cls, run: Run) -> ChartData:
@@ -70,11 +72,14 @@ class ChartData:
             progress=progress_rows(run),
             below_axis=sum(row["accuracy"] < low for row in rows),
             confirmed=confirmed,
+            largest_class=run.largest_class,
         )
 
 
 def _points(run: Run, rows: list[Row], steps: list[Row]) -> Points:
     across, up = flops_domain(run.budget_flops, rows), accuracy_domain(steps, rows)
+    if run.largest_class is not None:
+        up = min(up[0], max(0.0, run.largest_class - 0.02)), up[1]
     labels = label_rows([step for step in steps if "mean" not in step], across, up)
     return Points(rows=rows, labels=labels, flops_domain=across, accuracy_domain=up)
 
@@ -179,20 +184,6 @@ def stopped_rows(run: Run) -> list[Row]:
         for record in stopped
         for epoch in record.curve
     ]
-
-
-def progress_rows(run: Run) -> list[Row]:
-    """Hypervolume and best accuracy after each improvement, and after the last trial."""
-    budget, reference = run.reference_point
-    steps = progress(run.records, budget_flops=budget, reference_accuracy=reference)
-    rows = [
-        {"trial": s.trial, "hypervolume": s.hypervolume, "best_accuracy": s.best_accuracy}
-        for s in steps
-    ]
-    last = max((record.trial for record in run.records), default=0)
-    if rows and rows[-1]["trial"] < last:
-        rows.append({**rows[-1], "trial": last})
-    return rows
 
 
 def flops_domain(budget: int, rows: Sequence[Row]) -> tuple[float, float]:

@@ -1,4 +1,5 @@
-"""The charts of a run as Vega-Lite specifications: frontier and progress; `curve_chart` has curves.
+"""The charts of a run as Vega-Lite specifications: the frontier. `curve_chart` has
+curves, `progress_chart` progress.
 
 All of them draw one `ChartData`; colours of text and axes are the page's (CSS).
 """
@@ -13,7 +14,7 @@ import altair as alt
 import vl_convert
 
 from results.chart_data import SERIES, ChartData, Points, Row, log_ticks
-from results.words import scaled, titled
+from results.words import data_name, percent, scaled, titled
 
 # Colour and shape of each series: told apart by both.
 _MARKS = {
@@ -27,7 +28,7 @@ _MARKS = {
 _NOTABLE = "datum.member || isValid(datum.baseline)"
 _CONFIRMED = "#7c3aed"
 _MANY_TRIALS = 400  # from here on points are smaller
-_BLUE = _MARKS["on the frontier"][0]
+BLUE = _MARKS["on the frontier"][0]
 _FONT = "system-ui, 'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', sans-serif"
 _FLOPS_TITLE = "FLOPs per image (multiply-accumulates, log scale)"
 
@@ -39,42 +40,20 @@ def frontier_spec(data: ChartData) -> dict[str, Any]:
     return titled(whole_spec(page, _datasets(data, data.page)), data.metric)
 
 
-def frontier_svg(data: ChartData) -> str:
+def frontier_svg(data: ChartData, title: str | None = None) -> str:
     """The frontier as a picture for a README or a paper."""
-    return vl_convert.vegalite_to_svg(_picture(data), vl_version=_vl_version())
+    return vl_convert.vegalite_to_svg(_picture(data, title), vl_version=_vl_version())
 
 
-def frontier_png(data: ChartData) -> bytes:
+def frontier_pdf(data: ChartData, title: str | None = None) -> bytes:
+    """The frontier as a picture for LaTeX."""
+    return vl_convert.vegalite_to_pdf(_picture(data, title), vl_version=_vl_version())
+
+
+def frontier_png(data: ChartData, title: str | None = None) -> bytes:
     """The frontier as pixels, at twice the size of the SVG."""
-    spec = _picture(data)
+    spec = _picture(data, title)
     return vl_convert.vegalite_to_png(spec, vl_version=_vl_version(), scale=2)
-
-
-def progress_spec(data: ChartData, field: str, title: str) -> dict[str, Any]:
-    """`field` ("hypervolume" or "best_accuracy") after each trial, as a step line."""
-    rows = data.progress
-    values = [row[field] for row in rows]
-    accuracy = _percent_format(max(values) - min(values))
-    chart = (
-        alt.Chart(alt.NamedData("progress"))
-        .mark_line(interpolate="step-after", strokeWidth=2, color=_BLUE)
-        .encode(
-            x=alt.X("trial:Q", title="Trial", axis=alt.Axis(tickMinStep=1, format="d", grid=False)),
-            y=alt.Y(
-                f"{field}:Q",
-                title=title,
-                scale=alt.Scale(zero=False, nice=True),
-                axis=alt.Axis(format=accuracy if field == "best_accuracy" else ".2f", tickCount=5),
-            ),
-            tooltip=[
-                alt.Tooltip("trial:Q", title="After trial"),
-                alt.Tooltip("hypervolume:Q", title="Hypervolume", format=".4f"),
-                alt.Tooltip("best_accuracy:Q", title="Best accuracy", format=".1%"),
-            ],
-        )
-    )
-    spec = whole_spec(chart.properties(width="container", height=200), {"progress": rows})
-    return titled(spec, data.metric)
 
 
 @cache
@@ -83,10 +62,11 @@ def javascript() -> str:
     return vl_convert.javascript_bundle(vl_version=_vl_version())  # type: ignore[call-arg]
 
 
-def _picture(data: ChartData) -> dict[str, Any]:
+def _picture(data: ChartData, title: str | None) -> dict[str, Any]:
     layers = _frontier_layers(data, data.picture, interactive=False)
-    title = f"{data.dataset}: {data.metric} within {scaled(data.budget_flops)}FLOPs"
-    title = title.encode("utf-8", "replace").decode()  # a folder may be named in another encoding
+    named = data_name(data.dataset)
+    title = title or f"{named}: {data.metric} within {scaled(data.budget_flops)}FLOPs"
+    title = title.encode("utf-8", "replace").decode()  # what is typed may be no UTF-8
     chart = alt.layer(*layers).properties(width=680, height=380, title=title)
     spec = titled(whole_spec(chart, _datasets(data, data.picture)), data.metric)
     spec["background"] = "white"
@@ -97,7 +77,7 @@ def _picture(data: ChartData) -> dict[str, Any]:
 
 def _frontier_layers(data: ChartData, shown: Points, *, interactive: bool) -> list[alt.Chart]:
     domain = shown.accuracy_domain
-    x, y = _flops_axis(shown.flops_domain), accuracy_axis(domain)
+    x, y = flops_axis(shown.flops_domain), accuracy_axis(domain)
     steps = alt.NamedData("steps")
     budget = [
         alt.Chart(alt.NamedData("budget"))
@@ -107,6 +87,7 @@ def _frontier_layers(data: ChartData, shown: Points, *, interactive: bool) -> li
         .mark_text(angle=270, align="left", baseline="top", dx=6, dy=4, color="#dc2626")
         .encode(x=x, y=alt.YDatum(domain[0], **_accuracy(domain)), text="label:N"),
     ]
+    budget += _largest_class(domain) if data.largest_class is not None else []
     points = _points(shown.rows, x, y, interactive=interactive)
     if not data.steps:
         return [*budget, points]
@@ -114,17 +95,27 @@ def _frontier_layers(data: ChartData, shown: Points, *, interactive: bool) -> li
     return [
         *budget,
         alt.Chart(steps)
-        .mark_rule(strokeWidth=1.25, opacity=0.45, color=_BLUE)
+        .mark_rule(strokeWidth=1.25, opacity=0.45, color=BLUE)
         .encode(x=x, y=alt.Y("low:Q", **_accuracy(domain)), y2="high:Q")
         .transform_filter("isValid(datum.low)"),
         alt.Chart(steps)
-        .mark_line(interpolate="step-after", strokeWidth=2.25, color=_BLUE)
+        .mark_line(interpolate="step-after", strokeWidth=2.25, color=BLUE)
         .encode(x=x, y=y),
         points,
         alt.Chart(alt.NamedData("labels"))
-        .mark_text(align="right", baseline="bottom", dx=-6, dy=-4, color=_BLUE)
+        .mark_text(align="right", baseline="bottom", dx=-6, dy=-4, color=BLUE)
         .encode(x=x, y=y, text="trial:N"),
         *confirmed,
+    ]
+
+
+def _largest_class(domain: tuple[float, float]) -> list[alt.Chart]:
+    """A line at what the largest class alone gives, and its words."""
+    row, y = alt.Chart(alt.NamedData("guess")), alt.Y("share:Q", **_accuracy(domain))
+    words = row.mark_text(align="left", baseline="bottom", dx=4, dy=-3, color="#dc2626")
+    return [
+        row.mark_rule(strokeDash=[2, 3], color="#dc2626").encode(y=y),
+        words.encode(x=alt.value(0), y=y, text="label:N"),
     ]
 
 
@@ -196,33 +187,40 @@ def _datasets(data: ChartData, shown: Points) -> dict[str, list[Row]]:
         "steps": data.steps,
         "labels": shown.labels,
         **({"confirmed": data.confirmed} if data.confirmed else {}),
+        **({"guess": _guess(data.largest_class)} if data.largest_class is not None else {}),
         "budget": [
             {"flops": data.budget_flops, "label": f"budget {scaled(data.budget_flops)}FLOPs"}
         ],
     }
 
 
-def _flops_axis(domain: tuple[float, float]) -> alt.X:
+def _guess(share: float) -> list[Row]:
+    return [{"share": share, "label": f"largest class {percent(share)}"}]
+
+
+def flops_axis(domain: tuple[float, float]) -> alt.X:
+    """The logarithmic axis of FLOPs in that range."""
     low, high = domain
     axis = alt.Axis(values=log_ticks(low, high), format="~s", grid=False, labelOverlap="greedy")
     scale = alt.Scale(type="log", domain=[low, high], nice=False)
     return alt.X("flops:Q", title=_FLOPS_TITLE, scale=scale, axis=axis)
 
 
-def accuracy_axis(domain: tuple[float, float]) -> alt.Y:
-    """The axis of validation accuracies in that range."""
-    return alt.Y("accuracy:Q", **_accuracy(domain))
+def accuracy_axis(domain: tuple[float, float], field: str = "accuracy") -> alt.Y:
+    """The axis of validation accuracies in that range, for `field` of the rows."""
+    return alt.Y(f"{field}:Q", **_accuracy(domain))
 
 
 def _accuracy(domain: tuple[float, float]) -> dict[str, Any]:
     return {
         "title": "Validation accuracy",
         "scale": alt.Scale(domain=list(domain), zero=False, nice=False, clamp=True),
-        "axis": alt.Axis(format=_percent_format(domain[1] - domain[0]), tickCount=6, grid=True),
+        "axis": alt.Axis(format=percent_format(domain[1] - domain[0]), tickCount=6, grid=True),
     }
 
 
-def _percent_format(span: float) -> str:
+def percent_format(span: float) -> str:
+    """How accuracies of an axis that is `span` long are written."""
     return ".0%" if span > 0.08 else ".1%"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from results.record import TrialRecord
@@ -61,13 +61,17 @@ class Progress:
 
 
 def progress(
-    records: Iterable[TrialRecord], *, budget_flops: float, reference_accuracy: float
+    records: Iterable[TrialRecord],
+    *,
+    budget_flops: float,
+    reference_accuracy: float,
+    order: Callable[[TrialRecord], float] = lambda record: record.trial,
 ) -> list[Progress]:
-    """How the frontier grew in the order of trial numbers: one entry each time it improved."""
+    """How the frontier grew in the `order` of trials: one entry each time it improved."""
     check_reference(budget_flops, reference_accuracy)
     front: list[Point] = []
     steps: list[Progress] = []
-    for record in sorted(records, key=lambda record: record.trial):
+    for record in sorted(records, key=order):
         point = _point(record)
         if point is None or point[0] > budget_flops:
             continue

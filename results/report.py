@@ -18,11 +18,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from results import charts, words
+from results.anytime import cost_of, most_at_once
 from results.chart_data import ChartData
 from results.curve_chart import curves_spec
 from results.drawing import block_drawing
 from results.effects import DOUBT, MARGIN, effects_of
 from results.frontier import HYPERVOLUME_AXIS, hypervolume
+from results.progress_chart import progress_specs
 from results.record import TrialRecord
 from results.run import Run
 from results.scaling import FACTOR, Expected, scaling_of
@@ -41,7 +43,7 @@ def render_report(
     data = data or ChartData.of(run)
     baselines = [record for record in run.records if record.baseline is not None]
     return (
-        _environment()
+        environment()
         .get_template("report.html")
         .render(
             run=run,
@@ -71,20 +73,24 @@ def render_report(
             below_axis=data.below_axis,
             stopped_curves=bool(data.stopped_curves),
             undrawn=len(run.records) - len(data.page.rows),
+            cost=cost_of(run),
+            unbalanced=None
+            if run.largest_class is None
+            else words.unbalanced_text(run.largest_class),
             seconds=sum(record.seconds or 0.0 for record in run.records),
             error=lambda accuracy: _error(run, accuracy),
             charts=_charts(run, data),
             fallback_svg=Markup(fallback_svg) if fallback_svg else "",
             javascript=Markup(charts.javascript() if run.records else ""),
             script=Markup((Path(__file__).parent / "report.js").read_text(encoding="utf-8")),
-            drawings=packed_drawings(run),
-            command=command_line(run.settings.get("command")),
+            drawings=packed_drawings(run) if run.records else None,
+            command=command_line(run.settings.get("command"), _chosen(run)),
             sections=sections(run.settings),
         )
     )
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
     """Templates of this folder, and the words that they use as filters."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -97,6 +103,7 @@ def _environment() -> Environment:
         scaled=words.scaled,
         percent=words.percent,
         duration=words.duration,
+        hours=words.hours,
         ranges=words.index_ranges,
         pools=words.pools_text,
         shape_row=words.shape_row,
@@ -166,14 +173,25 @@ def sections(settings: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str
     ]
 
 
-def command_line(argv: Any) -> str | None:
-    """The command that started the run, as one would type it, passwords hidden."""
+def command_line(argv: Any, chosen: Mapping[str, Any] | None = None) -> str | None:
+    """The command that started the run, as one would type it, passwords hidden; with those options
+    of `chosen` that a search was not given."""
     if not isinstance(argv, list) or not argv:
         return None
     program, *arguments = map(str, argv)
     path = Path(program)
     typed = ["python", "-m", path.parent.name] if path.name == "__main__.py" else [path.name]
+    for option, value in (chosen or {}).items():
+        given = any(word.partition("=")[0] == option for word in arguments)
+        if "search" in [*typed, *arguments] and value is not None and not given:
+            arguments += [option, str(value)]
     return hide_password(shlex.join([*typed, *arguments]))
+
+
+def _chosen(run: Run) -> dict[str, Any]:
+    """What decides whether the same search gives the same records."""
+    workers = run.asked("workers") or most_at_once(run)
+    return {"--seed": run.settings.get("seed"), "--workers": workers}
 
 
 def _state(run: Run) -> str:
@@ -192,10 +210,7 @@ def _charts(run: Run, data: ChartData) -> dict[str, dict[str, Any]]:
     specs = {"frontier": charts.frontier_spec(data)}
     if any(record.epochs > 1 for record in run.front):
         specs["curves"] = curves_spec(data)
-    if len(data.progress) > 1:
-        specs["hypervolume"] = charts.progress_spec(data, "hypervolume", "Hypervolume")
-        specs["best"] = charts.progress_spec(data, "best_accuracy", "Best accuracy")
-    return specs
+    return specs | progress_specs(data)
 
 
 def _error(run: Run, accuracy: float | None) -> str:

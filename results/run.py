@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from results.frontier import hypervolume, pareto_front
 from results.record import TEST_READINGS, TrialRecord, is_foreign, record_from_trial
 from results.study_file import read_study
-from results.words import METRIC_NAMES
+from results.words import METRIC_NAMES, is_unbalanced
 from space.files import refuse_irregular
 from space.rules import LIMITS, integer, number, one_of, optional, text
 
@@ -62,14 +62,14 @@ class Run:
     @property
     def reference_point(self) -> tuple[int, float]:
         """(budget, accuracy of guessing): where the hypervolume is measured from."""
-        known = self._asked("guessing")
+        known = self.asked("guessing")
         guess = 1.0 / int(self.settings["data"]["num_classes"]) if known is None else float(known)
         return self.budget_flops, guess
 
     @property
     def metric(self) -> str:
         """What `accuracy` is in its records: accuracy, balanced_accuracy, top5 or f1."""
-        return str(self._asked("metric") or "accuracy")
+        return str(self.asked("metric") or "accuracy")
 
     @property
     def images(self) -> int | None:
@@ -79,15 +79,35 @@ class Run:
         known = data.get("effective_validation", data.get("validation"))
         return None if known is None else int(known)
 
-    def _asked(self, name: str) -> Any:
+    def asked(self, name: str) -> Any:
         """What the search was asked for by that name; None where run.json does not tell."""
         asked = self.settings.get("settings")
         return asked.get(name) if isinstance(asked, dict) else None
 
     @property
+    def train_images(self) -> int | None:
+        """The images of one epoch; None where run.json tells none."""
+        known = self.settings["data"].get("train")
+        return None if known is None else int(known)
+
+    @property
+    def full_epochs(self) -> int | None:
+        """The epochs of a training that is not stopped; None where run.json tells none."""
+        recipe = self.settings.get("recipe")
+        epochs = recipe.get("epochs") if isinstance(recipe, dict) else None
+        return epochs if isinstance(epochs, int) else None
+
+    @property
+    def largest_class(self) -> float | None:
+        """The largest class's share of the validation images, where an accuracy below it says
+        nothing; None where classes are about even, another metric weighs them or none is told."""
+        classes, share = self.settings["data"]["num_classes"], self.reference_point[1]
+        return share if self.metric == "accuracy" and is_unbalanced(share, classes) else None
+
+    @property
     def trials_asked(self) -> int:
         """How many trials the search was to train; as many as it has where run.json tells none."""
-        count = self._asked("trials")
+        count = self.asked("trials")
         return count if isinstance(count, int) else self.trained
 
     @property
@@ -198,9 +218,13 @@ _RULES = {
     "data.name": optional(text()),
     "budget_flops": integer(1, 10**21),
     "data.num_classes": integer(1, LIMITS["num_classes"]),
+    "data.train": optional(integer(0, 10**12)),
     "data.validation": optional(integer(0, 10**12)),
     "data.effective_validation": optional(integer(0, 10**12)),
     "settings.guessing": optional(number(low=0.0, high=1.0)),
+    "settings.cpus_per_trial": optional(number(low=0.0, high=1e6)),
+    "settings.gpus_per_trial": optional(number(low=0.0, high=1e6)),
+    "recipe.epochs": optional(integer(1, 10**9)),
     "settings.metric": optional(one_of(*METRIC_NAMES)),
     "hardware.memory_bytes": optional(integer(0, 10**18)),
 }

@@ -20,6 +20,7 @@ METRIC_NAMES = {
     "top5": "top-5 accuracy",
     "f1": "macro F1",
 }
+MUCH_OF_TWO = 0.75  # of two classes, the larger one's share that is said; of more, twice its due
 PHOTOGRAPH = 96  # pixels from which images of three channels are taken for photographs
 
 
@@ -100,6 +101,30 @@ def duration(seconds: float | None) -> str:
     if minutes < 60:
         return f"{minutes} min {rest:02d} s"
     return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def hours(count: float, of: str) -> str:
+    """Hours of a machine's `of`: "0.42 core-hours", "12.3 GPU-hours"."""
+    return f"{scaled(count) if count >= 0.01 else f'{count:.2g}'} {of}-hours"
+
+
+def data_name(name: str | None) -> str:
+    """The data's name: of a folder or a name with a prefix, the last part alone."""
+    text = str(name or MISSING).encode("utf-8", "replace").decode()  # a folder's may be no UTF-8
+    return re.split(r"[/\\]", text.rstrip("/\\"))[-1] or text
+
+
+def is_unbalanced(share: float, num_classes: int) -> bool:
+    """Whether the largest class's share is twice its due, or much of two classes."""
+    return share > min(2 / num_classes, MUCH_OF_TWO)
+
+
+def unbalanced_text(share: float) -> str:
+    """What is said of an accuracy where one class has `share` of the validation images."""
+    return (
+        f"The largest class has {percent(share)} of the validation images: an accuracy says little "
+        "that does not exceed it; `--metric balanced_accuracy` or f1 weighs all classes alike."
+    )
 
 
 def standard_error(accuracy: float, images: int) -> float:

@@ -1,6 +1,6 @@
-"""Writes what a run found: frontier.json, frontier.csv, trials.csv, frontier.svg, frontier.png and
-report.html, and what a confirmation found; each replaced as a whole, so that a reader never sees
-half a file."""
+"""Writes what a run found: frontier.json, frontier.csv, trials.csv, frontier.svg, .png and .pdf,
+frontier.tex and .md, report.html, and what a confirmation found; each replaced as a whole, so that
+a reader never sees half a file."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from results.chart_data import ChartData
-from results.charts import frontier_png, frontier_svg
+from results.charts import frontier_pdf, frontier_png, frontier_svg
 from results.confirmed_files import confirmed_csv, confirmed_json
 from results.frontier import HYPERVOLUME_AXIS
+from results.paper import frontier_md, frontier_tex
 from results.record import TrialRecord, finite
 from results.replace import replace_file
 from results.report import render_report
@@ -23,17 +24,23 @@ from space.flat import short_dict
 FLOPS_CONVENTION = "1 FLOP = 1 multiply-accumulate, forward pass of one image"
 
 
-def write_results(run: Run) -> list[Path]:
-    """The paths of the files written into the run's folder. Takes some seconds."""
+def write_results(run: Run, *, title: str | None = None) -> list[Path]:
+    """The paths of the files written into the run's folder. Takes some seconds.
+
+    `title` is that of the pictures and of the tables for papers.
+    """
     data = ChartData.of(run)
-    svg = frontier_svg(data)
+    svg = frontier_svg(data, title)
     front = run.front
     contents: dict[str, str | bytes] = {
         "frontier.json": frontier_json(run),
         "frontier.csv": trials_csv(front, front),
         "trials.csv": trials_csv(run.records, front),
         "frontier.svg": svg,
-        "frontier.png": frontier_png(data),
+        "frontier.png": frontier_png(data, title),
+        "frontier.pdf": frontier_pdf(data, title),
+        "frontier.tex": frontier_tex(run, title),
+        "frontier.md": frontier_md(run, title),
         "report.html": render_report(run, fallback_svg=svg, data=data),
     }
     if (found := run.confirmed) is not None:

@@ -62,20 +62,45 @@ def status(run: o.RunFolder, as_json: o.Json = False) -> None:
 
 def report(
     runs: Annotated[list[Path], Argument(metavar="RUN...", help="Run folders.")],
+    overlay: Annotated[
+        Path | None, Option(help="Also one page, that .html file, with the frontiers of all.")
+    ] = None,
+    title: Annotated[
+        str | None, Option(help="The title of frontier.svg, .png, .pdf, .tex and .md.")
+    ] = None,
 ) -> None:
     """Write report.html, frontier.json, the tables and pictures of a run again."""
     from results import load_run, write_results
     from results.words import foreign_text
     from search.study.errors import writing
 
+    page = None if overlay is None else _overlay(runs, overlay)
     for run in runs:
         with writing(run, "report"):
             loaded = load_run(run)
-            written = write_results(loaded)
+            written = write_results(loaded, title=title)
         if loaded.foreign:
             print(foreign_text(loaded.foreign), file=sys.stderr)
         for path in written:
             print(path)
+    if page is not None:
+        print(page)
+
+
+def _overlay(runs: list[Path], file: Path) -> Path:
+    """The page of several runs, before anything else is written."""
+    from results import load_run
+    from results.overlay_page import render_overlay
+    from results.replace import make_folder, replace_file
+
+    page = render_overlay([load_run(run) for run in runs])
+    try:
+        make_folder(file.parent)
+        return replace_file(file, page)
+    except OSError as error:
+        raise ValueError(
+            f"`--overlay` (={str(file)!r}) must be a file that can be written: {error.strerror}."
+        ) from None
 
 
 def export(

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
-from results.words import counted, format_count, metric_name, percent, pretrained_note
+from results.words import (
+    counted,
+    format_count,
+    is_unbalanced,
+    metric_name,
+    percent,
+    pretrained_note,
+    unbalanced_text,
+)
 from search.settings import SearchSettings
 from space import count_flops, count_params
 from space.rules import show
@@ -24,7 +32,6 @@ if TYPE_CHECKING:
     from trainers import Dataset, Recipe
 
 MOST_KINDS = 5  # of files left out that are named
-MUCH_OF_TWO = 0.75  # of two classes, the larger one's share that is said; of more, twice its due
 NEARLY_BLACK = 0.03
 SAMPLED = 1000  # networks drawn to tell how many fit
 PROCESS_BYTES = 400 * 10**6  # of a worker with torch, before it has data
@@ -121,12 +128,8 @@ def _remarks(dataset: Dataset) -> Iterator[str]:
             f"{100 * error:.1f} points (standard error): give more by --val-samples or more data."
         )
     largest = float(np.bincount(dataset.val_labels).max()) / len(dataset.val_labels)
-    if largest > min(2 / dataset.num_classes, MUCH_OF_TWO):
-        yield (
-            f"The largest class has {percent(largest)} of the validation images: an accuracy says "
-            "little that does not exceed it; `--metric balanced_accuracy` or f1 weighs all classes "
-            "alike."
-        )
+    if is_unbalanced(largest, dataset.num_classes):
+        yield unbalanced_text(largest)
     if max(dataset.mean) < NEARLY_BLACK:
         yield (
             f"The training images are nearly black (mean {percent(max(dataset.mean))} of white): "

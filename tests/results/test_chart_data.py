@@ -51,10 +51,10 @@ def test_error_bars_are_one_binomial_standard_error(full):
 
 
 def test_progress_ends_at_the_hypervolume_of_the_run(full):
-    rows = ChartData.of(full).progress
+    rows = ChartData.of(full).progress["trial"]
     assert rows[-1]["hypervolume"] == pytest.approx(full.hypervolume, abs=1e-12)
     assert rows[-1]["best_accuracy"] == full.front[-1].accuracy
-    assert rows[-1]["trial"] == full.records[-1].trial
+    assert rows[-1]["spent"] == full.records[-1].trial
 
 
 def test_curves_are_those_of_the_members(full):

@@ -5,11 +5,11 @@ import json
 from html.parser import HTMLParser
 
 import pytest
-from make_run import make_run
+from make_run import make_run, run_json
 
 from results import load_run, render_report
 from results.report import command_line, failures, sections
-from results.words import percent, scaled
+from results.words import percent, scaled, unbalanced_text
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)> &amp; {{ 7*7 }} <!--"
 VOID = {"meta", "input", "br", "link", "img"}
@@ -102,13 +102,15 @@ def test_every_member_has_a_row_a_drawing_and_its_test_accuracy(page, run):
 
 
 def test_charts_hold_every_trial_and_say_what_they_show(page, run):
-    frontier, curves, hypervolume, best = page.specs()
+    frontier, curves, *anytime = page.specs()
     drawn = {row["trial"] for row in frontier["datasets"]["trials"]}
     assert drawn == {r.trial for r in run.records if r.accuracy is not None}
     assert {row["trial"] for row in curves["datasets"]["curves"]} == {r.trial for r in run.front}
-    assert hypervolume["datasets"] == best["datasets"]
+    hypervolume, best = anytime[:3], anytime[3:]
+    for above, below in zip(hypervolume, best, strict=True):
+        assert above["datasets"] == below["datasets"]
     labels = [a["aria-label"] for _, a in page.tags if a.get("class") == "chart"]
-    assert len(labels) == 4
+    assert len(labels) == 8
     assert f"The frontier has {len(run.front)} members" in labels[0]
 
 
@@ -122,7 +124,7 @@ def test_baselines_failures_versions_and_command_are_told(page, run):
     for part in (
         "plain_d3_w48",
         "loss became NaN in epoch 3",
-        "vit-frontier search --budget 2M --seed 0",
+        "vit-frontier search --budget 2M --seed 0 --workers 2",
         "2.60.0",
         "memory 8 GB",
         "weight decay",
@@ -237,6 +239,31 @@ def test_same_reason_is_one_failure_with_all_its_trials(run):
 )
 def test_command_reads_as_it_was_typed(argv, typed):
     assert command_line(argv) == typed
+
+
+@pytest.mark.parametrize("typed", [["search"], ["search", "--seed=3"], ["resume", "run"]])
+def test_a_search_is_made_again_with_the_seed_and_the_workers_it_was_not_given(typed):
+    chosen = {"--seed": 5, "--workers": 2}
+    added = (
+        {1: " --seed 5 --workers 2", 2: " --workers 2"}[len(typed)] if "run" not in typed else ""
+    )
+    assert (
+        command_line(["vit-frontier", *typed], chosen) == f"vit-frontier {' '.join(typed)}{added}"
+    )
+
+
+def test_a_page_of_unbalanced_data_says_so_and_draws_the_largest_class(tmp_path):
+    known = run_json("digits-2M", 2_000_000, 8, list("0123456789"), 12, 0)["settings"]
+    page = render(tmp_path, settings={"settings": {**known, "guessing": 0.83}})
+    assert unbalanced_text(0.83) in page.text
+    frontier, *_, best = page.specs()
+    for spec in (frontier, best):
+        assert [row["share"] for row in spec["datasets"]["guess"]] == [0.83]
+
+
+def test_a_page_of_balanced_data_draws_no_largest_class(page):
+    assert "largest class" not in page.text
+    assert not any("guess" in spec["datasets"] for spec in page.specs())
 
 
 def test_long_lists_and_large_numbers_stay_readable():

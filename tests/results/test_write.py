@@ -19,6 +19,9 @@ FILES = [
     "trials.csv",
     "frontier.svg",
     "frontier.png",
+    "frontier.pdf",
+    "frontier.tex",
+    "frontier.md",
     "report.html",
 ]
 
