@@ -14,6 +14,7 @@ import typer
 from search.commands.cache import cache
 from search.commands.confirm import confirm
 from search.commands.exits import INTERRUPTED
+from search.commands.inspect import inspect
 from search.commands.look import doctor, export, flops, report, status
 from search.commands.profile import profile
 from search.commands.rooms import refuse_foreign_rooms, refuse_no_docstrings
@@ -28,6 +29,7 @@ _COMMANDS = (
     status,
     report,
     export,
+    inspect,
     train,
     flops,
     profile,

@@ -12,6 +12,7 @@ from results.posterior import Array, Estimates, membership, misordering, rivals
 
 NEAR = 0.1  # the least probability, by the search's accuracies, of what is nearly a member
 LEAST_DEGREES = 6.0  # of freedom of the dispersion before an order is taken to be known
+LEADERS = 3  # budgets within which the most accurate member is confirmed before others
 ROLES = ("member", "baseline", "near", "control")
 
 
@@ -34,18 +35,19 @@ def choose(
     seed: int,
 ) -> list[Chosen]:
     """Members of the frontier and what may be one, baselines, and controls among the others; by
-    role. `top`: the most of members and near-members, the most probable first."""
+    role. `top`: the most of members and near-members, first the leaders, then the most probable."""
     known = [r for r in records if r.state == "complete" and r.accuracy is not None]
     known = [r for r in known if r.flops <= budget]
     if not known:
         return []
-    front = {record.trial for record in pareto_front(known, budget_flops=budget)}
+    members = pareto_front(known, budget_flops=budget)
+    front, first = {record.trial for record in members}, leaders(members, budget)
     estimates = Estimates.binomial(
         [r.flops for r in known], [r.accuracy or 0.0 for r in known], images=images
     )
     share = {r.trial: p for r, p in zip(known, membership(estimates, seed=seed), strict=True)}
     probable = [r.trial for r in known if r.trial in front or share[r.trial] >= NEAR]
-    probable.sort(key=lambda trial: (-share[trial], trial))
+    probable.sort(key=lambda trial: (trial not in first, -share[trial], trial))
     chosen = [
         Chosen(trial=trial, role="member" if trial in front else "near") for trial in probable[:top]
     ]
@@ -63,6 +65,14 @@ def choose(
         Chosen(trial=others[i].trial, role="control", weight=1 / chance) for i, chance in drawn
     ]
     return sorted(chosen, key=lambda c: ROLES.index(c.role))
+
+
+def leaders(members: Sequence[TrialRecord], budget: int) -> set[int]:
+    """Of a staircase, cheapest first, the most accurate member within each of `LEADERS` budgets
+    that stand evenly over log FLOPs up to `budget`."""
+    low = members[0].flops
+    budgets = [low * (budget / low) ** (k / LEADERS) for k in range(1, LEADERS + 1)]
+    return {[r.trial for r in members if r.flops <= limit * (1 + 1e-9)][-1] for limit in budgets}
 
 
 def evenly(flops: Array, count: int, *, seed: int) -> list[tuple[int, float]]:

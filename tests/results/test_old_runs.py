@@ -106,6 +106,17 @@ def test_a_member_is_exported_with_its_weights(name, trial, old_run, tmp_path):
     timm.create_model(f"local-dir:{tmp_path / 'model'}", pretrained=True)
 
 
+def test_a_member_is_inspected_and_a_trial_without_weights_is_refused(old_run):
+    run = old_run("plain")
+    done = call("inspect", f"{run}:4", "--images", 16)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((run / "inspect-4.json").read_text())["images"] == 16
+    assert (run / "inspect-4.svg").read_text().startswith("<svg")
+    refused = call("inspect", run, "99")
+    assert refused.returncode == 2
+    assert "must be one whose weights are kept" in refused.stderr
+
+
 def taken_up(folder):
     """What a resume makes of it before Ray starts: the plan and the ledger."""
     plan = plan_resume(folder, {}, Console(quiet=True))

@@ -39,7 +39,15 @@ def test_members_near_members_baselines_and_controls_are_chosen():
     assert roles == {0: "member", 1: "member", 2: "near", 3: "baseline", 5: "control"}
     few = chosen(records, top=1, controls=0)
     assert {c.role for c in few.values()} == {"member", "baseline"}
-    assert list(few) == [0, 3]  # the cheapest is surely a member
+    assert list(few) == [1, 3]  # what is best within the budget; the cheapest is surely a member
+
+
+def test_the_most_accurate_within_three_budgets_come_before_cheaper_ones_that_are_surer():
+    tiny = [record(i, 100 + 10 * i, 0.30 + 0.05 * i) for i in range(8)]
+    best = [record(8, 10_000, 0.70), record(9, 900_000, 0.71), record(10, 950_000, 0.715)]
+    assert {7, 8, 10} <= set(chosen([*tiny, *best], budget=10**6, top=4, controls=0))
+    one = chosen(best[:1], budget=10_000, top=1, controls=0)  # the budget is what it costs
+    assert list(one) == [8]
 
 
 def test_controls_are_drawn_evenly_over_log_flops_with_their_probability():

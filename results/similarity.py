@@ -1,0 +1,103 @@
+"""Attention collapse: how alike the attention maps and the tokens of a network's blocks are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+ALIKE = 0.9  # cosine from which the maps of a block are those of the block before
+
+
+def map_similarity(maps: list[Tensor]) -> list[list[float | None]]:
+    """The cosine similarity of the maps (B, H, N, N) of all pairs of blocks, the mean over images,
+    heads and tokens (equation 2 of arXiv 2103.11886); None where their shapes differ."""
+    from torch.nn import functional as F
+
+    return [
+        [
+            float(F.cosine_similarity(one, other, dim=-2).mean())
+            if one.shape == other.shape
+            else None
+            for other in maps
+        ]
+        for one in maps
+    ]
+
+
+def token_similarity(tokens: Tensor) -> float:
+    """The mean cosine similarity of different tokens (B, N, C) of an image; 1 for one token."""
+    from torch.nn import functional as F
+
+    count = tokens.shape[1]
+    if count < 2:
+        return 1.0
+    total = F.normalize(tokens.double(), dim=-1).sum(dim=1).square().sum(dim=-1)
+    return float(((total - count) / (count * (count - 1))).mean())
+
+
+def inspected(model: nn.Module, images: Tensor) -> dict[str, Any]:
+    """What `inspect` tells of a network in evaluation, on `images` (B, C, H, W), as plain JSON.
+
+    `blocks` are those that have maps, `maps` their similarities, `similar` those alike to the block
+    before by `ALIKE`, `tokens` the similarity of tokens behind every block.
+    """
+    import torch
+
+    from space.modules.attention import attention_maps
+
+    outputs: list[Tensor] = []
+
+    def record(_: nn.Module, __: Any, out: Any) -> None:
+        outputs.append(out[0] if isinstance(out, tuple) else out)
+
+    paths = [name for name, module in model.named_modules() if hasattr(module, "attention_maps")]
+    blocks: Any = model.blocks
+    hooks = [block.register_forward_hook(record) for block in blocks]
+    try:
+        with torch.inference_mode():
+            maps = attention_maps(model, images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    similarity = map_similarity(maps)
+    numbers = [int(path.split(".")[1]) for path in paths]
+    pairs = zip(numbers[1:], (similarity[i][i - 1] for i in range(1, len(maps))), strict=True)
+    return {
+        "schema": 1,
+        "images": len(images),
+        "blocks": numbers,
+        "without_maps": [i for i in range(len(blocks)) if i not in numbers],
+        "maps": similarity,
+        "alike": ALIKE,
+        "similar": [number for number, cosine in pairs if cosine is not None and cosine > ALIKE],
+        "tokens": [token_similarity(out) for out in outputs],
+    }
+
+
+def heat_map(told: dict[str, Any], title: str) -> str:
+    """The similarities of the maps as SVG."""
+    import altair as alt
+    import vl_convert
+
+    rows = [
+        {"block": p, "other": q, "cosine": cosine}
+        for p, row in zip(told["blocks"], told["maps"], strict=True)
+        for q, cosine in zip(told["blocks"], row, strict=True)
+        if cosine is not None
+    ]
+    chart = (
+        alt.Chart(alt.InlineData(rows), title=title)
+        .mark_rect()
+        .encode(
+            x=alt.X("other:O", title="Block"),
+            y=alt.Y("block:O", title="Block"),
+            color=alt.Color(
+                "cosine:Q",
+                title="Cosine of maps",
+                scale=alt.Scale(domain=[0, 1], clamp=True, scheme="viridis"),
+            ),
+        )
+    )
+    return vl_convert.vegalite_to_svg(chart.to_dict())
