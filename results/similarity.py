@@ -40,8 +40,9 @@ def token_similarity(tokens: Tensor) -> float:
 def inspected(model: nn.Module, images: Tensor) -> dict[str, Any]:
     """What `inspect` tells of a network in evaluation, on `images` (B, C, H, W), as plain JSON.
 
-    `blocks` are those that have maps, `maps` their similarities, `similar` those alike to the block
-    before by `ALIKE`, `tokens` the similarity of tokens behind every block.
+    `blocks` are those that have maps, `maps` their similarities, `before` that of a block's maps to
+    those of the block before, `similar` the blocks where it is above `ALIKE` (our threshold),
+    `tokens` the similarity of tokens behind every block.
     """
     import torch
 
@@ -63,7 +64,11 @@ def inspected(model: nn.Module, images: Tensor) -> dict[str, Any]:
             hook.remove()
     similarity = map_similarity(maps)
     numbers = [int(path.split(".")[1]) for path in paths]
-    pairs = zip(numbers[1:], (similarity[i][i - 1] for i in range(1, len(maps))), strict=True)
+    before = {
+        number: similarity[i][i - 1]
+        for i, number in enumerate(numbers)
+        if i and numbers[i - 1] == number - 1
+    }
     return {
         "schema": 1,
         "images": len(images),
@@ -71,7 +76,8 @@ def inspected(model: nn.Module, images: Tensor) -> dict[str, Any]:
         "without_maps": [i for i in range(len(blocks)) if i not in numbers],
         "maps": similarity,
         "alike": ALIKE,
-        "similar": [number for number, cosine in pairs if cosine is not None and cosine > ALIKE],
+        "before": [before.get(number) for number in range(len(blocks))],
+        "similar": [n for n, cosine in before.items() if cosine is not None and cosine > ALIKE],
         "tokens": [token_similarity(out) for out in outputs],
     }
 

@@ -94,20 +94,15 @@ def _pictures(dataset: Dataset, count: int) -> Any:
 
 
 def _show(told: dict[str, Any], console: Console) -> None:
-    before = dict(zip(told["blocks"][1:], _neighbours(told["maps"]), strict=True))
     console.print("block  maps like those before  tokens alike", highlight=False)
     for block, tokens in enumerate(told["tokens"]):
-        cosine = before.get(block)
+        cosine = told["before"][block]
         shown = "-" if cosine is None else f"{cosine:.3f}"
         console.print(f"{block:5}  {shown:>22}  {tokens:12.3f}", highlight=False)
-    compared = sum(cosine is not None for cosine in before.values())
+    compared = sum(cosine is not None for cosine in told["before"])
     console.print(
         f"{len(told['similar'])} of {compared} blocks that can be compared are similar to the one "
         f"before (cosine above {told['alike']:g}); {told['images']} validation images.",
         highlight=False,
         soft_wrap=True,
     )
-
-
-def _neighbours(maps: list[list[float | None]]) -> list[float | None]:
-    return [maps[i][i - 1] for i in range(1, len(maps))]

@@ -1,5 +1,7 @@
 """The report in a headless Chromium: what one points at, focuses or taps shows a card."""
 
+import time
+
 import pytest
 from chromium import Chromium, find_chromium
 from make_run import make_run
@@ -48,7 +50,8 @@ def shown(browser, page, width, dark, chart="frontier"):
     browser.value(f"document.getElementById('chart-{chart}').scrollIntoView({{block: 'center'}})")
     before = None
     while (points := browser.value(POINTS % chart)) != before:
-        before = points  # until it has come to rest
+        before = points
+        time.sleep(0.5)  # until it has come to rest: charts below may still be drawn
     return points
 
 
