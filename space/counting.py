@@ -120,8 +120,9 @@ def _every(draft: Draft, placements: tuple[Placement, ...]) -> Iterator[Draft]:
     if not placements:
         yield draft
         return
-    for other in placements[0].every(draft):
-        yield from _every(other, placements[1:])
+    with suppress(ValueError):  # what is there already leaves no grid for it
+        for other in placements[0].every(draft):
+            yield from _every(other, placements[1:])
 
 
 def _least(draft: Draft, placements: tuple[Placement, ...]) -> Iterator[Architecture]:

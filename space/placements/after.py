@@ -50,7 +50,10 @@ class After(Bound):
         return {f"{self.name}_stages": 0} if 0 in self.stages else None
 
     def is_forced(self) -> bool:
-        return set(self.stages) != set(range(max(self.stages) + 1))
+        # One that every network has can stand after the last of the first blocks, at no cost.
+        ends = not self.between and self.blocks is None
+        fewer = {*self.stages, 0} if ends else set(self.stages)
+        return fewer != set(range(max(self.stages) + 1))
 
     def slots(self) -> int | None:
         return max(self.stages) if self.blocks is None else None

@@ -292,3 +292,20 @@ def test_named_models_are_members_of_the_spaces_around_them():
 def test_a_space_is_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         LARGE["digits"].name = "x"
+
+
+@pytest.mark.parametrize("stages", [[1], [1, 2], [0, 1]])
+def test_kinds_that_lose_and_need_the_grid_are_enumerated_and_the_least_is_the_least(stages):
+    space = SearchSpace.from_dict({
+        "img_size": 8, "patch_size": [1, 2], "in_chans": 1, "num_classes": 3,
+        "embed_dim": [8, 16], "depth": [2, 3], "head_dim": 8, "mlp_ratio": 1,
+        "pooling": {"stages": stages, "kernel_size": [2, 3], "op": "max"},
+        "conv_pool": {"stages": [0, 1], "growth": [1.5, 2]},
+        "local": {"placement": ["none", "all"]},
+    })  # fmt: skip
+    networks = list(space.enumerate())
+    assert len(networks) == space.size() == len({space.key(a) for a in networks})
+    assert count_flops(space.smallest()) == min(map(count_flops, networks))
+    budget = int(np.median([count_flops(a) for a in networks]))
+    fewest = min(count_params(a) for a in networks if count_flops(a) <= budget)
+    assert count_params(space.leanest(budget)) == fewest
