@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
+from results.words import USUAL_IMAGES
 from space import Architecture, Part
 
 if TYPE_CHECKING:
@@ -64,10 +65,8 @@ def effects_of(run: Run) -> list[Effect]:
     if not known:
         return []
     networks, flops, accuracy = zip(*known, strict=True)
-    images = int(run.settings["data"].get("validation") or 1000)
-    return adjusted(
-        choices(networks), np.array(flops, float), np.array(accuracy, float), images=images
-    )
+    columns, costs = choices(networks), np.array(flops, float)
+    return adjusted(columns, costs, np.array(accuracy, float), images=run.images or USUAL_IMAGES)
 
 
 def choices(networks: Sequence[Architecture]) -> dict[str, Array]:

@@ -16,6 +16,7 @@ CARD = "README.md"
 _DATA_LICENSES = {
     "digits": "CC BY 4.0 (Optical Recognition of Handwritten Digits, UCI, by scikit-learn)",
 }
+_SHARES = ("accuracy", "top5")  # of images, which an interval follows from
 _Z = 1.96  # of a 95 % interval
 
 
@@ -60,7 +61,7 @@ def _head(told: Mapping[str, Any], name: str) -> Iterator[str]:
     for split, value in results:
         yield "  - task: {type: image-classification}"
         yield f"    dataset: {{type: {dataset}, name: {dataset}, split: {split}}}"
-        yield f"    metrics: [{{type: accuracy, value: {value:.4f}}}]"
+        yield f"    metrics: [{{type: {told.get('metric') or 'accuracy'}, value: {value:.4f}}}]"
 
 
 _SPLITS = {"validation": "accuracy", "test": "test_accuracy"}
@@ -109,15 +110,15 @@ def _what(told: Mapping[str, Any], architecture: Architecture) -> Iterator[str]:
 
 def _accuracy(told: Mapping[str, Any]) -> Iterator[str]:
     """A row a measurement, with its interval and what it is over."""
-    images = told.get("images") or {}
-    yield "| measured on | accuracy | 95 % | of |"
+    images, metric = told.get("images") or {}, told.get("metric") or "accuracy"
+    yield f"| measured on | {words.metric_name(metric)} | 95 % | of |"
     yield "|---|---|---|---|"
     for split, key in _SPLITS.items():
         value, count = told.get(key), images.get(split)
         if not isinstance(value, float):
             continue
         interval = "unknown"
-        if isinstance(count, int) and count:
+        if isinstance(count, int) and count and metric in _SHARES:
             interval = "{:.4f} to {:.4f}".format(*wilson(value, count))
         yield f"| {split} | {value:.4f} | {interval}, images drawn anew | these weights |"
     confirmed = told.get("confirmed")

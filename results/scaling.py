@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from results.words import USUAL_IMAGES
+
 if TYPE_CHECKING:
     from results.run import Run
 
@@ -80,7 +82,7 @@ def scaling_of(run: Run, *, seed: int = 0) -> Scaling | None:
     stairs = run.confirmed.staircase if run.confirmed is not None else []
     points = [(n.record.flops, n.mean, n.error or 0.0) for n in stairs if n.mean is not None]
     if len(points) < LEAST_MEMBERS:
-        images = int(run.settings["data"].get("validation") or 0) or 1000
+        images = run.images or USUAL_IMAGES
         known = [(r.flops, r.accuracy) for r in run.front if r.accuracy is not None]
         points = [(f, p, max((p * (1 - p) / images) ** 0.5, 0.5 / images)) for f, p in known]
     if len(points) < LEAST_MEMBERS:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -15,15 +21,12 @@ def map_similarity(maps: list[Tensor]) -> list[list[float | None]]:
     heads and tokens (equation 2 of arXiv 2103.11886); None where their shapes differ."""
     from torch.nn import functional as F
 
-    return [
-        [
-            float(F.cosine_similarity(one, other, dim=-2).mean())
-            if one.shape == other.shape
-            else None
-            for other in maps
-        ]
-        for one in maps
-    ]
+    found: list[list[float | None]] = [[None] * len(maps) for _ in maps]
+    for p, q in itertools.combinations_with_replacement(range(len(maps)), 2):
+        if maps[p].shape == maps[q].shape:
+            cosine = float(F.cosine_similarity(maps[p], maps[q], dim=-2).mean())
+            found[p][q] = found[q][p] = cosine
+    return found
 
 
 def token_similarity(tokens: Tensor) -> float:
@@ -37,49 +40,67 @@ def token_similarity(tokens: Tensor) -> float:
     return float(((total - count) / (count * (count - 1))).mean())
 
 
-def inspected(model: nn.Module, images: Tensor) -> dict[str, Any]:
-    """What `inspect` tells of a network in evaluation, on `images` (B, C, H, W), as plain JSON.
+def inspected(model: nn.Module, batches: Sequence[Tensor]) -> dict[str, Any]:
+    """What `inspect` tells of a network in evaluation, on images (B, C, H, W), as plain JSON.
 
     `blocks` are those that have maps, `maps` their similarities, `before` that of a block's maps to
     those of the block before, `similar` the blocks where it is above `ALIKE` (our threshold),
-    `tokens` the similarity of tokens behind every block.
+    `tokens` the similarity of tokens behind every block. Means over all images of the batches.
     """
-    import torch
-
-    from space.modules.attention import attention_maps
-
-    outputs: list[Tensor] = []
-
-    def record(_: nn.Module, __: Any, out: Any) -> None:
-        outputs.append(out[0] if isinstance(out, tuple) else out)
-
     paths = [name for name, module in model.named_modules() if hasattr(module, "attention_maps")]
-    blocks: Any = model.blocks
-    hooks = [block.register_forward_hook(record) for block in blocks]
-    try:
-        with torch.inference_mode():
-            maps = attention_maps(model, images)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    similarity = map_similarity(maps)
     numbers = [int(path.split(".")[1]) for path in paths]
+    sizes = np.array([len(images) for images in batches], float)
+    looks = [_look(model, images) for images in batches]
+    maps = _mean([np.array(maps, float) for maps, _ in looks], sizes)  # NaN for None
+    tokens = _mean([np.array(tokens, float) for _, tokens in looks], sizes)
     before = {
-        number: similarity[i][i - 1]
+        number: maps[i][i - 1]
         for i, number in enumerate(numbers)
         if i and numbers[i - 1] == number - 1
     }
     return {
         "schema": 1,
-        "images": len(images),
+        "images": int(sizes.sum()),
         "blocks": numbers,
-        "without_maps": [i for i in range(len(blocks)) if i not in numbers],
-        "maps": similarity,
+        "without_maps": [i for i in range(len(tokens)) if i not in numbers],
+        "maps": maps,
         "alike": ALIKE,
-        "before": [before.get(number) for number in range(len(blocks))],
+        "before": [before.get(number) for number in range(len(tokens))],
         "similar": [n for n, cosine in before.items() if cosine is not None and cosine > ALIKE],
-        "tokens": [token_similarity(out) for out in outputs],
+        "tokens": tokens,
     }
+
+
+def _look(model: nn.Module, images: Tensor) -> tuple[list[list[float | None]], list[float]]:
+    """The similarities of maps and of tokens on one batch."""
+    import torch
+
+    from space.modules.attention import attention_maps
+
+    outputs: list[float] = []
+
+    def record(_: nn.Module, __: Any, out: Any) -> None:
+        outputs.append(token_similarity(out[0] if isinstance(out, tuple) else out))
+
+    blocks: Any = model.blocks
+    hooks = [block.register_forward_hook(record) for block in blocks]
+    try:
+        with torch.inference_mode():
+            return map_similarity(attention_maps(model, images)), outputs
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _mean(values: Sequence[NDArray[np.float64]], weights: NDArray[np.float64]) -> Any:
+    """The weighted mean of arrays, as lists with None for NaN."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, list):
+            return [plain(one) for one in value]
+        return None if math.isnan(value) else value
+
+    return plain(np.average(values, axis=0, weights=weights).tolist())
 
 
 def heat_map(told: dict[str, Any], title: str) -> str:

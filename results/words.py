@@ -21,6 +21,7 @@ METRIC_NAMES = {
     "f1": "macro F1",
 }
 MUCH_OF_TWO = 0.75  # of two classes, the larger one's share that is said; of more, twice its due
+USUAL_IMAGES = 1000  # to validate on, where a run does not tell
 PHOTOGRAPH = 96  # pixels from which images of three channels are taken for photographs
 
 

@@ -10,6 +10,7 @@ METRICS = ("accuracy", "balanced_accuracy", "top5", "f1")
 """Share that is right; the mean over classes of that share; share of images whose class is among
 the five likeliest; mean over classes of F1."""
 
+OVER_CLASSES = ("balanced_accuracy", "f1")  # means over classes, not over images
 CLASSES_OF_TOP5 = 5
 
 

@@ -13,7 +13,7 @@ from trainers.device.split import DeviceImages
 from trainers.device.streaming import StreamedImages, open_split
 from trainers.images.dataset import Dataset
 from trainers.images.stored import Images
-from trainers.metrics import CLASSES_OF_TOP5
+from trainers.metrics import CLASSES_OF_TOP5, OVER_CLASSES
 
 _BATCH, _BATCH_ON_CPU = 512, 64  # on a CPU what fits the cache is 1.4 to 2 times as fast
 
@@ -65,27 +65,35 @@ def measured(
     size = _BATCH_ON_CPU if device.type == "cpu" else _BATCH
     images = split.window(size)
     batches = torch.split(torch.arange(len(split), device=device), size)
-    for rows in split.bring(batches, images):
+    for rows in batches:
         with torch.autocast(device.type, torch.bfloat16, enabled=amp):
             logits = model(images.batch(rows)).float()
         labels = images.labels[rows]
         loss = F.cross_entropy(logits, labels, reduction="sum")
         answers = logits.argmax(1)
-        right = answers == labels
-        likely = logits.topk(min(CLASSES_OF_TOP5, logits.shape[1]), dim=1).indices
-        total += torch.stack([loss, right.sum(), (likely == labels[:, None]).sum()])
-        if tallies is None:
-            tallies = torch.zeros(3, logits.shape[1], dtype=torch.float64, device=device)
-        ones = torch.ones(len(rows), dtype=torch.float64, device=device)
-        tallies[0].index_add_(0, labels, right.double())
-        tallies[1].index_add_(0, labels, ones)
-        tallies[2].index_add_(0, answers, ones)
-    loss, accuracy, top5 = (total / len(split)).unbind()
-    value = {"accuracy": accuracy, "top5": top5}.get(metric)
-    if value is None:
-        assert tallies is not None  # a split has images
+        right = counted = answers == labels
+        if metric == "top5":
+            likely = logits.topk(min(CLASSES_OF_TOP5, logits.shape[1]), dim=1).indices
+            counted = likely == labels[:, None]
+        total += torch.stack([loss, right.sum(), counted.sum()])
+        if metric in OVER_CLASSES:
+            batch = _tallies(right, labels, answers, classes=logits.shape[1])
+            tallies = batch if tallies is None else tallies + batch
+    loss, accuracy, value = (total / len(split)).unbind()
+    if tallies is not None:
         value = _mean_over_classes(metric, *tallies)
     return torch.stack([loss, accuracy, value])
+
+
+def _tallies(right: Tensor, labels: Tensor, answers: Tensor, *, classes: int) -> Tensor:
+    """By class how many images are right, asked for and answered, (3, classes)."""
+    tallies = torch.zeros(3, classes, dtype=torch.float64, device=labels.device)
+    ones = torch.ones(len(labels), dtype=torch.float64, device=labels.device)
+    for tally, places, counts in zip(
+        tallies, (labels, labels, answers), (right.double(), ones, ones), strict=True
+    ):
+        tally.index_add_(0, places, counts)
+    return tallies
 
 
 def _mean_over_classes(metric: str, right: Tensor, asked: Tensor, answered: Tensor) -> Tensor:

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from results import Run
     from trainers import Dataset
 
-FEWEST = 1
+AT_ONCE = 16  # images
 
 
 def inspect(
     run: Annotated[str, Argument(metavar="RUN", help="RUN:TRIAL, RUN:best, or a run folder.")],
     trial: Annotated[str | None, Argument(metavar="TRIAL", help="A trial with weights.")] = None,
-    images: Annotated[int, Option(help="Validation images to look at.", min=FEWEST)] = 128,
+    images: Annotated[int, Option(help="Validation images to look at.", min=1)] = 128,
     as_json: o.Json = False,
 ) -> None:
     """Say how alike the attention maps and tokens of a network's blocks are (DeepViT)."""
@@ -41,7 +41,7 @@ def inspect(
         print(why, file=sys.stderr)
     model = _with_weights(loaded, number)
     dataset = plan_resume(loaded.path, {}, Console(quiet=True)).dataset
-    told = {"trial": number, **inspected(model, _pictures(dataset, images))}
+    told = {"trial": number, **inspected(model, _batches(dataset, images))}
     written = [
         replace_file(loaded.path / f"inspect-{number}.json", json.dumps(told, indent=1) + "\n"),
         replace_file(
@@ -50,7 +50,7 @@ def inspect(
     ]
     _show(told, console)
     if told["without_maps"]:
-        console.print(f"Without maps: blocks {index_ranges(told['without_maps'])}.")
+        console.print(f"Without maps: blocks {index_ranges(told['without_maps'])}.", soft_wrap=True)
     for path in written:
         console.print(str(path), soft_wrap=True)
     if as_json:
@@ -81,16 +81,18 @@ def _with_weights(run: Run, number: int) -> Any:
     return model.eval()
 
 
-def _pictures(dataset: Dataset, count: int) -> Any:
-    """The first validation images, as networks take them."""
-    import numpy as np
+def _batches(dataset: Dataset, count: int) -> list[Any]:
+    """The first validation images, as networks take them, a few at a time: maps are large."""
     import torch
 
-    pixels = np.asarray(dataset.val_images[:count], np.float32) / 255
-    shape = (1, -1, 1, 1)
-    mean = np.reshape(np.asarray(dataset.mean, np.float32), shape)
-    std = np.reshape(np.asarray(dataset.std, np.float32), shape)
-    return torch.from_numpy((pixels - mean) / std)
+    from trainers.device.streaming import open_split
+
+    split = open_split(
+        dataset.val_images[:count], dataset.val_labels[:count], mean=dataset.mean,
+        std=dataset.std, img_size=dataset.img_size, device=torch.device("cpu"),
+    )  # fmt: skip
+    window = split.window(AT_ONCE)
+    return [window.batch(rows) for rows in torch.split(torch.arange(len(split)), AT_ONCE)]
 
 
 def _show(told: dict[str, Any], console: Console) -> None:
@@ -102,7 +104,8 @@ def _show(told: dict[str, Any], console: Console) -> None:
     compared = sum(cosine is not None for cosine in told["before"])
     console.print(
         f"{len(told['similar'])} of {compared} blocks that can be compared are similar to the one "
-        f"before (cosine above {told['alike']:g}); {told['images']} validation images.",
+        f"before (cosine above {told['alike']:g}); - where the maps are of another size, or the "
+        f"block before has none. {told['images']} validation images.",
         highlight=False,
         soft_wrap=True,
     )

@@ -34,7 +34,8 @@ RecipeFile = Annotated[
     str | None, Option(help="A TOML file of fields of trainers.Recipe. [tuned on the data's kind]")
 ]
 LearningRate = Annotated[
-    float | None, Option(help="Peak learning rate where embed_dim x depth is 256. [of the recipe]")
+    float | None,
+    Option(help="Peak learning rate where the blocks' widths sum to 256. [of the recipe]"),
 ]
 BatchSize = Annotated[int | None, Option(help="Images of one step. [of the recipe]")]
 Augment = Annotated[

@@ -56,29 +56,34 @@ def search(
 ) -> None:
     """Search for the networks on the accuracy/FLOPs frontier."""
     asked = {name: value for name, value in locals().items() if name not in _OF_THE_COMMAND}
-    from results.words import hide_password
     from search.plan import plan_search
-    from search.terminal.messages import introduce, prospect
+    from search.terminal.messages import introduce
 
     confirm = confirms_by_default(proxy, epochs, time_limit) if confirm is None else confirm
     console = console_of(as_json)
     plan = plan_search(asked, console, claim=not dry_run)
     introduce(plan.settings, plan.dataset, plan.recipe, console)
-    if not dry_run:
-        command = ["vit-frontier", *sys.argv[1:]]
-        _run(plan, console, as_json, command=command, confirms=confirm)
-        if confirm:
-            from search.commands.confirm import confirm_run
-            from search.confirming import AFTER_SEARCH
-
-            confirm_run(plan.folder, AFTER_SEARCH, as_json=as_json, searched=plan)
+    if dry_run:
+        _tell(plan, console, as_json, confirms=confirm)
         return
-    for line in prospect(plan.settings, plan.dataset, plan.recipe):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    command = ["vit-frontier", *sys.argv[1:]]
+    _run(plan, console, as_json, command=command, confirms=confirm)
     if confirm:
-        from search.terminal.confirming import prospect_confirm
+        from search.commands.confirm import confirm_run
+        from search.confirming import AFTER_SEARCH
 
-        console.print(prospect_confirm(), highlight=False, soft_wrap=True)
+        confirm_run(plan.folder, AFTER_SEARCH, as_json=as_json, searched=plan)
+
+
+def _tell(plan: Plan, console: Console, as_json: bool, *, confirms: bool) -> None:
+    """All that would run."""
+    from results.words import hide_password
+    from search.terminal.confirming import prospect_confirm
+    from search.terminal.messages import prospect
+
+    told = prospect(plan.settings, plan.dataset, plan.recipe)
+    for line in [*told, *([prospect_confirm()] if confirms else [])]:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     if as_json:
         storage = plan.settings.storage
         shown = {**plan.settings.to_dict(), "storage": storage and hide_password(storage)}

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 MODULES = {
-    "tensorboard": "tensorboard",
+    "tensorboard": "tensorboardX",
     "wandb": "wandb",
     "mlflow": "mlflow",
     "trackio": "trackio",
 }
-"""By logger, the module that it takes; the extra of this package has the logger's name."""
+"""By logger, the module that it takes: TensorBoard's comes with Ray Tune, the others by the extra
+of this package that has the logger's name."""
 
 ENDS = ("finished", "stopped", "failed", "released")
 
@@ -52,7 +53,7 @@ class TensorBoard:
     """Event files in `tensorboard/` of the run folder, a folder a trial."""
 
     def __init__(self, folder: Path, of: str) -> None:
-        from torch.utils.tensorboard import SummaryWriter
+        from tensorboardX import SummaryWriter
 
         self._folder, self._writer = folder / "tensorboard" / of, SummaryWriter
         self._open: dict[int, Any] = {}
@@ -61,7 +62,7 @@ class TensorBoard:
         trial = event["trial"]
         if event["event"] == "epoch":
             if trial not in self._open:
-                self._open[trial] = self._writer(self._folder / f"trial-{trial}")
+                self._open[trial] = self._writer(str(self._folder / f"trial-{trial}"))
             for name, value in _numbers(event):
                 self._open[trial].add_scalar(name, value, event["epoch"])
             self._open[trial].flush()

@@ -60,8 +60,9 @@ def prospect_confirm() -> str:
     from search.confirming import AFTER_SEARCH
 
     return (
-        f"Then confirming the {AFTER_SEARCH['top']} most probable members and baselines by full "
-        f"trainings of up to {AFTER_SEARCH['seeds']} other seeds (--no-confirm leaves it out)."
+        f"Then confirming {AFTER_SEARCH['top']} networks (the most accurate within three budgets, "
+        "then the most probable members) and baselines by full trainings of up to "
+        f"{AFTER_SEARCH['seeds']} other seeds (--no-confirm leaves it out)."
     )
 
 

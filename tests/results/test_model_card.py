@@ -26,6 +26,13 @@ def head(text):
     return yaml.safe_load(text.split("---")[1])
 
 
+def test_another_metric_has_its_name_and_no_interval_that_is_one_of_shares():
+    text = card(metric="f1")
+    assert head(text)["model-index"][0]["results"][0]["metrics"][0]["type"] == "f1"
+    assert "| measured on | macro F1 |" in text
+    assert "| validation | 0.9000 | unknown" in text
+
+
 def test_wilson_solves_its_equation():
     for accuracy, images in ((0.5, 100), (0.99, 288), (1.0, 20)):
         for bound in wilson(accuracy, images):

@@ -1,6 +1,7 @@
 """TensorBoard's files of a training: a scalar for each measurement and epoch."""
 
 import pytest
+from event_files import read_events
 
 from search.study.events import events_of
 
@@ -8,28 +9,11 @@ writers = pytest.importorskip("tensorboardX")
 REPORT = {"epoch": 1, "train_loss": 2.25, "accuracy": 0.5, "ema_accuracy": None}
 
 
-def read(folder):
-    """[(tag, step, value)] of all files in TensorBoard's order, and the steps that purge."""
-    from tensorboardX.proto.event_pb2 import Event, SessionLog
-
-    found, purged = [], []
-    for file in sorted((folder / "tensorboard").iterdir()):
-        data, at = file.read_bytes(), 0
-        while at < len(data):  # a record: its length, 4 bytes, itself, 4 bytes
-            length = int.from_bytes(data[at : at + 8], "little")
-            event = Event.FromString(data[at + 12 : at + 12 + length])
-            at += 16 + length
-            if event.session_log.status == SessionLog.START:
-                purged.append(event.step)
-            found += [(v.tag, event.step, v.simple_value) for v in event.summary.value]
-    return found, purged
-
-
 def test_every_measurement_of_an_epoch_is_a_scalar_at_that_epoch(tmp_path):
     with events_of(tmp_path, after=0) as write:
         write(REPORT)
         write(REPORT | {"epoch": 2, "accuracy": 0.75, "ema_accuracy": 0.25})
-    found, _ = read(tmp_path)
+    found, _ = read_events(tmp_path / "tensorboard")
     assert found == [
         ("train_loss", 1, 2.25), ("accuracy", 1, 0.5),
         ("train_loss", 2, 2.25), ("accuracy", 2, 0.75), ("ema_accuracy", 2, 0.25),
@@ -42,4 +26,4 @@ def test_what_goes_on_has_what_was_beyond_its_checkpoint_left_out(tmp_path):
         write(REPORT | {"epoch": 2})  # its checkpoint was not written any more
     with events_of(tmp_path, after=1) as write:
         write(REPORT | {"epoch": 2})
-    assert 2 in read(tmp_path)[1]
+    assert 2 in read_events(tmp_path / "tensorboard")[1]
