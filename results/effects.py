@@ -165,9 +165,10 @@ def _numbers(a: Architecture) -> dict[str, float]:
 
 def _kinds(a: Architecture) -> dict[type[Part], str]:
     """The kinds of parts in a network, and their names for people."""
-    parts = [part for place in a.walk() for part, _, _ in place.parts]
-    return {
-        type(part): part.mark.words or (part.words() if part.mark.letter else part.kind)
-        for part in (a.stem, *parts)
-        if part is a.stem or part.placement is not None
-    }
+    named = {type(a.stem): f"{a.stem.kind.rpartition(':')[2]} stem"}
+    for place in a.walk():
+        for part, _, _ in place.parts:
+            if part.placement is not None:
+                words = part.words() if part.mark.letter else part.kind
+                named.setdefault(type(part), part.mark.words or words)
+    return named

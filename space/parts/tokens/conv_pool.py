@@ -40,7 +40,7 @@ class ConvPool(Part):
     A class token goes by, through a linear layer where the width changes."""
 
     kind: ClassVar[str] = "conv_pool"
-    mark: ClassVar[Mark] = Mark("", "#2563a8", "#7db0e8")
+    mark: ClassVar[Mark] = Mark("", "#2563a8", "#7db0e8", words="tokens pooled on the grid")
     needs_grid: ClassVar[bool] = True
     widens: ClassVar[bool] = True
     feature_names: ClassVar[tuple[str, ...]] = ("growth",)

@@ -25,7 +25,7 @@ class Merge(Part):
     """
 
     kind: ClassVar[str] = "merge"
-    mark: ClassVar[Mark] = Mark("", "#8a6d3b", "#cfb27c")
+    mark: ClassVar[Mark] = Mark("", "#8a6d3b", "#cfb27c", words="tokens merged")
     needs_grid: ClassVar[bool] = True
     widens: ClassVar[bool] = True
     feature_names: ClassVar[tuple[str, ...]] = ("growth", "batch")
