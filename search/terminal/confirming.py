@@ -6,17 +6,16 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
-
 from results import Run
 from results.confirmed import Confirmed, ConfirmedNetwork
 from results.words import MISSING, counted, duration, format_count, percent
 from search.decide.confirming import NEAR
 from search.terminal.messages import interrupted_text, summary
+from search.terminal.table import fitting_table
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
     from search.confirming import ConfirmPlan
 
@@ -83,7 +82,7 @@ def show_confirmed(run: Run, console: Console) -> None:
     found = run.confirmed
     if found is None:
         return
-    console.print(confirmed_table(found))
+    console.print(confirmed_table(found, width=console.width))
     lines = [] if found.ended is None else [f"Ended: {found.ended}."]
     lines.append(found.verdict)
     if run.unconfirmed:
@@ -93,32 +92,32 @@ def show_confirmed(run: Run, console: Console) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def confirmed_table(found: Confirmed) -> Table:
-    """Every network with its confirmed mean, cheapest first."""
-    table = Table(
-        title="Confirmed" if found.finished else "Confirmed so far",
-        title_justify="left",
-        title_style="bold",
-        box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-    )
-    for name in ("trial", "FLOPs", "search", "mean", "std", "n", "test", "probability"):
-        table.add_column(name, justify="right")
-    table.add_column("is")
-    for network in found.networks:
-        table.add_row(
-            str(network.record.trial),
-            format_count(network.record.flops),
-            f"{network.record.accuracy:.4f}",
-            _number(network.mean),
-            _number(network.std),
-            str(len(network.trainings)),
-            _number(network.test_accuracy),
-            percent(network.probability, 0),
-            _words(network),
-        )
-    return table
+# Columns, in order, and how long each is kept on a narrow terminal.
+_COLUMNS = {
+    "trial": 8, "FLOPs": 9, "search": 5, "mean": 9, "std": 2, "n": 3, "test": 6, "probability": 4,
+    "is": 7,
+}  # fmt: skip
+
+
+def confirmed_table(found: Confirmed, *, width: int = 80) -> Table:
+    """Every network with its confirmed mean, cheapest first, at most `width` characters wide."""
+    title = "Confirmed" if found.finished else "Confirmed so far"
+    cells = [_row(network) for network in found.networks]
+    return fitting_table(title, cells, _COLUMNS, width=width, left=("is",))
+
+
+def _row(network: ConfirmedNetwork) -> dict[str, str]:
+    return {
+        "trial": str(network.record.trial),
+        "FLOPs": format_count(network.record.flops),
+        "search": f"{network.record.accuracy:.4f}",
+        "mean": _number(network.mean),
+        "std": _number(network.std),
+        "n": str(len(network.trainings)),
+        "test": _number(network.test_accuracy),
+        "probability": percent(network.probability, 0),
+        "is": _words(network),
+    }
 
 
 def _number(value: float | None) -> str:

@@ -10,7 +10,6 @@ import time
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -21,6 +20,7 @@ from results import TrialRecord
 from results.words import duration, format_count, index_ranges, metric_name, shape_row
 from search.study.jobs import Jobs, LiveTrial
 from search.terminal.pace import Pace
+from search.terminal.table import fitting_table
 
 FRONT_ROWS = 12
 DRAWN_SECONDS = 0.2  # between two drawings of the panel
@@ -208,29 +208,12 @@ def front_table(
     """The frontier as a table of at most `width` characters, the `rows` most accurate members;
     `unconfirmed` are marked; `metric`: what accuracy is. FLOPs and accuracy are the last to go."""
     title = "Frontier" if len(front) <= rows else f"Frontier (last {rows} of {len(front)})"
-    table = Table(
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-    )
-    cells = [_row(record, record.trial in unconfirmed) for record in front[-rows:]]
-    names = [name for name in _COLUMNS if any(row[name] for row in cells)]
-    heads = {name: metric if name == "accuracy" else name for name in names}
-    needed = {n: 2 + max(len(heads[n]), *(len(row[n]) for row in cells)) for n in names}
-    while sum(needed[name] for name in names) > width and len(names) > 2:
-        names.remove(min(names, key=_COLUMNS.__getitem__))
-    for name in names:
-        left = name in ("Re-attention", "pools")
-        table.add_column(heads[name], justify="left" if left else "right", no_wrap=True)
-    for row in cells:
-        table.add_row(*(row[name] for name in names))
-    return table
+    cells = [_row(record, record.trial in unconfirmed, metric) for record in front[-rows:]]
+    kept = {metric if name == "accuracy" else name: rank for name, rank in _COLUMNS.items()}
+    return fitting_table(title, cells, kept, width=width, left=("Re-attention", "pools"))
 
 
-def _row(record: TrialRecord, unconfirmed: bool) -> dict[str, str]:
+def _row(record: TrialRecord, unconfirmed: bool, metric: str) -> dict[str, str]:
     """The cells of a member by column; an empty test accuracy is not known yet."""
     test = record.test_accuracy
     return {
@@ -238,7 +221,7 @@ def _row(record: TrialRecord, unconfirmed: bool) -> dict[str, str]:
         "trial": f"{record.trial} unconfirmed" if unconfirmed else str(record.trial),
         "FLOPs": format_count(record.flops),
         "params": format_count(record.params),
-        "accuracy": f"{record.accuracy:.4f}",
+        metric: f"{record.accuracy:.4f}",
         "test": "" if test is None else f"{test:.4f}",
         "pools": index_ranges(block for block, _, _ in record.architecture.after_blocks()),
     }

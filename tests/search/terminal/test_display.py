@@ -13,6 +13,7 @@ from rich.console import Console
 from results import load_run
 from search.settings import SearchSettings
 from search.study.ledger import Ledger
+from search.terminal.confirming import confirmed_table
 from search.terminal.display import STOPPING, Display, front_table
 from search.terminal.pace import Pace
 from space import SearchSpace
@@ -37,6 +38,24 @@ def test_flops_and_accuracy_are_the_last_to_go(front, width):
     assert f"{best.accuracy:.4f}" in text
     assert ("pools" in text) == (width > 80)
     assert all(len(line.rstrip()) <= width for line in text.splitlines())
+
+
+@pytest.mark.parametrize("width", [30, 60, 80, 120])
+def test_confirmed_means_are_never_cut(width):
+    networks = [
+        SimpleNamespace(
+            record=SimpleNamespace(trial=trial, flops=124_096, accuracy=0.9826, baseline=None),
+            mean=0.9896, std=0.0049, trainings=(1, 2), test_accuracy=0.9916, probability=0.97,
+            role="member", is_confirmed=True, failed=0,
+        )
+        for trial in (8, 28)
+    ]  # fmt: skip
+    text = io.StringIO()
+    found = SimpleNamespace(finished=True, networks=networks)
+    Console(file=text, width=width).print(confirmed_table(found, width=width))
+    assert "…" not in text.getvalue()
+    assert "0.9896" in text.getvalue()
+    assert "124.1K" in text.getvalue()
 
 
 def test_a_test_accuracy_has_a_column_once_it_is_known(front):
