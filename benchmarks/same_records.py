@@ -79,12 +79,15 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="a folder <class>/*.jpg, searched as well")
     parser.add_argument("--budget", default="30M", help="of photographs")
     asked = parser.parse_args()
-    searches = {"digits": ["--budget", "2M", "--seed", "5", "--trials", str(asked.trials)]}
+    both = ["--seed", "5", "--proxy", "faithful"]  # which was the default once, as these spaces
+    digits = ["--budget", "2M", "--space", "digits", "--trials", str(asked.trials)]
+    searches = {"digits": both + digits}
     if asked.epochs is not None:
         searches["digits"] += ["--epochs", asked.epochs]
     if asked.data is not None:
         data = str(asked.data.resolve())
-        searches["photographs"] = ["--budget", asked.budget, "--seed", "5", "--data", data]
+        searches["photographs"] = [*both, "--budget", asked.budget, "--space", "cifar"]
+        searches["photographs"] += ["--data", data]
         searches["photographs"] += ["--trials", "4", "--epochs", "2"]
     report: dict[str, Any] = {}
     for name, words in searches.items():

@@ -40,7 +40,17 @@ def run_search(out: Path, words, seed: int, trials: int, epochs: int) -> None:
     if (out / "report.html").exists():
         return
     command = [sys.executable, "-m", "search", "search", "--budget", BUDGET, "--trials", trials]
-    command += ["--no-baselines", "--seed", seed, "--workers", 2, "--epochs", epochs]
+    command += [
+        "--space",
+        "digits",
+        "--no-baselines",
+        "--seed",
+        seed,
+        "--workers",
+        2,
+        "--epochs",
+        epochs,
+    ]
     command += ["--out", out, *words]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     subprocess.run(

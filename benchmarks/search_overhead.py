@@ -79,7 +79,7 @@ def main() -> None:
         out, clock = Path(folder) / "run", Path(folder) / "clock"
         clock.mkdir()
         words = ["--budget", "2M", "--trials", arguments.trials, "--workers", arguments.workers]
-        words += ["--no-early-stopping", "--out", out]
+        words += ["--space", "digits", "--proxy", "faithful", "--no-early-stopping", "--out", out]
         if arguments.epochs:
             words += ["--epochs", arguments.epochs]
         command = [sys.executable, ROOT / "benchmarks" / "clocked.py", "search", *words]

@@ -8,7 +8,7 @@ Every search is a run of the command line; one that --keep FOLDER already holds 
 was cut is gone on with. Compute is epochs x images x FLOPs of all trials. The member of most
 validation accuracy within each of the `--budgets` is trained again from `--final-samples` images
 for `--final-epochs`, by seeds that the search never saw. Without those two it is trained as it was
-searched.
+searched; without --epochs that is `--proxy faithful`.
 """
 
 import argparse
@@ -37,7 +37,7 @@ def search(out: Path, space: str, seed: int, arguments) -> None:
     else:
         words = ["search", "--space", space, "--budget", max(arguments.budgets)]
         words += ["--trials", arguments.trials, "--seed", seed, "--workers", arguments.workers]
-        words += ["--no-baselines", "--out", out]
+        words += ["--proxy", "faithful", "--no-baselines", "--out", out]
         for option in ("epochs", "train_samples", "val_samples"):
             if getattr(arguments, option) is not None:
                 words += [f"--{option.replace('_', '-')}", getattr(arguments, option)]
