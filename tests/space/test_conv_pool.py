@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from vectors import cases, check_counts, close, follows
+from vectors import cases, check_counts, check_enumerated, close, follows
 
 from space import (
     Architecture,
@@ -130,16 +130,7 @@ CHANGES = [
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_space_of_growing_widths_enumerates_encodes_and_check_counts(change):
     space = SearchSpace.from_dict({**SPACE, **change})
-    networks = list(space.enumerate())
-    keys = {space.key(a) for a in networks}
-    assert len(keys) == len(networks) == space.size()
-    assert {space.key(space.decode(space.encode(a))) for a in networks} == keys
-    assert min(map(count_flops, networks)) == count_flops(space.smallest())
-    assert space.smallest() in space
-    assert count_params(space.leanest(10**12)) == min(map(count_params, networks))
-    rng = np.random.default_rng(0)
-    assert all(space.key(space.sample(rng)) in keys for _ in range(300))
-    assert SearchSpace.from_dict(json.loads(json.dumps(space.to_dict()))) == space
+    check_enumerated(space)
 
 
 def test_networks_of_such_a_space_count_alike_and_learn():

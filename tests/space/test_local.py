@@ -2,12 +2,11 @@
 
 import json
 
-import numpy as np
 import pytest
 import torch
 from timm.models.pvt_v2 import MlpWithDepthwiseConv
 from torch import nn
-from vectors import cases, check_counts, close, follows
+from vectors import cases, check_counts, check_enumerated, close, follows
 
 from results.drawing import block_drawing
 from results.words import marks
@@ -166,14 +165,7 @@ SPACE = {
 )
 def test_a_space_with_pools_and_convolutions_enumerates_encodes_and_check_counts(change):
     space = SearchSpace.from_dict({**SPACE, **change})
-    networks = list(space.enumerate())
-    keys = {space.key(a) for a in networks}
-    assert len(keys) == len(networks) == space.size()
-    assert {space.key(space.decode(space.encode(a))) for a in networks} == keys
-    assert min(map(count_flops, networks)) == count_flops(space.smallest())
-    rng = np.random.default_rng(0)
-    assert all(space.key(space.sample(rng)) in keys for _ in range(300))
-    assert SearchSpace.from_dict(json.loads(json.dumps(space.to_dict()))) == space
+    check_enumerated(space)
 
 
 def test_all_means_every_block_that_is_still_on_the_grid():

@@ -1,14 +1,11 @@
 """Patch merging against Shuffle's module and timm's Swin."""
 
-import json
-
-import numpy as np
 import pytest
 import torch
 from timm.models.swin_transformer import PatchMerging
-from vectors import cases, check_counts, close, follows
+from vectors import cases, check_counts, check_enumerated, close, follows
 
-from space import Architecture, SearchSpace, Shape, build_model, count_flops, count_params
+from space import Architecture, SearchSpace, Shape, build_model
 from space.parts import Merge
 
 
@@ -55,15 +52,7 @@ SPACE = {
 )
 def test_a_space_of_merging_enumerates_encodes_and_check_counts(change):
     space = SearchSpace.from_dict({**SPACE, **change})
-    networks = list(space.enumerate())
-    keys = {space.key(a) for a in networks}
-    assert len(keys) == len(networks) == space.size()
-    assert {space.key(space.decode(space.encode(a))) for a in networks} == keys
-    assert min(map(count_flops, networks)) == count_flops(space.smallest())
-    assert count_params(space.leanest(10**12)) == min(map(count_params, networks))
-    rng = np.random.default_rng(0)
-    assert all(space.key(space.sample(rng)) in keys for _ in range(300))
-    assert SearchSpace.from_dict(json.loads(json.dumps(space.to_dict()))) == space
+    check_enumerated(space)
 
 
 @pytest.mark.parametrize("norm", ["layer", "batch"])

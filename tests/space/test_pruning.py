@@ -1,11 +1,11 @@
 """DynamicViT's token pruning against the authors' modules, and what it asks of a network."""
 
-import json
 import os
 from pathlib import Path
 
 import pytest
 import torch
+from vectors import check_enumerated
 
 from space import (
     Architecture,
@@ -163,12 +163,7 @@ SPACE = {
 
 def test_pools_and_pruning_in_one_space_enumerate_encode_and_count_alike():
     space = SearchSpace.from_dict(SPACE)
-    networks = list(space.enumerate())
-    keys = {space.key(a) for a in networks}
-    assert len(keys) == len(networks) == space.size()
-    assert {space.key(space.decode(space.encode(a))) for a in networks} == keys
-    assert min(map(count_flops, networks)) == count_flops(space.smallest())
-    assert SearchSpace.from_dict(json.loads(json.dumps(space.to_dict()))) == space
+    check_enumerated(space)
     assert list(space.genes)[-4:] == ["pruning_stages", "pruning_1_after", "pruning_2_after",
                                       "pruning_keep"]  # fmt: skip
 

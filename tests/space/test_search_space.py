@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from vectors import check_enumerated
 
 from space import Architecture, Pool, SearchSpace, build_model, count_flops, count_params, named
 from space.files import read_toml
@@ -303,9 +304,7 @@ def test_kinds_that_lose_and_need_the_grid_are_enumerated_and_the_least_is_the_l
         "conv_pool": {"stages": [0, 1], "growth": [1.5, 2]},
         "local": {"placement": ["none", "all"]},
     })  # fmt: skip
-    networks = list(space.enumerate())
-    assert len(networks) == space.size() == len({space.key(a) for a in networks})
-    assert count_flops(space.smallest()) == min(map(count_flops, networks))
+    networks = check_enumerated(space)
     budget = int(np.median([count_flops(a) for a in networks]))
     fewest = min(count_params(a) for a in networks if count_flops(a) <= budget)
     assert count_params(space.leanest(budget)) == fewest

@@ -2,11 +2,10 @@
 
 import json
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
-from vectors import check_counts, close
+from vectors import check_counts, check_enumerated, close
 
 from results.words import shape_text
 from space import (
@@ -14,8 +13,6 @@ from space import (
     SearchSpace,
     architecture_features,
     build_model,
-    count_flops,
-    count_params,
 )
 from space.model import timm_config
 from space.parts import Overlap, Patch, Shape, Tokenizer
@@ -135,16 +132,7 @@ SPACE = {
 
 def test_a_space_of_all_stems_enumerates_encodes_and_check_counts():
     space = SearchSpace.from_dict(SPACE)
-    networks = list(space.enumerate())
-    keys = {space.key(a) for a in networks}
-    assert len(keys) == len(networks) == space.size()
-    assert {space.key(space.decode(space.encode(a))) for a in networks} == keys
-    assert min(map(count_flops, networks)) == count_flops(space.smallest())
-    least = min(map(count_params, networks))
-    assert count_params(space.leanest(10**9)) == least
-    rng = np.random.default_rng(0)
-    assert all(space.key(space.sample(rng)) in keys for _ in range(300))
-    assert SearchSpace.from_dict(json.loads(json.dumps(space.to_dict()))) == space
+    networks = check_enumerated(space)
     stems = {a.stem for a in networks if a.start.dim == 8}
     assert {s.width for s in stems if type(s) is Tokenizer and s.patch_size == 4} == {4, 16}
     assert len([s for s in stems if type(s) is Tokenizer and s.patch_size == 2]) == 1

@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -88,15 +89,27 @@ def check_space(**tables):
     """Every network of a small space is encoded, decoded, counted and written as it is built, and
     its FLOPs are those that two counters measure. Gives back the networks."""
     space = SearchSpace.from_dict({**SMALL, **tables})
-    networks = list(space.enumerate())
-    keys = {space.key(a) for a in networks}
-    assert len(keys) == len(networks) == space.size()
-    assert {space.key(space.decode(space.encode(a))) for a in networks} == keys
-    assert SearchSpace.from_dict(json.loads(json.dumps(space.to_dict()))) == space
+    networks = check_enumerated(space)
     assert all(type(a).from_dict(json.loads(json.dumps(a.to_dict()))) == a for a in networks)
     for a in networks[:: max(len(networks) // 8, 1)]:
         check_counts(a)
     return space, networks
+
+
+def check_enumerated(space):
+    """A small space has every network once, as genes too, draws no other, and knows its least; it
+    is written as it is read. Gives back the networks."""
+    networks = list(space.enumerate())
+    keys = {space.key(a) for a in networks}
+    assert len(keys) == len(networks) == space.size()
+    assert {space.key(space.decode(space.encode(a))) for a in networks} == keys
+    assert min(map(count_flops, networks)) == count_flops(space.smallest())
+    assert space.smallest() in space
+    assert count_params(space.leanest(10**12)) == min(map(count_params, networks))
+    rng = np.random.default_rng(0)
+    assert all(space.key(space.sample(rng)) in keys for _ in range(300))
+    assert SearchSpace.from_dict(json.loads(json.dumps(space.to_dict()))) == space
+    return networks
 
 
 def check_counts(a):
