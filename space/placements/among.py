@@ -173,11 +173,21 @@ class Among(Bound):
         elif "all" in self.places:
             yield room
 
-    def _few(self, room: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
-        """The smallest of these sets, and that of all blocks where it takes another's place."""
+    def _few(self, room: Blocks) -> Iterator[Blocks]:
+        """Sets of these blocks among which is that of least cost: the smallest, that of all blocks
+        where it takes another's place, and of a kind that may change the tokens every number of
+        blocks, the earliest that its places allow."""
         place = next(p for p in ("none", "free", "suffix", "all") if p in self.places)
         few = {"none": (), "free": (), "suffix": room[-1:], "all": room}[place]
-        yield from dict.fromkeys((few, few if self.is_off() or self.role == "local" else room))
+        if self.is_off() or self.role == "local":
+            yield few
+            return
+        some: list[Blocks] = []
+        if not self.anywhere and "free" in self.places:
+            some = [room[:count] for count in range(1, len(room))]
+        elif not self.anywhere and "suffix" in self.places:
+            some = [room[-count:] for count in range(1, len(room))]
+        yield from dict.fromkeys((few, *some, room))
 
     def every(self, draft: Draft) -> Iterator[Draft]:
         yield from self._each(draft, self._sets)
