@@ -65,7 +65,7 @@ def measured(
     size = _BATCH_ON_CPU if device.type == "cpu" else _BATCH
     images = split.window(size)
     batches = torch.split(torch.arange(len(split), device=device), size)
-    for rows in batches:
+    for rows in split.bring(batches, images):
         with torch.autocast(device.type, torch.bfloat16, enabled=amp):
             logits = model(images.batch(rows)).float()
         labels = images.labels[rows]
