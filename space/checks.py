@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from space.choosing import PER_BLOCK
 from space.counting import narrowest
+from space.parts import Plain
+from space.parts.part import Shapes
 from space.rules import LIMITS, Rule, flag, integer, number, one_of, text
 
 if TYPE_CHECKING:
@@ -18,7 +21,10 @@ GRID = tuple(
     """img_size patch_size stem stem_width embed_dim depth head_dim num_heads mlp_ratio head
     residual_scale keep""".split()
 )
-FIELDS = ("name", "in_chans", "num_classes", "donor_depth", "layer_scale", "variant", *GRID)
+FIELDS = (
+    *("name", "in_chans", "num_classes", "donor_depth", "layer_scale", "variant", "per_block"),
+    *GRID,
+)
 KEEP = ("evenly", "first")
 RULES: dict[str, Rule] = {
     **{
@@ -32,6 +38,7 @@ RULES: dict[str, Rule] = {
     "stem": one_of("patch", "conv", "tokenizer", "overlap"),
     "stem_width": integer(1, LIMITS["embed_dim"]),
     "keep": one_of(*KEEP),
+    "per_block": one_of(*PER_BLOCK),
 }
 
 
@@ -69,6 +76,20 @@ def check_donor(space: SearchSpace) -> None:
         rule.check("donor_depth", space.donor_depth, fix="remove the depths above it")
 
 
+def check_per_block(space: SearchSpace) -> None:
+    """Raises ValueError where blocks of one level could not be told apart from others by it."""
+    if "num_heads" in (space.per_block or ()) and space.num_heads is None:
+        raise ValueError(
+            "`per_block` has num_heads, but the space gives `head_dim`: give `num_heads` instead."
+        )
+    wider = next((p for p in space.placements if p.kind.widens and not p.is_off()), None)
+    if space.per_block and wider is not None:
+        raise ValueError(
+            f"`per_block` (={list(space.per_block)}) cannot stand beside [{wider.table}], where "
+            "heads follow the width: remove one of them."
+        )
+
+
 def check_divisible(space: SearchSpace) -> None:
     """Raises ValueError unless every width divides by every head, and not into too many."""
     if (space.head_dim is None) == (space.num_heads is None):
@@ -83,11 +104,28 @@ def check_divisible(space: SearchSpace) -> None:
             )
         for name, heads in (("head_dim", space.head_dim), ("num_heads", space.num_heads)):
             bad = next((value for value in heads or () if dim % value), None)
-            if bad is not None:
+            if bad is not None and not _is_apart(space, dim, dim // bad if space.head_dim else bad):
                 raise ValueError(
                     f"Every `embed_dim` must be divisible by every `{name}`, but {dim} is not "
                     f"divisible by {bad}: remove one of them."
                 )
+
+
+def _is_apart(space: SearchSpace, dim: int, num_heads: int) -> bool:
+    """Whether all blocks have an attention whose heads need not divide the width."""
+    forced = [p for p in space.placements if getattr(p, "places", ()) == ("all",)]
+    for placement in forced:
+        if getattr(placement, "role", "") == "attention":
+            shape = space.starts[0]._replace(dim=dim)
+            choices = {name: values[0] for name, values in placement.spread.items()}
+            try:
+                placement.kind.placed(choices, Plain(num_heads=num_heads), Shapes(shape, 0)).after(
+                    shape
+                )
+            except ValueError:
+                return False
+            return True
+    return False
 
 
 def check_order(space: SearchSpace) -> None:

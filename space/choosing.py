@@ -8,6 +8,7 @@ from typing import Any
 from space.rules import Rule, show
 
 MAX_CHOICES = 1024
+PER_BLOCK = ("num_heads", "mlp_ratio")  # what each block may have for itself
 
 
 def checked_choices(name: str, choices: Any, rule: Rule) -> tuple[Any, ...]:

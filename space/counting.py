@@ -8,6 +8,8 @@ from collections.abc import Hashable, Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from space.choosing import PER_BLOCK
+
 if TYPE_CHECKING:
     from space.architecture import Architecture
     from space.draft import Draft
@@ -21,16 +23,26 @@ def size(space: SearchSpace) -> int:
     """The number of distinct networks; where kinds meddle in over `COUNTED` combinations, the
     number of these."""
     s = space
-    per_width = sum(len(_ratios(s, dim)) * len(s.heads_of(dim)) for dim in s.embed_dim)
-    per_depth = sum(
-        len(s.rules_of(depth)) * math.prod(p.count(depth, start) for p in s.placements)
-        for start in s.starts
+    per_depth = (
+        len(s.rules_of(depth))
+        * _columns(s, depth)
+        * sum(math.prod(p.count(depth, start) for p in s.placements) for start in s.starts)
         for depth in s.depth
     )
-    most = per_width * per_depth * len(s.head) * len(s.residual_scale)
+    most = sum(per_depth) * len(s.head) * len(s.residual_scale)
     if _is_independent(s) or most > COUNTED:
         return most
     return sum(1 for _ in networks(s))
+
+
+def _columns(space: SearchSpace, depth: int) -> int:
+    """How many plain networks of that depth there are, by width, heads and MLP ratios."""
+    own = space.per_block or ()
+    heads, ratios = (depth if field in own else 1 for field in PER_BLOCK)
+    return sum(
+        len(_ratios(space, dim)) ** ratios * len(space.heads_of(dim)) ** heads
+        for dim in space.embed_dim
+    )
 
 
 def networks(space: SearchSpace) -> Iterator[Architecture]:
@@ -40,12 +52,13 @@ def networks(space: SearchSpace) -> Iterator[Architecture]:
     seen: set[Hashable] = set()
     for grid, dim, depth, head, residual in shapes:
         ratios = _ratios(s, dim)
-        rest = itertools.product(s.heads_of(dim), sorted(ratios), s.rules_of(depth).values())
-        for heads, hidden, keep in rest:
-            draft = s.draft(
-                grid, dim, heads, ratios[hidden], head,
-                depth=depth, residual_scale=residual, keep=keep,
-            )  # fmt: skip
+        rest = itertools.product(
+            s.ways("num_heads", s.heads_of(dim), depth),
+            s.ways("mlp_ratio", (ratios[hidden] for hidden in sorted(ratios)), depth),
+            s.rules_of(depth).values(),
+        )
+        for heads, own, keep in rest:
+            draft = s.draft(grid, dim, heads, own, head, residual_scale=residual, keep=keep)
             for full in _every(draft, s.in_turn):
                 if independent:
                     yield full.architecture()
@@ -95,7 +108,7 @@ def narrowest(space: SearchSpace, depth: int) -> Iterator[Draft]:
     every = space.heads_of(dim)
     few = every if _is_widened(space) else (min(every),)  # heads decide how widths are rounded
     for grid, head, heads in itertools.product(space.grids, space.head, few):
-        yield space.draft(grid, dim, heads, min(space.mlp_ratio), head, depth=depth)
+        yield space.draft(grid, dim, (heads,) * depth, (min(space.mlp_ratio),) * depth, head)
 
 
 def _is_widened(space: SearchSpace) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -12,6 +12,7 @@ from space.parts.part import Part, Shape, Shapes
 from space.stage import Stage
 from space.variant import OURS
 
+Bases = Mapping[str, Sequence["Part | None"]]  # role -> the part of each block
 ROLES = ("attention", "mlp", "local")
 MOST_PLACED = 10_000
 _PLACED: dict[Any, Part] = {}  # parts are values: what was made once is made for all drafts
@@ -42,21 +43,21 @@ class Draft:
         self,
         image: dict[str, Any],
         stem: Part,
-        bases: Mapping[str, Part | None],
+        bases: Bases,
         *,
-        depth: int,
         residual_scale: float,
         layer_scale: bool = False,
+        cuts: Iterable[int] = (),
     ) -> None:
-        """`image`: fields of an `Architecture` beside stem and stages; `bases`: the part of each
-        role where no placement puts another."""
+        """`image`: fields of an `Architecture` beside stem and stages; `bases`: the parts of each
+        role where no placement puts others, which may differ before the blocks `cuts`."""
         self.image, self.stem, self.bases = image, stem, bases
         self.residual_scale, self.layer_scale = residual_scale, layer_scale
         prefix = image.get("variant", OURS).prefix(image["head"])
         self.start = behind_stem(stem, image["img_size"], image["in_chans"], prefix)
-        self.roles: dict[str, list[Any]] = {role: [bases.get(role)] * depth for role in ROLES}
-        self.then: list[tuple[Part, ...]] = [()] * depth
-        self.cuts: set[int] = set()
+        self.roles: dict[str, list[Any]] = {role: list(bases[role]) for role in ROLES}
+        self.then: list[tuple[Part, ...]] = [()] * len(bases["attention"])
+        self.cuts = set(cuts)
         self.taken: dict[str, set[int]] = {role: set() for role in ROLES}
         self.widened = False
 
@@ -75,14 +76,14 @@ class Draft:
         """Whether another placement has put something after a block."""
         return any(self.then)
 
-    def base(self, role: str) -> Part | None:
-        """The part of that role where no placement puts another."""
-        return self.bases.get(role)
+    def base(self, role: str, block: int = 0) -> Part | None:
+        """The part of that role in a block where no placement puts another."""
+        return self.bases[role][block]
 
     @property
     def head_dim(self) -> int:
-        """Width of a head of the attention where no placement puts another."""
-        return self.start.dim // getattr(self.bases.get("attention"), "num_heads", self.start.dim)
+        """Width of a head of the first block where no placement puts another attention."""
+        return self.start.dim // getattr(self.base("attention"), "num_heads", self.start.dim)
 
     def copy(self) -> Draft:
         """Another draft that can be changed by itself."""
@@ -192,7 +193,7 @@ class Draft:
         return any(one is not other and one != other for one, other in pairs)
 
     @classmethod
-    def of(cls, architecture: Architecture, bases: Mapping[str, Part | None]) -> Draft:
+    def of(cls, architecture: Architecture, bases: Bases) -> Draft:
         """The blocks of a network; `bases` as in a space that may hold it."""
         a = architecture
         names = ("img_size", "in_chans", "num_classes", "head", "donor_blocks", "variant")
@@ -200,7 +201,7 @@ class Draft:
         first = a.stages[0]
         draft = cls(
             image, a.stem, bases,
-            depth=a.depth, residual_scale=first.residual_scale, layer_scale=first.layer_scale,
+            residual_scale=first.residual_scale, layer_scale=first.layer_scale,
         )  # fmt: skip
         draft.widened = any(part.widens for stage in a.stages for part in stage.then)
         for place in a.walk():

@@ -25,6 +25,7 @@ from space.checks import (
     check_donor,
     check_name,
     check_order,
+    check_per_block,
     check_placements,
     check_shapes,
     check_sizes,
@@ -49,8 +50,11 @@ BUILT_IN_SPACES = (
     "hvt_deit_tiny",
     "hvt_deit_small",
     "deepvit",
+    "autoformer_tiny",
+    "autoformer_small",
+    "autoformer_base",
 )
-OPTIONAL = ("stem_width", "head_dim", "num_heads", "keep")
+OPTIONAL = ("stem_width", "head_dim", "num_heads", "keep", "per_block")
 
 
 @dataclass(frozen=True, kw_only=True)  # no slots: cached properties
@@ -82,6 +86,7 @@ class SearchSpace(GridOfChoices):
         check_shapes(self)
         for field in ("in_chans", "num_classes"):
             integer(1, LIMITS[field]).check(field, getattr(self, field))
+        check_per_block(self)
         check_divisible(self)
         check_stems(self)
         check_order(self)
@@ -97,7 +102,10 @@ class SearchSpace(GridOfChoices):
         # A gene that a network does not use (the second pool's place in a network with one) stands
         # at its first choice in the canonical assignment. Places are relative to the depth.
         genes: dict[str, tuple[Any, ...]] = {
-            field: getattr(self, field) for field in GRID if getattr(self, field)
+            gene: getattr(self, field)
+            for field in GRID
+            if getattr(self, field)
+            for gene in self.genes_of(field)
         }
         for placement in self.placements:
             genes |= placement.genes()
@@ -157,7 +165,7 @@ class SearchSpace(GridOfChoices):
     def _read(self, a: Architecture) -> Params:
         """The genes of a network, in the space or not; ValueError where no genes can say it."""
         values = self.read(a)
-        draft = Draft.of(a, self.bases(values["num_heads"], values["mlp_ratio"]))
+        draft = Draft.of(a, self.bases_of(a))
         if a.depth not in self.depth:
             raise ValueError(f"`depth` has no choice {a.depth}")
         for placement in reversed(self.in_turn):

@@ -145,10 +145,13 @@ class Among(Bound):
 
     def _read(self, draft: Draft, blocks: tuple[int, ...]) -> dict[str, Any]:
         """The choices that the parts in these blocks were made from."""
-        parts, base = draft.roles[self.role], draft.base(self.role)
+        parts = draft.roles[self.role]
         for combination in self._combinations:
-            wanted = draft.placed(self.kind, combination, base, 0)
-            if all(parts[block] == wanted for block in blocks):
+            if all(
+                parts[block]
+                == draft.placed(self.kind, combination, draft.base(self.role, block), 0)
+                for block in blocks
+            ):
                 return combination
         raise ValueError(f"no choice of [{self.table}] makes {parts[blocks[0]]}")
 
