@@ -177,6 +177,8 @@ def _start(least_cpus: int) -> None:
     import ray
 
     _make_session_folder_usable()
+    if (few := few_bytes_for_ray()) is not None:  # Ray itself would try for minutes
+        raise ValueError(f"Ray must be able to start on this machine, but: {few}")
     try:
         with quirks.patience_with_the_raylet():
             ray.init(

@@ -1,10 +1,12 @@
 """Searches on a Ray cluster of several nodes, all on this machine."""
 
 import os
+import shutil
 import subprocess
 import sys
 
 import pytest
+import ray
 from command_line import ENVIRONMENT, ROOT, command, wait_for
 from hosts import wait_until
 
@@ -139,6 +141,15 @@ def test_the_folder_of_rays_session_may_be_relative_but_not_beyond_ascii(monkeyp
     monkeypatch.setenv("RAY_TMPDIR", "été")
     with pytest.raises(ValueError, match=r"`RAY_TMPDIR` .* must be ASCII"):
         _make_session_folder_usable()
+
+
+def test_a_full_disk_of_rays_session_is_said_before_ray_is_started(monkeypatch):
+    nearly = shutil.disk_usage("/")._replace(free=4_000_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: nearly)
+    monkeypatch.setattr(ray, "init", lambda **options: pytest.fail("Ray was started"))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(ValueError, match=r"is full \(4\.0 MB left\): make room"), connected(None):
+        pass
 
 
 @pytest.mark.parametrize("name", ["search", "space", "trainers", "results"])

@@ -486,6 +486,7 @@ def test_a_full_disk_of_rays_session_is_named_and_what_runs_is_finished(tmp_path
 
     def search(size, after=""):
         words = ["--trials", 16, "--no-baselines", "--no-early-stopping", "--train-samples", 128]
+        words.append("--no-confirm")
         line = shlex.join(command("search", "--budget", "1M", "--out", tmp_path / "run", *words))
         mount = f"mount -t tmpfs -o size={size} none {small}"
         return subprocess.run(
