@@ -26,7 +26,7 @@ def small_search(out, *words):
     """Small digit trials, two at a time."""
     return (
         "search", "--budget", "1M", "--train-samples", 128, "--no-early-stopping",
-        "--no-baselines", "--workers", 2, "--out", out, *words,
+        "--no-baselines", "--proxy", "faithful", "--workers", 2, "--out", out, *words,
     )  # fmt: skip
 
 
