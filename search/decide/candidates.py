@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Hashable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic
 
 import numpy as np
@@ -32,7 +32,7 @@ class Candidate(Generic[Item]):
     item: Item
     key: Hashable
     log_cost: float  # log10
-    features: Array  # (D,), scaled to [0, 1] over the space
+    features: Array = field(compare=False)  # (D,), scaled to [0, 1] over the space
 
 
 class Candidates(Generic[Item]):

@@ -36,8 +36,7 @@ class SpaceExhaustedError(RuntimeError):
 class History(Generic[Item]):
     """What a study says: what was tried, what came out, what is not known yet."""
 
-    tried: set[Hashable] = field(default_factory=set)
-    log_costs: list[float] = field(default_factory=list)  # of all tried
+    tried: dict[Hashable, Candidate[Item]] = field(default_factory=dict)
     complete: list[Candidate[Item]] = field(default_factory=list)
     pending: list[Candidate[Item]] = field(default_factory=list)
     # What the surrogate is fitted to: (candidate, accuracy, epochs; None if not known).
@@ -52,7 +51,7 @@ class FrontierSampler(BaseSampler):
 
     # The gain in hypervolume over log cost, above `reference_accuracy` and up to the budget, is in
     # closed form, since the cost (`problem`'s) is exact and the accuracy comes from a Gaussian
-    # process. The first picks are spread over log cost.
+    # process. The first picks are spread over log cost, then vary what they have left alike.
     # Read from the study: COMPLETE trials (but not those with the user attribute `state`
     # "over_budget" or "duplicate"); PRUNED ones by their user attribute `curve`, a list of
     # {"epoch", "accuracy"}, as observations after fewer epochs; RUNNING and WAITING ones as if the
@@ -111,9 +110,7 @@ class FrontierSampler(BaseSampler):
             candidate = self._describe(params)
             if candidate is None:  # added by hand
                 continue
-            if candidate.key not in history.tried:
-                history.tried.add(candidate.key)
-                history.log_costs.append(candidate.log_cost)
+            history.tried.setdefault(candidate.key, candidate)
             if trial.state in (TrialState.RUNNING, TrialState.WAITING):
                 history.pending.append(candidate)
             elif trial.state != TrialState.FAIL and state != "duplicate":
@@ -142,15 +139,15 @@ class FrontierSampler(BaseSampler):
         rng = np.random.default_rng((self._seed, _CHOICE_STREAM, number))
         pool = [c for c in self._candidates.at_random(number) if c.key not in history.tried]
         if not pool:
-            pool = self._candidates.left(history.tried)
+            pool = self._candidates.left(history.tried.keys())
         if not pool:
             raise SpaceExhaustedError(
                 f"Every item that fits the budget of {self._problem.budget:g} has been tried "
                 f"({len(history.tried)})."
             )
-        stratum = self._stratum(history, pool)
-        if stratum:
-            return stratum[int(rng.integers(len(stratum)))]
+        first = self._stratum(history, pool) or _unlike(history, pool)
+        if first:
+            return first[int(rng.integers(len(first)))]
         return self._by_expected_gain(history, pool, rng)
 
     def _stratum(
@@ -158,7 +155,7 @@ class FrontierSampler(BaseSampler):
     ) -> list[Candidate[Any]] | None:
         """Candidates of the band of log cost that was tried least; `None` once the surrogate knows
         enough to be asked."""
-        tried = Counter(self._band(cost) for cost in history.log_costs)
+        tried = Counter(self._band(candidate.log_cost) for candidate in history.tried.values())
         bands: dict[int, list[Candidate[Any]]] = {}
         for candidate in pool:
             bands.setdefault(self._band(candidate.log_cost), []).append(candidate)
@@ -200,7 +197,7 @@ class FrontierSampler(BaseSampler):
     def _new(
         self, found: list[Candidate[Any]], history: History[Any], pool: list[Candidate[Any]]
     ) -> list[Candidate[Any]]:
-        seen = {candidate.key for candidate in pool} | history.tried
+        seen = {candidate.key for candidate in pool} | history.tried.keys()
         return [candidate for candidate in found if candidate.key not in seen]
 
     def _gains(
@@ -212,6 +209,20 @@ class FrontierSampler(BaseSampler):
     ) -> Array:
         mean, sd = surrogate.predict(_inputs(candidates, history))
         return expected_gain(_costs(candidates), mean, CAUTION * sd, front)
+
+
+def _unlike(history: History[Any], pool: list[Candidate[Any]]) -> list[Candidate[Any]]:
+    """Candidates that differ from all that was tried in most of the features in which those tried
+    do not differ: the surrogate cannot know what these are worth. None once all have been varied,
+    or enough was tried without."""
+    if len(history.tried) >= 2 * STRATA:
+        return []
+    tried = np.array([candidate.features for candidate in history.tried.values()])
+    alike = np.ptp(tried, axis=0) == 0.0
+    features = np.array([candidate.features for candidate in pool])
+    counts = (features[:, alike] != tried[0, alike]).sum(axis=1)
+    most = counts.max()
+    return [pool[i] for i in np.flatnonzero(counts == most)] if most else []
 
 
 def _costs(candidates: list[Candidate[Any]]) -> Array:
