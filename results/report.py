@@ -28,6 +28,8 @@ from results.progress_chart import progress_specs
 from results.record import TrialRecord
 from results.run import Run
 from results.scaling import FACTOR, Expected, scaling_of
+from results.similarity import Told, plain_text, read_inspected, similar_text
+from results.similarity_chart import similarity_specs
 from results.words import hide_password
 
 _MOST_NAMED = 12
@@ -42,6 +44,7 @@ def render_report(
     """
     data = data or ChartData.of(run)
     baselines = [record for record in run.records if record.baseline is not None]
+    inspected = [_inspected(run, told) for told in read_inspected(run.path)]
     return (
         environment()
         .get_template("report.html")
@@ -79,7 +82,8 @@ def render_report(
             else words.unbalanced_text(run.largest_class),
             seconds=sum(record.seconds or 0.0 for record in run.records),
             error=lambda accuracy: _error(run, accuracy),
-            charts=_charts(run, data),
+            inspected=inspected,
+            charts=_charts(run, data, inspected),
             fallback_svg=Markup(fallback_svg) if fallback_svg else "",
             javascript=Markup(charts.javascript() if run.records else ""),
             script=Markup((Path(__file__).parent / "report.js").read_text(encoding="utf-8")),
@@ -131,6 +135,19 @@ def _budgets(run: Run) -> list[tuple[str, Expected]]:
         for words, times in asked.items()
         if law.reaches(times * run.budget_flops)
     ]
+
+
+def _inspected(run: Run, told: Told) -> dict[str, Any]:
+    """What the page says of a network that was inspected, beside its charts."""
+    plain = told.get("plain")
+    record = next((r for r in run.records if r.trial == told["trial"]), None)
+    return {
+        "told": told,
+        "record": record,
+        "similar": similar_text(told),
+        "plain": plain and plain_text(run, plain),
+        "plain_similar": plain and similar_text(plain),
+    }
 
 
 def failures(records: Iterable[TrialRecord]) -> list[dict[str, Any]]:
@@ -204,12 +221,16 @@ def _state(run: Run) -> str:
     return f"interrupted: {run.stop_reason}" if run.stop_reason else "interrupted, can be resumed"
 
 
-def _charts(run: Run, data: ChartData) -> dict[str, dict[str, Any]]:
+def _charts(
+    run: Run, data: ChartData, inspected: Iterable[Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
     if not run.records:
         return {}
     specs = {"frontier": charts.frontier_spec(data)}
     if any(record.epochs > 1 for record in run.front):
         specs["curves"] = curves_spec(data)
+    for found in inspected:
+        specs |= similarity_specs(found["told"])
     return specs | progress_specs(data)
 
 
