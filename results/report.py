@@ -10,7 +10,7 @@ import json
 import math
 import shlex
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,16 @@ from results.curve_chart import curves_spec
 from results.drawing import block_drawing
 from results.effects import DOUBT, MARGIN, effects_of
 from results.frontier import HYPERVOLUME_AXIS, hypervolume
+from results.latency import (
+    Row,
+    by_device,
+    device_text,
+    duration_ms,
+    latencies,
+    read_profile,
+    said_of,
+)
+from results.latency_chart import latency_spec
 from results.progress_chart import progress_specs
 from results.record import TrialRecord
 from results.run import Run
@@ -36,20 +46,26 @@ _MOST_NAMED = 12
 
 
 def render_report(
-    run: Run, *, fallback_svg: str | None = None, data: ChartData | None = None
+    run: Run,
+    *,
+    fallback_svg: str | None = None,
+    data: ChartData | None = None,
+    reload_seconds: int | None = None,
 ) -> str:
     """The page as text. `fallback_svg` is shown where scripts do not run. Takes about 2 s.
 
-    `data` is that of `run`, where it has been computed already.
+    `data` is that of `run`, where it has been computed already. `reload_seconds`: after which the
+    page loads itself again.
     """
     data = data or ChartData.of(run)
     baselines = [record for record in run.records if record.baseline is not None]
-    inspected = [_inspected(run, told) for told in read_inspected(run.path)]
+    told, measured = read_inspected(run.path), by_device(read_profile(run.path))
     return (
         environment()
         .get_template("report.html")
         .render(
             run=run,
+            reload_seconds=reload_seconds,
             front=run.front,
             members={record.trial for record in run.front},
             state=_state(run),
@@ -82,8 +98,8 @@ def render_report(
             else words.unbalanced_text(run.largest_class),
             seconds=sum(record.seconds or 0.0 for record in run.records),
             error=lambda accuracy: _error(run, accuracy),
-            inspected=inspected,
-            charts=_charts(run, data, inspected),
+            charts=_charts(run, data, told, measured),
+            **_told_beside(run, told, measured),
             fallback_svg=Markup(fallback_svg) if fallback_svg else "",
             javascript=Markup(charts.javascript() if run.records else ""),
             script=Markup((Path(__file__).parent / "report.js").read_text(encoding="utf-8")),
@@ -107,6 +123,7 @@ def environment() -> Environment:
         scaled=words.scaled,
         percent=words.percent,
         duration=words.duration,
+        ms=duration_ms,
         hours=words.hours,
         ranges=words.index_ranges,
         pools=words.pools_text,
@@ -135,6 +152,17 @@ def _budgets(run: Run) -> list[tuple[str, Expected]]:
         for words, times in asked.items()
         if law.reaches(times * run.budget_flops)
     ]
+
+
+def _told_beside(
+    run: Run, told: Sequence[Told], measured: Sequence[Sequence[Row]]
+) -> dict[str, Any]:
+    """What the page says of what `inspect` and `profile` found, beside their charts."""
+    return {
+        "inspected": [_inspected(run, found) for found in told],
+        "measured": [(device_text(rows[0]), said_of(rows), rows) for rows in measured],
+        "latency": latencies(measured[0]) if measured else {},
+    }
 
 
 def _inspected(run: Run, told: Told) -> dict[str, Any]:
@@ -222,15 +250,21 @@ def _state(run: Run) -> str:
 
 
 def _charts(
-    run: Run, data: ChartData, inspected: Iterable[Mapping[str, Any]]
+    run: Run,
+    data: ChartData,
+    inspected: Iterable[Told],
+    measured: Iterable[Sequence[Row]],
 ) -> dict[str, dict[str, Any]]:
     if not run.records:
         return {}
     specs = {"frontier": charts.frontier_spec(data)}
     if any(record.epochs > 1 for record in run.front):
         specs["curves"] = curves_spec(data)
+    for place, rows in enumerate(measured):
+        spec = latency_spec(run, rows)
+        specs |= {f"latency-{place}": spec} if spec else {}
     for found in inspected:
-        specs |= similarity_specs(found["told"])
+        specs |= similarity_specs(found)
     return specs | progress_specs(data)
 
 

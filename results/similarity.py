@@ -125,9 +125,15 @@ def plain_twin(architecture: Architecture) -> Architecture:
         for stage in architecture.stages
     )
     try:
-        return architecture.replace(stages=tuple(stages))
+        twin = architecture.replace(stages=tuple(stages))
     except ValueError as error:
         raise ValueError(f"The network must have a plain twin, but: {error}") from None
+    if twin.embed_dim != architecture.embed_dim:
+        raise ValueError(
+            "The network must have a plain twin, but its attention makes tokens wider "
+            f"({twin.embed_dim} to {architecture.embed_dim}): inspect it without a twin."
+        )
+    return twin
 
 
 def is_plain(architecture: Architecture) -> bool:
@@ -136,11 +142,13 @@ def is_plain(architecture: Architecture) -> bool:
 
 
 def nearest_plain(run: Run, record: TrialRecord) -> TrialRecord | None:
-    """The plain network whose weights the run keeps that is nearest in FLOPs, as a ratio."""
+    """The plain network of two blocks or more whose weights the run keeps that is nearest in FLOPs,
+    as a ratio."""
     there = [
         other
         for other in run.records
-        if is_plain(other.architecture)
+        if other.architecture.depth > 1
+        and is_plain(other.architecture)
         and (run.path / "weights" / f"{other.trial}.safetensors").is_file()
     ]
     return min(there, key=lambda other: abs(math.log(other.flops / record.flops)), default=None)

@@ -1,4 +1,4 @@
-"""The test split, read once, at the end, for the members of the frontier."""
+"""The test split, read once, at the end, for members of the frontier and baselines."""
 
 from __future__ import annotations
 

@@ -68,12 +68,18 @@ def report(
     title: Annotated[
         str | None, Option(help="The title of frontier.svg, .png, .pdf, .tex and .md.")
     ] = None,
+    watch: Annotated[
+        bool, Option("--watch", help="Of one run: keep report.html up to date until it ends.")
+    ] = False,
 ) -> None:
     """Write report.html, frontier.json, the tables and pictures of a run again."""
     from results import load_run, write_results
     from results.words import foreign_text
     from search.study.errors import writing
 
+    if watch:
+        _watch(runs, overlay, title)
+        return
     page = None if overlay is None else _overlay(runs, overlay)
     for run in runs:
         with writing(run, "report"):
@@ -85,6 +91,32 @@ def report(
             print(path)
     if page is not None:
         print(page)
+
+
+def _watch(runs: list[Path], overlay: Path | None, title: str | None) -> None:
+    """Keeps the page of one run up to date; all of its files are written at the end."""
+    from results import render_report, write_results
+    from results.replace import replace_file
+    from search.study.errors import writing
+    from search.watch import LOOK_SECONDS, watch
+
+    if len(runs) > 1 or overlay is not None:
+        raise ValueError(
+            f"`--watch` must be of one run, but got {len(runs)}"
+            f"{' and --overlay' if overlay else ''}: give one run folder alone."
+        )
+
+    def write(run: Run, ended: bool) -> None:
+        with writing(run.path, "report"):
+            if ended:
+                write_results(run, title=title)
+            else:
+                page = render_report(run, reload_seconds=round(2 * LOOK_SECONDS))
+                replace_file(run.path / "report.html", page)
+        how = "ended" if ended else "Ctrl-C ends"
+        print(f"{run.path / 'report.html'}: {run.trained} of {run.trials_asked} trials ({how})")
+
+    watch(runs[0], write)
 
 
 def _overlay(runs: list[Path], file: Path) -> Path:

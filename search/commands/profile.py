@@ -40,8 +40,10 @@ def profile(
     as_json: o.Json = False,
 ) -> None:
     """Measure latency, throughput and memory on the devices of this machine or cluster."""
+    from results import load_run, write_results
     from results.latency import write_profile
     from search.profiling import ProfileOptions, measure, to_measure
+    from search.study.errors import writing
 
     options = ProfileOptions(
         networks=networks, batch_size=batch_size, seconds=seconds, compile=compile
@@ -52,10 +54,14 @@ def profile(
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     folder = chosen[0].run
     if folder is not None and rows:
-        write_profile(folder, rows)
+        with writing(folder, "report"):
+            write_profile(folder, rows)
+            write_results(load_run(folder))
     _show(rows, console)
     if folder is not None and rows:
-        console.print(f"Kept in {folder / 'profile.json'} and profile.csv.", soft_wrap=True)
+        console.print(
+            f"Kept in {folder / 'profile.json'}, profile.csv and report.html.", soft_wrap=True
+        )
     if as_json:
         print(json.dumps(rows))
     if not rows:

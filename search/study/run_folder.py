@@ -180,6 +180,20 @@ def only_driver(folder: Path, what: str = "search") -> Iterator[str]:
         yield ""
 
 
+def is_driven(folder: Path) -> bool:
+    """Whether a search or a confirmation holds the run folder's lock; False without locks."""
+    import fcntl
+
+    try:
+        with open(folder / ".lock", encoding="utf-8") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def read_search(folder: Path) -> dict[str, Any]:
     """run.json with all that going on with a search takes. Raises ValueError."""
     description = read_settings(folder)
