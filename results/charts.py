@@ -67,12 +67,22 @@ def _picture(data: ChartData, title: str | None) -> dict[str, Any]:
     named = data_name(data.dataset)
     title = title or f"{named}: {data.metric} within {scaled(data.budget_flops)}FLOPs"
     title = title.encode("utf-8", "replace").decode()  # what is typed may be no UTF-8
-    chart = alt.layer(*layers).properties(width=680, height=380, title=title)
+    told = alt.TitleParams(text=title, subtitle=_caption(data))
+    chart = alt.layer(*layers).properties(width=680, height=380, title=told)
     spec = titled(whole_spec(chart, _datasets(data, data.picture)), data.metric)
     spec["background"] = "white"
     spec["padding"] = 12
     spec["config"]["aria"] = False
     return spec
+
+
+def _caption(data: ChartData) -> str:
+    """What bars, numbers and lines of the picture mean."""
+    if not data.steps:
+        return ""
+    confirmed = "; squares are confirmed means" if data.confirmed else ""
+    baselines = "; the dotted line is the baselines' own" if data.baseline_names else ""
+    return f"Numbers are trials, bars one standard error of the accuracy{confirmed}{baselines}"
 
 
 def _frontier_layers(data: ChartData, shown: Points, *, interactive: bool) -> list[alt.Chart]:
@@ -273,7 +283,14 @@ def whole_spec(chart: Any, datasets: dict[str, list[Row]]) -> dict[str, Any]:
         "axisY": {"domain": False, "ticks": False, "labelPadding": 6},
         "text": {"fontSize": 12, "font": _FONT},
         "legend": {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal"},
-        "title": {"fontSize": 15, "fontWeight": 600, "anchor": "start", "offset": 12},
+        "title": {
+            "fontSize": 15,
+            "fontWeight": 600,
+            "anchor": "start",
+            "offset": 12,
+            "subtitleFontSize": 11,
+            "subtitleColor": "#475569",
+        },
     }
     return spec
 

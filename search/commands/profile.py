@@ -70,17 +70,15 @@ def profile(
 
 def _show(rows: list[Row], console: Console) -> None:
     """A table a device, and what it comes to."""
-    from results.latency import said_of
+    from results.latency import device_text, said_of
 
     def device(row: Row) -> tuple[Any, ...]:
         return row["host"], row["device"], row["name"], row["threads"], row["batch_size"]
 
-    for (host, kind, name, threads, batch), found in groupby(sorted(rows, key=device), device):
+    for (host, *_, batch), found in groupby(sorted(rows, key=device), device):
         these = sorted(found, key=lambda row: row["flops"])
-        by = f", {threads} threads" if kind == "cpu" else ""
-        how = ", compiled" if these[0]["compiled"] else ""
         console.print(
-            f"{host}, {kind} ({name}{by}){how}: latency of one image, median and 95 %; throughput "
+            f"{host}, {device_text(these[0])}: latency of one image, median and 95 %; throughput "
             f"and memory at a batch of {batch}.",
             markup=False,
             highlight=False,
