@@ -18,6 +18,7 @@ SERIES = ("on the frontier", "baseline", "complete", "stopped early", "running",
 _STATES = {"complete": "complete", "stopped": "stopped early"}
 MOST_STOPPED = 100  # curves of trials stopped early that are drawn
 COMPARABLE = ("on the frontier", "baseline", "complete")
+NEAR = 1.7  # times the FLOPs of another baseline, whose name would touch
 Row = dict[str, Any]
 
 
@@ -148,18 +149,15 @@ def baseline_steps(run: Run) -> list[Row]:
 
 
 def baseline_names(run: Run) -> list[Row]:
-    """The name of each baseline at its point, `above` it and below by turns."""
-    return [
-        {
-            "name": record.baseline,
-            "flops": record.flops,
-            "accuracy": record.accuracy,
-            "above": not place % 2,
-        }
-        for place, record in enumerate(
-            sorted(_complete_baselines(run), key=lambda record: record.flops)
-        )
-    ]
+    """The name of each baseline, `above` its point, or below beside one of about its FLOPs."""
+    rows: list[Row] = []
+    for record in sorted(_complete_baselines(run), key=lambda record: record.flops):
+        before = rows[-1] if rows else None
+        close = before is not None and record.flops < NEAR * before["flops"]
+        above = not (close and before is not None and before["above"])
+        place = {"flops": record.flops, "accuracy": record.accuracy}
+        rows.append({"name": record.baseline, **place, "above": above})
+    return rows
 
 
 def confirmed_rows(run: Run) -> list[Row]:

@@ -2,13 +2,55 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from results.words import counted, duration, format_count
+from space import count_flops
+
 if TYPE_CHECKING:
     from results import TrialRecord
+    from search.plan import Plan
     from search.study.jobs import LiveTrial
+
+TIMED_BATCHES = 4  # that are trained on to foresee how long a search takes
+DRAWN = 200  # networks of the space, whose middle one is timed
+FORWARD = 1 / 3  # of a step of training: what validating an image takes
+
+
+def foreseen(plan: Plan) -> str | None:
+    """How long a search would take on this machine, by an epoch of a few batches of the network
+    in the middle of what fits; None for a training loop of one's own. Takes seconds."""
+    from trainers import proxy_epochs
+
+    settings, recipe, data = plan.settings, plan.recipe, plan.dataset
+    rng = np.random.default_rng(0)
+    drawn = sorted((settings.space.sample(rng) for _ in range(DRAWN)), key=count_flops)
+    fit = [network for network in drawn if count_flops(network) <= settings.budget]
+    if plan.train is not None or not fit:
+        return None
+    middle, few = fit[len(fit) // 2], TIMED_BATCHES * recipe.batch_size
+    small = dataclasses.replace(
+        data, train_images=data.train_images[:few], train_labels=data.train_labels[:few],
+        val_images=data.val_images[:1], val_labels=data.val_labels[:1],
+    )  # fmt: skip
+    twice = dataclasses.replace(recipe, epochs=max(2, recipe.epochs))
+    training = proxy_epochs(middle, small, twice, seed=0, donor=plan.donor)
+    next(training)  # warms up
+    images = recipe.epochs * (len(data.train_labels) + FORWARD * len(data.val_labels))
+    seconds = images / next(training)["images_per_second"]
+    workers = settings.workers or 1
+    at_once = f"by {counted(workers, 'worker')}" if settings.workers else "one at a time"
+    return (
+        f"Time: about {duration(seconds)} for a training of {format_count(count_flops(middle))} "
+        f"FLOPs on this machine, the middle of those drawn; about "
+        f"{duration(seconds * settings.trials / workers)} for {counted(settings.trials, 'trial')} "
+        f"{at_once}, less where early stopping ends some."
+    )
 
 
 class Pace:

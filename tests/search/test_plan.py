@@ -1,7 +1,9 @@
 """A search that is called: what is refused before anything is trained, and what run.json keeps."""
 
+import dataclasses
 import functools
 import json
+import re
 import sys
 
 import pytest
@@ -21,6 +23,7 @@ from search.plan import (
     read_options,
 )
 from search.terminal.messages import prospect
+from search.terminal.pace import foreseen
 from trainers import Recipe
 
 
@@ -120,6 +123,18 @@ def test_a_dry_run_tells_what_fits_and_whether_the_budget_binds(tmp_path):
     assert "Workers: as many as" in said["2M"]
     assert "does not bind" not in said["2M"]
     assert "The budget does not bind: the largest network drawn costs" in said["1.3G"]
+
+
+def test_a_dry_run_foresees_how_long_the_search_takes(tmp_path):
+    asked = {"data": "digits", "budget": "100K", "out": str(tmp_path / "run"), "trials": 30}
+    said = []
+    for workers in (1, 10):
+        ready = plan_search({**asked, "workers": workers}, Console(quiet=True), claim=False)
+        said.append(foreseen(ready))
+    assert re.match(r"Time: about \S+ .* for a training of \S+K FLOPs on this machine", said[0])
+    assert "for 30 trials by 1 worker, less" in said[0]
+    assert "for 30 trials by 10 workers, less" in said[1]
+    assert foreseen(dataclasses.replace(ready, train=print)) is None
 
 
 @pytest.fixture
