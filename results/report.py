@@ -34,6 +34,7 @@ from results.latency import (
     said_of,
 )
 from results.latency_chart import latency_spec
+from results.model_card import data_license
 from results.progress_chart import progress_specs
 from results.record import TrialRecord
 from results.run import Run
@@ -77,6 +78,7 @@ def render_report(
             margin=MARGIN,
             unconfirmed=run.unconfirmed,
             donor=words.donor(run.settings),
+            data_license=data_license(run.settings["data"].get("name")),
             axis=HYPERVOLUME_AXIS,
             data=_Defaults(run.settings["data"]),
             metric=words.metric_name(run.metric),
@@ -205,7 +207,7 @@ def sections(settings: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str
     named = {
         "Run": general,
         "Settings": settings.get("settings"),
-        "Data": settings.get("data"),
+        "Data": _without(settings.get("data"), "brightness"),
         "Recipe": settings.get("recipe"),
         "Search space": settings.get("space"),
         "Versions": settings.get("versions"),
@@ -216,6 +218,11 @@ def sections(settings: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str
         for title, values in named.items()
         if isinstance(values, Mapping) and values
     ]
+
+
+def _without(values: Any, name: str) -> Any:
+    """A table without what no person reads."""
+    return {k: v for k, v in values.items() if k != name} if isinstance(values, Mapping) else values
 
 
 def command_line(argv: Any, chosen: Mapping[str, Any] | None = None) -> str | None:

@@ -23,6 +23,7 @@ def status(run: o.RunFolder, as_json: o.Json = False) -> None:
     from search.terminal.confirming import show_confirmed
     from search.terminal.display import front_table
     from search.terminal.messages import not_confirmed_text, readings_text, summary
+    from search.terminal.pace import running_lines
 
     loaded = load_run(run)
     if as_json:
@@ -41,6 +42,8 @@ def status(run: o.RunFolder, as_json: o.Json = False) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    for line in running_lines(loaded):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     if loaded.foreign:
         console.print(foreign_text(loaded.foreign), markup=False, soft_wrap=True)
     if loaded.stop_reason:
@@ -114,7 +117,10 @@ def _watch(runs: list[Path], overlay: Path | None, title: str | None) -> None:
                 page = render_report(run, reload_seconds=round(2 * LOOK_SECONDS))
                 replace_file(run.path / "report.html", page)
         how = "ended" if ended else "Ctrl-C ends"
-        print(f"{run.path / 'report.html'}: {run.trained} of {run.trials_asked} trials ({how})")
+        print(
+            f"{run.path / 'report.html'}: {run.trained} of {run.trials_asked} trials ({how})",
+            flush=True,
+        )
 
     watch(runs[0], write)
 

@@ -168,6 +168,8 @@ def test_a_run_that_is_not_finished_goes_on(finished, tmp_path):
     assert finished_already(finished, {"trials": 25}) is None
     interrupted = make_run(tmp_path / "other", finished=False)
     assert finished_already(interrupted, {}) is None
+    with pytest.raises(ValueError, match="must be more than the 27 that the run"):
+        finished_already(interrupted, {"trials": 4})
     untested = make_run(tmp_path / "third", test_accuracy=False)
     assert finished_already(untested, {}) is None
 

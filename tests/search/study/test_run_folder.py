@@ -289,3 +289,10 @@ def test_a_file_that_workers_would_take_for_the_package_is_named(monkeypatch, ca
     assert code == 2
     assert "The current folder must not hold space.py" in said
     assert not (tmp_path / "runs" / "digits-2M").exists()
+
+
+def test_run_json_names_the_files_that_were_left_out():
+    digits = load_dataset("digits", data_root=None, img_size=None, seed=0)
+    assert "skipped_files" not in describe_data(digits)
+    one = dataclasses.replace(digits, skipped=(("a/caf\udce9.png", "empty"),))
+    assert describe_data(one)["skipped_files"] == ["a/caf?.png: empty"]
