@@ -106,7 +106,7 @@ def running_lines(run: Run) -> Iterator[str]:
     if running and ended and run.full_epochs:
         work = sum(record.flops * record.epochs for record in ended)
         rate = sum(record.seconds or 0.0 for record in ended) / work
-        rest = sum(r.flops * (run.full_epochs - epochs.get(r.trial, 0)) for r in running)
+        rest = float(sum(r.flops * (run.full_epochs - epochs.get(r.trial, 0)) for r in running))
         rest += max(0, run.trials_asked - len(run.records)) * work / len(ended)
         yield f"  about {duration(rate * rest / len(running))} left"
 
