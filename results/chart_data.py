@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from results.anytime import progress_rows
+from results.frontier import pareto_front
 from results.record import TrialRecord, finite
 from results.run import Run
 from results.words import blocks_text, metric_name, shape_text, standard_error
@@ -17,6 +18,7 @@ SERIES = ("on the frontier", "baseline", "complete", "stopped early", "running",
 _STATES = {"complete": "complete", "stopped": "stopped early"}
 MOST_STOPPED = 100  # curves of trials stopped early that are drawn
 COMPARABLE = ("on the frontier", "baseline", "complete")
+NEAR = 1.7  # times the FLOPs of another baseline, whose name would touch
 Row = dict[str, Any]
 
 
@@ -38,6 +40,7 @@ class ChartData:
     # corners of the staircase, `curves` the epochs of its members, `progress` its improvements by
     # what they are told over. `largest_class` is the share of it, where classes are not balanced.
     # `confirmed` are means of trainings by other seeds with a standard error; none before that.
+    # `baseline_steps` and `baseline_names` are the staircase and the names of baselines.
     # `below_axis` counts trials of the page that are drawn at the foot of the accuracy axis.
 
     dataset: str | None
@@ -52,6 +55,8 @@ class ChartData:
     below_axis: int
     confirmed: list[Row]
     largest_class: float | None
+    baseline_steps: list[Row]
+    baseline_names: list[Row]
 
     @classmethod
     def of(cls, run: Run) -> ChartData:
@@ -73,6 +78,8 @@ class ChartData:
             below_axis=sum(row["accuracy"] < low for row in rows),
             confirmed=confirmed,
             largest_class=run.largest_class,
+            baseline_steps=baseline_steps(run),
+            baseline_names=baseline_names(run),
         )
 
 
@@ -120,6 +127,36 @@ def step_rows(run: Run) -> list[Row]:
         rows.append(step | {"trial": record.trial})
     if rows and rows[-1]["flops"] < run.budget_flops:
         rows.append({"flops": run.budget_flops, "accuracy": rows[-1]["accuracy"]})
+    return rows
+
+
+def _complete_baselines(run: Run) -> list[TrialRecord]:
+    return [
+        record
+        for record in run.records
+        if record.baseline is not None and record.state == "complete"
+        if record.accuracy is not None and math.isfinite(record.accuracy)
+    ]
+
+
+def baseline_steps(run: Run) -> list[Row]:
+    """The corners of the staircase of the baselines alone, up to the budget."""
+    front = pareto_front(_complete_baselines(run), budget_flops=run.budget_flops)
+    rows: list[Row] = [{"flops": r.flops, "accuracy": r.accuracy} for r in front]
+    if rows and rows[-1]["flops"] < run.budget_flops:
+        rows.append({"flops": run.budget_flops, "accuracy": rows[-1]["accuracy"]})
+    return rows
+
+
+def baseline_names(run: Run) -> list[Row]:
+    """The name of each baseline, `above` its point, or below beside one of about its FLOPs."""
+    rows: list[Row] = []
+    for record in sorted(_complete_baselines(run), key=lambda record: record.flops):
+        before = rows[-1] if rows else None
+        close = before is not None and record.flops < NEAR * before["flops"]
+        above = not (close and before is not None and before["above"])
+        place = {"flops": record.flops, "accuracy": record.accuracy}
+        rows.append({"name": record.baseline, **place, "above": above})
     return rows
 
 

@@ -17,7 +17,7 @@ from results.chart_data import SERIES, ChartData, Points, Row, log_ticks
 from results.words import data_name, percent, scaled, titled
 
 # Colour and shape of each series: told apart by both.
-_MARKS = {
+MARKS = {
     "on the frontier": ("#2563eb", "circle"),
     "baseline": ("#d97706", "diamond"),
     "complete": ("#8b9bb0", "circle"),
@@ -28,7 +28,7 @@ _MARKS = {
 _NOTABLE = "datum.member || isValid(datum.baseline)"
 _CONFIRMED = "#7c3aed"
 _MANY_TRIALS = 400  # from here on points are smaller
-BLUE = _MARKS["on the frontier"][0]
+BLUE = MARKS["on the frontier"][0]
 _FONT = "system-ui, 'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', sans-serif"
 _FLOPS_TITLE = "FLOPs per image (multiply-accumulates, log scale)"
 
@@ -67,12 +67,22 @@ def _picture(data: ChartData, title: str | None) -> dict[str, Any]:
     named = data_name(data.dataset)
     title = title or f"{named}: {data.metric} within {scaled(data.budget_flops)}FLOPs"
     title = title.encode("utf-8", "replace").decode()  # what is typed may be no UTF-8
-    chart = alt.layer(*layers).properties(width=680, height=380, title=title)
+    told = alt.TitleParams(text=title, subtitle=_caption(data))
+    chart = alt.layer(*layers).properties(width=680, height=380, title=told)
     spec = titled(whole_spec(chart, _datasets(data, data.picture)), data.metric)
     spec["background"] = "white"
     spec["padding"] = 12
     spec["config"]["aria"] = False
     return spec
+
+
+def _caption(data: ChartData) -> str:
+    """What bars, numbers and lines of the picture mean."""
+    if not data.steps:
+        return ""
+    confirmed = "; squares are confirmed means" if data.confirmed else ""
+    baselines = "; the dotted line is the baselines' own" if data.baseline_names else ""
+    return f"Numbers are trials, bars one standard error of the accuracy{confirmed}{baselines}"
 
 
 def _frontier_layers(data: ChartData, shown: Points, *, interactive: bool) -> list[alt.Chart]:
@@ -94,6 +104,7 @@ def _frontier_layers(data: ChartData, shown: Points, *, interactive: bool) -> li
     confirmed = _confirmed(x, domain, interactive=interactive) if data.confirmed else []
     return [
         *budget,
+        *_baselines(x, y, data),
         alt.Chart(steps)
         .mark_rule(strokeWidth=1.25, opacity=0.45, color=BLUE)
         .encode(x=x, y=alt.Y("low:Q", **_accuracy(domain)), y2="high:Q")
@@ -107,6 +118,25 @@ def _frontier_layers(data: ChartData, shown: Points, *, interactive: bool) -> li
         .encode(x=x, y=y, text="trial:N"),
         *confirmed,
     ]
+
+
+def _baselines(x: alt.X, y: alt.Y, data: ChartData) -> list[alt.Chart]:
+    """The staircase of the baselines alone, and their names, above and below by turns."""
+    if not data.baseline_names:
+        return []
+    colour = MARKS["baseline"][0]
+    steps = alt.Chart(alt.NamedData("baseline_steps"))
+    line = steps.mark_line(
+        interpolate="step-after", strokeWidth=1.5, strokeDash=[2, 2], color=colour, opacity=0.8
+    )
+    names = [
+        alt.Chart(alt.NamedData("baseline_names"))
+        .mark_text(align="right", baseline=side, dx=-4, dy=dy, fontSize=10, color=colour)
+        .encode(x=x, y=y, text="name:N")
+        .transform_filter(f"datum.above == {above}")
+        for above, side, dy in (("true", "bottom", -7), ("false", "top", 7))
+    ]
+    return [line.encode(x=x, y=y), *names]
 
 
 def _largest_class(domain: tuple[float, float]) -> list[alt.Chart]:
@@ -147,7 +177,7 @@ def _confirmed(x: alt.X, domain: tuple[float, float], *, interactive: bool) -> l
 
 def _points(rows: Sequence[Row], x: alt.X, y: alt.Y, *, interactive: bool) -> alt.Chart:
     present = [name for name in SERIES if any(row["series"] == name for row in rows)]
-    colors, shapes = ([_MARKS[name][i] for name in present] for i in (0, 1))
+    colors, shapes = ([MARKS[name][i] for name in present] for i in (0, 1))
     few = len(rows) <= _MANY_TRIALS
     legend = alt.Legend(title=None, orient="bottom", symbolSize=80, symbolStrokeWidth=0)
     color = alt.Scale(domain=present, range=colors)
@@ -186,6 +216,11 @@ def _datasets(data: ChartData, shown: Points) -> dict[str, list[Row]]:
         "trials": shown.rows,
         "steps": data.steps,
         "labels": shown.labels,
+        **(
+            {"baseline_steps": data.baseline_steps, "baseline_names": data.baseline_names}
+            if data.baseline_names
+            else {}
+        ),
         **({"confirmed": data.confirmed} if data.confirmed else {}),
         **({"guess": _guess(data.largest_class)} if data.largest_class is not None else {}),
         "budget": [
@@ -248,7 +283,14 @@ def whole_spec(chart: Any, datasets: dict[str, list[Row]]) -> dict[str, Any]:
         "axisY": {"domain": False, "ticks": False, "labelPadding": 6},
         "text": {"fontSize": 12, "font": _FONT},
         "legend": {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal"},
-        "title": {"fontSize": 15, "fontWeight": 600, "anchor": "start", "offset": 12},
+        "title": {
+            "fontSize": 15,
+            "fontWeight": 600,
+            "anchor": "start",
+            "offset": 12,
+            "subtitleFontSize": 11,
+            "subtitleColor": "#475569",
+        },
     }
     return spec
 

@@ -27,22 +27,24 @@ def write_timm_folder(run: Run, trial: int, folder: Path) -> list[Path]:
     """Writes config.json, model.safetensors, class_map.txt, a model card and code that loads them
     with torch and timm alone into `folder`; the paths. Takes seconds, mostly torch's import. Raises
     ValueError where the trial cannot be exported, OSError where it cannot be written."""
-    # Of a member of the frontier, those of its proxy training; of another network that was
-    # confirmed, those of its first training by the confirmation.
+    # Of a member of the frontier or a baseline, those of its proxy training; of another network
+    # that was confirmed, those of its first training by the confirmation.
     # For `timm.create_model("local-dir:FOLDER", pretrained=True)` after `import space.model`. It
-    # cannot be exported if the trial is no member of the frontier, its weights are gone or broken,
+    # cannot be exported if the trial is neither of these, its weights are gone or broken,
     # run.json does not tell the mean and std of the images, or `folder` is another program's.
     file = run.path / "weights" / f"{trial}.safetensors"
-    record = next((r for r in run.front if r.trial == trial), None)
+    members = {r.trial for r in run.front}
+    kept = (r for r in run.records if r.trial in members or (r.baseline and file.is_file()))
+    record = next((r for r in kept if r.trial == trial), None)
     if record is None and (training := _confirmed_training(run, trial)) is not None:
         file = run.path / CONFIRM_WEIGHTS / f"{training.trial}.safetensors"
         record = replace(training, trial=trial)
     if record is None:
-        members = ", ".join(str(r.trial) for r in run.front)
-        fix = f"choose one of {members}" if members else "there is none yet"
+        numbers = ", ".join(str(r.trial) for r in run.front)
+        fix = f"choose one of {numbers}" if numbers else "there is none yet"
         raise ValueError(
-            f"`TRIAL` must be a member of the frontier, which alone keep their weights, but got "
-            f"{trial}: {fix}."
+            f"`TRIAL` must be a member of the frontier or a baseline, which alone keep their "
+            f"weights, but got {trial}: {fix}."
         )
     weights, how = _weights(file, record), preprocessing(run)
     if how is None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from results.ranking import LEAST_NETWORKS, QUANTILES, REPEATS, Array, Tau, weighted_tau
 from results.replace import replace_file
-from results.words import duration, percent, scaled
+from results.words import counted, duration, percent, scaled
 from space.files import read_small_file
 
 PROFILE_FILE = "profile.json"
@@ -65,6 +65,24 @@ def latencies(rows: Iterable[Row], *, device: str | None = None) -> dict[int, fl
     like = ("host", "device", "compiled", "batch_size")
     alike = (row for row in known if all(row[name] == known[0][name] for name in like))
     return {row["trial"]: row["seconds"] for row in alike}
+
+
+def by_device(rows: Iterable[Row]) -> list[list[Row]]:
+    """The rows of trials, by what they were measured on and how; equal devices of several hosts
+    count once, by the first."""
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    hosts: dict[tuple[Any, ...], str] = {}
+    for row in rows:
+        key = tuple(row[k] for k in ("device", "name", "threads", "compiled", "batch_size"))
+        if row["trial"] is not None and hosts.setdefault(key, row["host"]) == row["host"]:
+            groups.setdefault(key, []).append(row)
+    return list(groups.values())
+
+
+def device_text(row: Row) -> str:
+    """What was measured on: "cpu (AMD EPYC, 1 thread), compiled"."""
+    threads = f", {counted(row['threads'], 'thread')}" if row["device"] == "cpu" else ""
+    return f"{row['device']} ({row['name']}{threads}){', compiled' if row['compiled'] else ''}"
 
 
 def flops_agreement(rows: Sequence[Row]) -> Tau | None:

@@ -174,10 +174,14 @@ def _load(config: Mapping[str, Any], name: str) -> Iterator[str]:
     yield "```"
 
 
+def data_license(dataset: str | None) -> str:
+    """What is known here of the license of the data."""
+    return _DATA_LICENSES.get(dataset or "", "not known here: that of its images")
+
+
 def _licenses(told: Mapping[str, Any]) -> Iterator[str]:
     yield f"- code (`{FILE}`): Apache-2.0"
-    data = _DATA_LICENSES.get(told.get("dataset") or "", "not known here: that of its images")
-    yield f"- data: {data}"
+    yield f"- data: {data_license(told.get('dataset'))}"
     donor = told.get("init")
     if isinstance(donor, str):
         known = told.get("init_license") or "not known here"

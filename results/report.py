@@ -10,7 +10,7 @@ import json
 import math
 import shlex
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,29 +24,49 @@ from results.curve_chart import curves_spec
 from results.drawing import block_drawing
 from results.effects import DOUBT, MARGIN, effects_of
 from results.frontier import HYPERVOLUME_AXIS, hypervolume
+from results.latency import (
+    Row,
+    by_device,
+    device_text,
+    duration_ms,
+    latencies,
+    read_profile,
+    said_of,
+)
+from results.latency_chart import latency_spec
+from results.model_card import data_license
 from results.progress_chart import progress_specs
 from results.record import TrialRecord
 from results.run import Run
 from results.scaling import FACTOR, Expected, scaling_of
+from results.similarity import Told, plain_text, read_inspected, similar_text
+from results.similarity_chart import similarity_specs
 from results.words import hide_password
 
 _MOST_NAMED = 12
 
 
 def render_report(
-    run: Run, *, fallback_svg: str | None = None, data: ChartData | None = None
+    run: Run,
+    *,
+    fallback_svg: str | None = None,
+    data: ChartData | None = None,
+    reload_seconds: int | None = None,
 ) -> str:
     """The page as text. `fallback_svg` is shown where scripts do not run. Takes about 2 s.
 
-    `data` is that of `run`, where it has been computed already.
+    `data` is that of `run`, where it has been computed already. `reload_seconds`: after which the
+    page loads itself again.
     """
     data = data or ChartData.of(run)
     baselines = [record for record in run.records if record.baseline is not None]
+    told, measured = read_inspected(run.path), by_device(read_profile(run.path))
     return (
         environment()
         .get_template("report.html")
         .render(
             run=run,
+            reload_seconds=reload_seconds,
             front=run.front,
             members={record.trial for record in run.front},
             state=_state(run),
@@ -58,6 +78,7 @@ def render_report(
             margin=MARGIN,
             unconfirmed=run.unconfirmed,
             donor=words.donor(run.settings),
+            data_license=data_license(run.settings["data"].get("name")),
             axis=HYPERVOLUME_AXIS,
             data=_Defaults(run.settings["data"]),
             metric=words.metric_name(run.metric),
@@ -79,7 +100,8 @@ def render_report(
             else words.unbalanced_text(run.largest_class),
             seconds=sum(record.seconds or 0.0 for record in run.records),
             error=lambda accuracy: _error(run, accuracy),
-            charts=_charts(run, data),
+            charts=_charts(run, data, told, measured),
+            **_told_beside(run, told, measured),
             fallback_svg=Markup(fallback_svg) if fallback_svg else "",
             javascript=Markup(charts.javascript() if run.records else ""),
             script=Markup((Path(__file__).parent / "report.js").read_text(encoding="utf-8")),
@@ -103,6 +125,7 @@ def environment() -> Environment:
         scaled=words.scaled,
         percent=words.percent,
         duration=words.duration,
+        ms=duration_ms,
         hours=words.hours,
         ranges=words.index_ranges,
         pools=words.pools_text,
@@ -133,6 +156,30 @@ def _budgets(run: Run) -> list[tuple[str, Expected]]:
     ]
 
 
+def _told_beside(
+    run: Run, told: Sequence[Told], measured: Sequence[Sequence[Row]]
+) -> dict[str, Any]:
+    """What the page says of what `inspect` and `profile` found, beside their charts."""
+    return {
+        "inspected": [_inspected(run, found) for found in told],
+        "measured": [(device_text(rows[0]), said_of(rows), rows) for rows in measured],
+        "latency": latencies(measured[0]) if measured else {},
+    }
+
+
+def _inspected(run: Run, told: Told) -> dict[str, Any]:
+    """What the page says of a network that was inspected, beside its charts."""
+    plain = told.get("plain")
+    record = next((r for r in run.records if r.trial == told["trial"]), None)
+    return {
+        "told": told,
+        "record": record,
+        "similar": similar_text(told),
+        "plain": plain and plain_text(run, plain),
+        "plain_similar": plain and similar_text(plain),
+    }
+
+
 def failures(records: Iterable[TrialRecord]) -> list[dict[str, Any]]:
     """Failed trials by kind and reason, the most frequent first; one traceback stands for each."""
     groups: dict[tuple[str, str], list[TrialRecord]] = {}
@@ -160,7 +207,7 @@ def sections(settings: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str
     named = {
         "Run": general,
         "Settings": settings.get("settings"),
-        "Data": settings.get("data"),
+        "Data": _without(settings.get("data"), "brightness"),
         "Recipe": settings.get("recipe"),
         "Search space": settings.get("space"),
         "Versions": settings.get("versions"),
@@ -171,6 +218,11 @@ def sections(settings: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str
         for title, values in named.items()
         if isinstance(values, Mapping) and values
     ]
+
+
+def _without(values: Any, name: str) -> Any:
+    """A table without what no person reads."""
+    return {k: v for k, v in values.items() if k != name} if isinstance(values, Mapping) else values
 
 
 def command_line(argv: Any, chosen: Mapping[str, Any] | None = None) -> str | None:
@@ -204,12 +256,22 @@ def _state(run: Run) -> str:
     return f"interrupted: {run.stop_reason}" if run.stop_reason else "interrupted, can be resumed"
 
 
-def _charts(run: Run, data: ChartData) -> dict[str, dict[str, Any]]:
+def _charts(
+    run: Run,
+    data: ChartData,
+    inspected: Iterable[Told],
+    measured: Iterable[Sequence[Row]],
+) -> dict[str, dict[str, Any]]:
     if not run.records:
         return {}
     specs = {"frontier": charts.frontier_spec(data)}
     if any(record.epochs > 1 for record in run.front):
         specs["curves"] = curves_spec(data)
+    for place, rows in enumerate(measured):
+        spec = latency_spec(run, rows)
+        specs |= {f"latency-{place}": spec} if spec else {}
+    for found in inspected:
+        specs |= similarity_specs(found)
     return specs | progress_specs(data)
 
 

@@ -176,7 +176,7 @@ def plan_resume(
 
 def finished_already(run: Path, changes: Mapping[str, Any]) -> Run | None:
     """The run, if it is finished and has as many trials as asked for. Raises ValueError if it has
-    more: nothing of it is changed."""
+    more, finished or not: nothing of it is changed."""
     from results import load_run
     from results.study_file import NoStudyError
 
@@ -185,14 +185,14 @@ def finished_already(run: Path, changes: Mapping[str, Any]) -> Run | None:
     except NoStudyError:  # it did not begin; `open_study` refuses where there are results
         return None
     asked = changes.get("trials") or loaded.trials_asked
-    untested = any(member.test_accuracy is None for member in loaded.front)
-    if not loaded.finished or untested or loaded.trained < asked:
-        return None
     if changes.get("trials") and asked < loaded.trained:
         raise ValueError(
             f"`--trials` (={asked}) must be more than the {loaded.trained} that the run "
-            f"{str(run)!r} has, all in all: ask for more, or leave the finished run as it is."
+            f"{str(run)!r} has, all in all: ask for more, or leave the run as it is."
         )
+    untested = any(member.test_accuracy is None for member in loaded.front)
+    if not loaded.finished or untested or loaded.trained < asked:
+        return None
     return loaded
 
 

@@ -69,8 +69,8 @@ def _donor_of_trial(init: str) -> Donor:
     file, how = run.path / "weights" / f"{number}.safetensors", preprocessing(run)
     if record is None or how is None or not file.is_file():
         raise ValueError(
-            "it must be a member of the frontier, which alone keep their weights: `vit-frontier "
-            "status` lists them."
+            "it must be a member of the frontier or a baseline, which alone keep their weights: "
+            "`vit-frontier status` lists members."
         )
     a = as_donor(record.architecture)
     return donor_of_network(init, a, file, mean=how["mean"], std=how["std"])

@@ -23,6 +23,7 @@ def status(run: o.RunFolder, as_json: o.Json = False) -> None:
     from search.terminal.confirming import show_confirmed
     from search.terminal.display import front_table
     from search.terminal.messages import not_confirmed_text, readings_text, summary
+    from search.terminal.pace import running_lines
 
     loaded = load_run(run)
     if as_json:
@@ -41,6 +42,8 @@ def status(run: o.RunFolder, as_json: o.Json = False) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    for line in running_lines(loaded):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     if loaded.foreign:
         console.print(foreign_text(loaded.foreign), markup=False, soft_wrap=True)
     if loaded.stop_reason:
@@ -68,12 +71,18 @@ def report(
     title: Annotated[
         str | None, Option(help="The title of frontier.svg, .png, .pdf, .tex and .md.")
     ] = None,
+    watch: Annotated[
+        bool, Option("--watch", help="Of one run: keep report.html up to date until it ends.")
+    ] = False,
 ) -> None:
     """Write report.html, frontier.json, the tables and pictures of a run again."""
     from results import load_run, write_results
     from results.words import foreign_text
     from search.study.errors import writing
 
+    if watch:
+        _watch(runs, overlay, title)
+        return
     page = None if overlay is None else _overlay(runs, overlay)
     for run in runs:
         with writing(run, "report"):
@@ -85,6 +94,35 @@ def report(
             print(path)
     if page is not None:
         print(page)
+
+
+def _watch(runs: list[Path], overlay: Path | None, title: str | None) -> None:
+    """Keeps the page of one run up to date; all of its files are written at the end."""
+    from results import render_report, write_results
+    from results.replace import replace_file
+    from search.study.errors import writing
+    from search.watch import LOOK_SECONDS, watch
+
+    if len(runs) > 1 or overlay is not None:
+        raise ValueError(
+            f"`--watch` must be of one run, but got {len(runs)}"
+            f"{' and --overlay' if overlay else ''}: give one run folder alone."
+        )
+
+    def write(run: Run, ended: bool) -> None:
+        with writing(run.path, "report"):
+            if ended:
+                write_results(run, title=title)
+            else:
+                page = render_report(run, reload_seconds=round(2 * LOOK_SECONDS))
+                replace_file(run.path / "report.html", page)
+        how = "ended" if ended else "Ctrl-C ends"
+        print(
+            f"{run.path / 'report.html'}: {run.trained} of {run.trials_asked} trials ({how})",
+            flush=True,
+        )
+
+    watch(runs[0], write)
 
 
 def _overlay(runs: list[Path], file: Path) -> Path:

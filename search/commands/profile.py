@@ -40,8 +40,10 @@ def profile(
     as_json: o.Json = False,
 ) -> None:
     """Measure latency, throughput and memory on the devices of this machine or cluster."""
+    from results import load_run, write_results
     from results.latency import write_profile
     from search.profiling import ProfileOptions, measure, to_measure
+    from search.study.errors import writing
 
     options = ProfileOptions(
         networks=networks, batch_size=batch_size, seconds=seconds, compile=compile
@@ -52,10 +54,14 @@ def profile(
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     folder = chosen[0].run
     if folder is not None and rows:
-        write_profile(folder, rows)
+        with writing(folder, "report"):
+            write_profile(folder, rows)
+            write_results(load_run(folder))
     _show(rows, console)
     if folder is not None and rows:
-        console.print(f"Kept in {folder / 'profile.json'} and profile.csv.", soft_wrap=True)
+        console.print(
+            f"Kept in {folder / 'profile.json'}, profile.csv and report.html.", soft_wrap=True
+        )
     if as_json:
         print(json.dumps(rows))
     if not rows:
@@ -64,17 +70,15 @@ def profile(
 
 def _show(rows: list[Row], console: Console) -> None:
     """A table a device, and what it comes to."""
-    from results.latency import said_of
+    from results.latency import device_text, said_of
 
     def device(row: Row) -> tuple[Any, ...]:
         return row["host"], row["device"], row["name"], row["threads"], row["batch_size"]
 
-    for (host, kind, name, threads, batch), found in groupby(sorted(rows, key=device), device):
+    for (host, *_, batch), found in groupby(sorted(rows, key=device), device):
         these = sorted(found, key=lambda row: row["flops"])
-        by = f", {threads} threads" if kind == "cpu" else ""
-        how = ", compiled" if these[0]["compiled"] else ""
         console.print(
-            f"{host}, {kind} ({name}{by}){how}: latency of one image, median and 95 %; throughput "
+            f"{host}, {device_text(these[0])}: latency of one image, median and 95 %; throughput "
             f"and memory at a batch of {batch}.",
             markup=False,
             highlight=False,

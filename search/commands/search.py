@@ -80,9 +80,10 @@ def _tell(plan: Plan, console: Console, as_json: bool, *, confirms: bool) -> Non
     from results.words import hide_password
     from search.terminal.confirming import prospect_confirm
     from search.terminal.messages import prospect
+    from search.terminal.pace import foreseen
 
-    told = prospect(plan.settings, plan.dataset, plan.recipe)
-    for line in [*told, *([prospect_confirm()] if confirms else [])]:
+    told = [*prospect(plan.settings, plan.dataset, plan.recipe), foreseen(plan) or ""]
+    for line in filter(None, [*told, prospect_confirm() if confirms else ""]):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     if as_json:
         storage = plan.settings.storage

@@ -74,8 +74,8 @@ def _of_run(text: str) -> tuple[Any, dict[str, Any]]:
     file, how = run.path / "weights" / f"{number}.safetensors", preprocessing(run)
     if record is None or how is None or not file.is_file():
         raise ValueError(
-            f"`--teacher` (={show(text)}) must be a member of the frontier, which alone keep their "
-            "weights: `vit-frontier status` lists them."
+            f"`--teacher` (={show(text)}) must be a member of the frontier or a baseline, which "
+            "alone keep their weights: `vit-frontier status` lists members."
         )
     model = build_model(record.architecture)
     model.load_state_dict(load_file(file))

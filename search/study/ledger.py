@@ -11,7 +11,7 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from results import hypervolume, pareto_front
+from results import TrialRecord, hypervolume, pareto_front
 from results.record import BUILT, is_foreign, retried_key
 from results.words import foreign_text
 from search.decide.candidates import Candidates
@@ -111,6 +111,16 @@ class Ledger(Jobs):
             reference_accuracy=self.settings.reference_accuracy,
         )
         return [f"{self.over_budget} over budget (not trained)", f"hypervolume {reached:.4f}"]
+
+    def kept(self) -> set[int]:
+        """The trials whose weights stay on disk: those on the frontier and baselines."""
+        return {record.trial for record in self.tested()}
+
+    def tested(self) -> list[TrialRecord]:
+        """The trials that the test split is read for: those on the frontier and baselines."""
+        members = super().kept()
+        others = (r for r in self.finished if r.baseline is not None and r.trial not in members)
+        return [*self.front, *(record for record in others if record.state == "complete")]
 
     def enqueue(self, architecture: Architecture, baseline: str | None = None) -> None:
         """Has `architecture`, of this space, asked before the sampler is."""

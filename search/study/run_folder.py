@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)  # NFS, Lustre
+MOST_LEFT_OUT = 100  # files whose names run.json keeps
 SAME = 0.01  # of white, what two decoders may differ by
 
 
@@ -180,6 +181,20 @@ def only_driver(folder: Path, what: str = "search") -> Iterator[str]:
         yield ""
 
 
+def is_driven(folder: Path) -> bool:
+    """Whether a search or a confirmation holds the run folder's lock; False without locks."""
+    import fcntl
+
+    try:
+        with open(folder / ".lock", encoding="utf-8") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def read_search(folder: Path) -> dict[str, Any]:
     """run.json with all that going on with a search takes. Raises ValueError."""
     description = read_settings(folder)
@@ -261,11 +276,18 @@ def describe_data(dataset: Dataset) -> dict[str, Any]:
         "validation": len(dataset.val_labels),
         "test": len(dataset.test_labels),
         "skipped": len(dataset.skipped),
+        **({"skipped_files": _left_out(dataset)} if dataset.skipped else {}),
         "fingerprint": dataset.fingerprint(),
         "mean": list(dataset.mean),
         "std": list(dataset.std),
         "brightness": dataset.brightness(),
     }
+
+
+def _left_out(dataset: Dataset) -> list[str]:
+    """The first files that cannot be read, with the reasons."""
+    shown = (f"{path}: {reason}" for path, reason in dataset.skipped[:MOST_LEFT_OUT])
+    return [text.encode("utf-8", "replace").decode() for text in shown]
 
 
 def versions() -> dict[str, str]:

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from results import TrialRecord
-from results.words import duration, format_count, index_ranges, metric_name, shape_row
+from results.words import counted, duration, format_count, index_ranges, metric_name, shape_row
 from search.study.jobs import Jobs, LiveTrial
 from search.terminal.pace import Pace
 from search.terminal.table import fitting_table
@@ -148,7 +148,8 @@ class Display:
             Text(self._counts(), style="dim"),
         ]
         for live in list(self.jobs.live.values())[:4]:
-            lines.append(Text(f"  {self._running(live)}", style="cyan"))
+            told = f"  {self._running(live)}"
+            lines.append(Text(told, style="cyan", no_wrap=True, overflow="ellipsis"))
         if self._note:
             lines.append(Text(self._note, style="yellow"))
         front = self.jobs.front
@@ -167,7 +168,11 @@ class Display:
         name = f" ({live.baseline})" if live.baseline else ""
         passed = duration(time.monotonic() - live.began)
         size = format_count(live.flops)
-        return f"trial {live.trial.number}{name}: {size} FLOPs, {state}, {passed}"
+        shape = shape_row(live.architecture)
+        return (
+            f"trial {live.trial.number}{name}: {size} FLOPs, {state}, {passed}, "
+            f"{counted(live.architecture.depth, 'block')} of {shape['width']}"
+        )
 
 
 @contextlib.contextmanager

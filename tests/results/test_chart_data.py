@@ -1,6 +1,7 @@
 """results.chart_data: what a chart shows is what the run holds."""
 
 import dataclasses
+import itertools
 import math
 
 import pytest
@@ -84,3 +85,14 @@ def test_trials_that_never_learned_do_not_flatten_the_frontier(full):
 )
 def test_ticks_are_round_numbers_inside_the_axis(low, high, ticks):
     assert log_ticks(low, high) == pytest.approx(ticks)
+
+
+def test_names_of_baselines_stand_apart_and_their_staircase_ends_at_the_budget(tmp_path):
+    run = load_run(make_run(tmp_path))
+    names = ChartData.of(run).baseline_names
+    assert [row["name"] for row in names] == [r.baseline for r in run.records if r.baseline]
+    for one, other in itertools.pairwise(names):
+        assert other["flops"] >= 1.7 * one["flops"] or one["above"] != other["above"]
+    steps = ChartData.of(run).baseline_steps
+    assert steps[-1]["flops"] == run.budget_flops
+    assert [step["accuracy"] for step in steps] == sorted(step["accuracy"] for step in steps)

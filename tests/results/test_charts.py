@@ -39,6 +39,21 @@ def test_picture_is_drawn_from_any_run(run):
     assert frontier_png(ChartData.of(run)).startswith(b"\x89PNG")
 
 
+def test_the_picture_names_baselines_and_says_what_bars_and_numbers_mean(tmp_path):
+    run = load_run(make_run(tmp_path))
+    texts = [
+        e.text
+        for e in ElementTree.fromstring(frontier_svg(ChartData.of(run))).iter()
+        if e.tag.endswith("text")
+    ]
+    assert {r.baseline for r in run.records if r.baseline is not None} <= set(texts)
+    caption = (
+        "Numbers are trials, bars one standard error of the accuracy; the dotted line is the "
+        "baselines' own"
+    )
+    assert caption in texts
+
+
 def test_a_dataset_whose_name_is_not_utf8_is_drawn(tmp_path):
     data = {"name": "/data/caf\udce9", "img_size": 8, "in_chans": 1, "num_classes": 10}
     run = load_run(make_run(tmp_path, **SHAPES["one"], settings={"data": data}))

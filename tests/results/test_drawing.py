@@ -10,6 +10,7 @@ from make_run import plain
 
 from results.drawing import block_drawing
 from space import NAMED, Pool
+from space.parts import KINDS, Mark
 
 
 def elements(architecture, kind):
@@ -59,3 +60,12 @@ def test_every_named_architecture_is_drawn_whole_and_inside_its_frame(name):
     assert edges[0][0] > 0
     assert sum(edges[-1]) < width
     assert root.get("aria-label")
+
+
+def test_every_kind_that_is_drawn_has_a_letter_and_colours_of_its_own():
+    drawn = [kind.mark for kind in KINDS.values() if kind.mark != Mark()]
+    letters = [mark.letter for mark in drawn if mark.letter]
+    colours = [(mark.colour, mark.dark) for mark in drawn]
+    assert len(drawn) > 15
+    assert len(set(letters)) == len(letters)
+    assert len(set(colours)) == len(colours)

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from results.latency import (
+    by_device,
+    device_text,
     flops_agreement,
     latencies,
     misled,
@@ -56,3 +58,11 @@ def test_a_network_that_is_slower_with_fewer_flops_is_named():
     said = said_of(rows)
     assert "is told of 12 networks or more; these are 3" in said[0]
     assert "trial 1 of 1 kFLOPs takes 4 ms, trial 2 of 2 kFLOPs 1 ms" in said[1].replace(".00", "")
+
+
+def test_equal_devices_of_several_hosts_count_once_and_others_apart():
+    rows = [row(1, 100, 0.1), row(1, 100, 0.1, host="there"), row(2, 200, 0.2)]
+    rows += [row(1, 100, 0.3, name="another processor"), row(None, 100, 0.1)]
+    groups = by_device(rows)
+    assert [[r["seconds"] for r in group] for group in groups] == [[0.1, 0.2], [0.3]]
+    assert device_text(rows[0]) == "cpu (a processor, 1 thread)"

@@ -112,6 +112,7 @@ def test_a_member_is_inspected_and_a_trial_without_weights_is_refused(old_run):
     assert done.returncode == 0, done.stderr
     assert json.loads((run / "inspect-4.json").read_text())["images"] == 16
     assert (run / "inspect-4.svg").read_text().startswith("<svg")
+    assert 'id="chart-maps-4"' in (run / "report.html").read_text()
     refused = call("inspect", run, "99")
     assert refused.returncode == 2
     assert "must be one whose weights are kept" in refused.stderr

@@ -279,3 +279,13 @@ def test_thousands_of_trials_give_a_page_of_a_few_megabytes(tmp_path):
     html = render_report(load_run(folder))
     assert len(html) < 5_000_000
     assert Page(html).count("tr") > 3000
+
+
+def test_left_out_files_and_licenses_are_named_and_internals_are_not(tmp_path):
+    made = run_json("digits-2M", 2_000_000, 8, [str(i) for i in range(10)], 12, 0)
+    data = {**made["data"], "skipped_files": ["a/b.png: empty"], "brightness": [0.30471, 0.2]}
+    run = load_run(make_run(tmp_path, settings={"data": {**data, "name": "digits"}}))
+    text = Page(render_report(run)).text
+    assert "a/b.png: empty" in text
+    assert "Licenses. Data: CC BY 4.0" in text
+    assert "0.30471" not in text

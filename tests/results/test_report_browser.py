@@ -1,12 +1,16 @@
 """The report in a headless Chromium: what one points at, focuses or taps shows a card."""
 
+import json
 import time
 
 import pytest
 from chromium import Chromium, find_chromium
 from make_run import make_run
+from test_latency import row as latency_row
+from test_similarity_chart import ALL
 
 from results import load_run, render_report
+from results.latency import write_profile
 
 PROGRAM = find_chromium()
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no Chromium on this machine")
@@ -112,3 +116,25 @@ def test_every_table_is_sorted_by_what_its_numbers_mean(browser, page):
         "[...document.querySelectorAll('main thead th')].every(h => h.querySelector('button'))"
     )
     assert browser.complaints == []
+
+
+def test_measured_latency_and_alike_maps_have_cards_too(browser, tmp_path):
+    folder = make_run(tmp_path / "run")
+    records = [r for r in load_run(folder).records if r.state == "complete"]
+    write_profile(folder, [latency_row(r.trial, r.flops, r.flops / 1e8) for r in records])
+    trial = load_run(folder).front[-1].trial
+    (folder / f"inspect-{trial}.json").write_text(json.dumps({"trial": trial, **ALL}))
+    page = tmp_path / "page.html"
+    page.write_text(render_report(load_run(folder)), "utf-8")
+    for chart in ("latency-0", f"maps-{trial}"):
+        points = shown(browser, page, 900, True, chart)
+        x, y, number = points[-1]
+        browser.move(x, y)
+        browser.wait("!document.getElementById('tip').hidden", 30)
+        card = browser.value(CARD)
+        assert card["inside"], card
+        assert card["compact"], card
+        assert card["drawn"], card
+        assert str(number) in card["text"]
+    assert browser.complaints == []
+    assert browser.requests == [page.as_uri()]

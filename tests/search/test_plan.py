@@ -1,7 +1,9 @@
 """A search that is called: what is refused before anything is trained, and what run.json keeps."""
 
+import dataclasses
 import functools
 import json
+import re
 import sys
 
 import pytest
@@ -21,6 +23,7 @@ from search.plan import (
     read_options,
 )
 from search.terminal.messages import prospect
+from search.terminal.pace import foreseen
 from trainers import Recipe
 
 
@@ -122,6 +125,18 @@ def test_a_dry_run_tells_what_fits_and_whether_the_budget_binds(tmp_path):
     assert "The budget does not bind: the largest network drawn costs" in said["1.3G"]
 
 
+def test_a_dry_run_foresees_how_long_the_search_takes(tmp_path):
+    asked = {"data": "digits", "budget": "100K", "out": str(tmp_path / "run"), "trials": 30}
+    said = []
+    for workers in (1, 10):
+        ready = plan_search({**asked, "workers": workers}, Console(quiet=True), claim=False)
+        said.append(foreseen(ready))
+    assert re.match(r"Time: about \S+ .* for a training of \S+K FLOPs on this machine", said[0])
+    assert "for 30 trials by 1 worker, less" in said[0]
+    assert "for 30 trials by 10 workers, less" in said[1]
+    assert foreseen(dataclasses.replace(ready, train=print)) is None
+
+
 @pytest.fixture
 def finished(tmp_path):
     """A finished run of 24 trials whose search asked for as many."""
@@ -153,6 +168,8 @@ def test_a_run_that_is_not_finished_goes_on(finished, tmp_path):
     assert finished_already(finished, {"trials": 25}) is None
     interrupted = make_run(tmp_path / "other", finished=False)
     assert finished_already(interrupted, {}) is None
+    with pytest.raises(ValueError, match="must be more than the 27 that the run"):
+        finished_already(interrupted, {"trials": 4})
     untested = make_run(tmp_path / "third", test_accuracy=False)
     assert finished_already(untested, {}) is None
 

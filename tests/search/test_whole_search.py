@@ -55,7 +55,7 @@ def test_the_frontier_is_that_of_the_complete_records_within_the_budget(finished
     assert all(0 <= point["test_accuracy"] <= 1 for point in points)
 
 
-def test_weights_of_frontier_members_give_their_accuracy(finished):
+def test_weights_of_members_and_baselines_give_their_accuracy_and_they_are_tested(finished):
     from safetensors.torch import load_file
 
     from space import build_model
@@ -64,8 +64,12 @@ def test_weights_of_frontier_members_give_their_accuracy(finished):
     out, _ = finished
     run = load_run(out)
     data = load_dataset("digits", train_samples=128, seed=1)
-    assert {f.stem for f in (out / "weights").iterdir()} == {str(r.trial) for r in run.front}
-    for record in run.front:
+    members = {record.trial for record in run.front}
+    kept = [r for r in run.records if r.trial in members or (r.baseline and r.state == "complete")]
+    assert any(record.baseline for record in kept)
+    assert {f.stem for f in (out / "weights").iterdir()} == {str(r.trial) for r in kept}
+    assert all(record.test_accuracy is not None for record in kept)
+    for record in kept:
         model = build_model(record.architecture)
         model.load_state_dict(load_file(out / "weights" / f"{record.trial}.safetensors"))
         shape = {"mean": data.mean, "std": data.std}

@@ -21,7 +21,7 @@ class L2(Part):
     The paper's spectral norms are left out: they are for a discriminator."""
 
     kind: ClassVar[str] = "l2"
-    mark: ClassVar[Mark] = Mark("D", "#8a6d1f", "#cfae55")
+    mark: ClassVar[Mark] = Mark("G", "#8a6d1f", "#cfae55")
     takes_mask: ClassVar[bool] = True
     placement: ClassVar[Placement] = Among(role="attention", table="l2")
     num_heads: Annotated[int, integer(1, LIMITS["num_heads"])]

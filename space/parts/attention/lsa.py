@@ -20,7 +20,7 @@ class LSA(Part):
     (arXiv 2112.13492)."""
 
     kind: ClassVar[str] = "lsa"
-    mark: ClassVar[Mark] = Mark("L", "#4f8a2f", "#93c96f")
+    mark: ClassVar[Mark] = Mark("Q", "#4f8a2f", "#93c96f")
     placement: ClassVar[Placement] = Among(role="attention", anywhere=False, table="lsa")
     num_heads: Annotated[int, integer(1, LIMITS["num_heads"])]
 

@@ -22,6 +22,7 @@ from search.study.errors import StorageError
 from search.study.run_folder import (
     check_same_data,
     claim_run_folder,
+    describe_data,
     discard_unbegun,
     keep_trials,
     keep_weights,
@@ -289,3 +290,10 @@ def test_a_file_that_workers_would_take_for_the_package_is_named(monkeypatch, ca
     assert code == 2
     assert "The current folder must not hold space.py" in said
     assert not (tmp_path / "runs" / "digits-2M").exists()
+
+
+def test_run_json_names_the_files_that_were_left_out():
+    digits = load_dataset("digits")
+    assert "skipped_files" not in describe_data(digits)
+    one = dataclasses.replace(digits, skipped=(("a/caf\udce9.png", "empty"),))
+    assert describe_data(one)["skipped_files"] == ["a/caf?.png: empty"]

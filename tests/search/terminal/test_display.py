@@ -2,6 +2,8 @@
 
 import dataclasses
 import io
+import json
+import re
 import time
 from types import SimpleNamespace
 
@@ -15,7 +17,7 @@ from search.settings import SearchSettings
 from search.study.ledger import Ledger
 from search.terminal.confirming import confirmed_table
 from search.terminal.display import STOPPING, Display, front_table
-from search.terminal.pace import Pace
+from search.terminal.pace import Pace, running_lines
 from space import SearchSpace
 
 
@@ -119,3 +121,22 @@ def test_a_worker_that_died_is_one_line_that_says_retry(jobs):
     assert line.endswith(
         "failed: its worker died, twice; `vit-frontier retry runs/run` runs it again"
     )
+
+
+def test_status_says_how_far_running_trials_are_and_how_long_the_rest_takes(tmp_path):
+    run = load_run(make_run(tmp_path, running=2, finished=False))
+    first, second = (r for r in run.records if r.state == "running")
+    told = [{"of": "search", "event": "epoch", "trial": first.trial, "epoch": e} for e in (1, 5)]
+    told.append({"of": "confirm", "event": "epoch", "trial": second.trial, "epoch": 3})
+    (tmp_path / "events.jsonl").write_text("".join(f"{json.dumps(event)}\n" for event in told))
+    lines = list(running_lines(run))
+    assert lines[0].startswith(f"  trial {first.trial}: ")
+    assert lines[0].endswith("FLOPs, epoch 5 of 12")
+    assert lines[1].endswith("FLOPs, starting")
+    assert re.fullmatch(r"  about .* left", lines[2])
+    assert list(running_lines(dataclasses.replace(run, records=run.records[:3]))) == []
+
+
+def test_a_running_line_ends_with_the_shape_of_the_network(jobs):
+    line = Display(jobs, Console(file=io.StringIO()), epochs=30)._running(jobs.ask())
+    assert re.fullmatch(r"trial 0: \S+ FLOPs, starting, .* s, \d+ blocks? of \d+", line)
