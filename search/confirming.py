@@ -34,6 +34,12 @@ AFTER_SEARCH = {"top": 6, "controls": 0, "seeds": 2}
 """How a search confirms at its end: by what `benchmarks/find_or_confirm.py` found to be best."""
 
 
+def is_to_be_confirmed(run: Run) -> bool:
+    """Whether its search was asked to confirm at its end and that is not over."""
+    asked = isinstance(run.settings.get("confirm"), dict)
+    return asked and (run.confirmed is None or not run.confirmed.finished)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfirmOptions:
     """What a confirmation was asked for. `top`: the most of members and near-members, None: all;

@@ -42,7 +42,8 @@ GIVEN = "given:"  # before the name of images or a training loop that a program 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """All that a search needs to run. `train` is the training loop of one's own, None for ours;
-    `donor` the pretrained network that its networks begin as."""
+    `donor` the pretrained network that its networks begin as; `confirm` how it is confirmed at its
+    end, None: not."""
 
     folder: Path
     settings: SearchSettings
@@ -50,6 +51,7 @@ class Plan:
     recipe: Recipe
     train: Callable[..., Any] | str | None = None
     donor: Donor | None = None
+    confirm: Mapping[str, int] | None = None
 
 
 def plan_search(
@@ -170,8 +172,9 @@ def plan_resume(
     check_same_data(run, description["data"], dataset)
     recipe = Recipe.from_dict(description["recipe"])
     return Plan(
-        folder=run, settings=settings, dataset=dataset, recipe=recipe, train=train, donor=donor
-    )
+        folder=run, settings=settings, dataset=dataset, recipe=recipe, train=train, donor=donor,
+        confirm=asked if isinstance(asked := description.get("confirm"), dict) else None,
+    )  # fmt: skip
 
 
 def finished_already(run: Path, changes: Mapping[str, Any]) -> Run | None:
@@ -207,7 +210,9 @@ def carry_out(
 
     folder = plan.folder
     if command is not None:
-        folder = new_run(plan.settings, plan.dataset, plan.recipe, command, plan.donor)
+        folder = new_run(
+            plan.settings, plan.dataset, plan.recipe, command, plan.donor, plan.confirm
+        )  # fmt: skip
     try:
         return run_search(
             folder, plan.settings, plan.dataset, plan.recipe, console=console, train=plan.train,

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search.cluster import quirks
+from search.cluster.checkpoint import forget_run, run_word
 from search.cluster.connect import (
     connected,
     describe_room,
@@ -35,6 +36,7 @@ from search.study import quirks as optuna_quirks
 from search.study.errors import StorageError
 from search.study.jobs import Jobs
 from search.study.patience import Patience
+from search.study.run_folder import read_search
 from search.terminal.display import Display
 
 if TYPE_CHECKING:
@@ -156,12 +158,14 @@ def train(
         on_step=between,
         say=display.say,
     )
+    run = run_word(read_search(work.folder))
     options = {
         "dataset": work.dataset,
         "recipe": work.recipe,
         "train": work.train,
         "donor": work.donor,
         "metric": settings.metric,
+        "run": run,
     }
     try:
         with _signals(stop, display.stopping):
@@ -175,6 +179,8 @@ def train(
     finally:
         with contextlib.suppress(StorageError):
             jobs.release_all()
+    if not jobs.remaining:
+        forget_run(run)
     if stop.failure is not None:
         raise stop.failure
     return stop.interrupted, between.reader

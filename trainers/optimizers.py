@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -107,6 +107,37 @@ def optimizers_of(
         for apart, weights in by_apart.items()
     ]
     return adamw, Muon(ours, lr=matrix_rate)
+
+
+def moments_of(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """What it remembers of its steps, by "parameter.name"; its settings are not among it."""
+    return {
+        f"{index}.{name}": value
+        for index, values in optimizer.state_dict()["state"].items()
+        for name, value in values.items()
+    }
+
+
+def load_moments(optimizer: torch.optim.Optimizer, moments: Mapping[str, Tensor]) -> None:
+    """Has it go on from `moments_of` one of equal parameters, with the settings that it has. Raises
+    ValueError or RuntimeError."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in moments.items():
+        index, _, name = key.partition(".")
+        state.setdefault(int(index), {})[name] = value
+    settings = [dict(group) for group in optimizer.param_groups]  # rates may be tensors in place
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+    for group, before in zip(optimizer.param_groups, settings, strict=True):
+        group.update(before)
+
+
+def below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin so, without that."""
+    return {
+        name.removeprefix(prefix): value
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+    }
 
 
 def layer_scales(model: nn.Module, decay: float) -> list[float]:

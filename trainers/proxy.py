@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -23,7 +23,13 @@ from trainers.device.streaming import kept_images, with_index
 from trainers.errors import NonFiniteLossError
 from trainers.images.dataset import Dataset
 from trainers.init import Donor
-from trainers.optimizers import layer_scales, optimizers_of
+from trainers.optimizers import (
+    below,
+    layer_scales,
+    load_moments,
+    moments_of,
+    optimizers_of,
+)
 from trainers.recipe import Recipe
 from trainers.scoring import measured
 
@@ -158,6 +164,27 @@ class ProxyTraining(Iterator[EpochReport]):
             "seconds": time.perf_counter() - started,
             "images_per_second": images / train_seconds,
         }
+
+    def state(self) -> dict[str, Tensor]:
+        """All that the next epoch depends on besides architecture, recipe, images, seed and
+        device, as named tensors on the CPU."""
+        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        for place, optimizer in enumerate(self._optimizers):
+            moments = moments_of(optimizer)
+            tensors |= {f"optimizer{place}.{name}": value for name, value in moments.items()}
+        tensors |= {"steps_done": self._steps_done, "generator": self._generator.get_state()}
+        tensors["epoch"] = torch.tensor(self.epoch)
+        return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Goes on from a `state` to the same numbers. To be called before the first epoch. Raises
+        KeyError, ValueError or RuntimeError if it is not one of this network and recipe."""
+        self.model.load_state_dict(below("model.", state))
+        for place, optimizer in enumerate(self._optimizers):
+            load_moments(optimizer, below(f"optimizer{place}.", state))
+        self._steps_done.copy_(state["steps_done"])
+        self._generator.set_state(state["generator"])
+        self.epoch = int(state["epoch"])
 
     def _check_finite(self, what: str, loss: float) -> None:
         if not math.isfinite(loss):

@@ -43,6 +43,7 @@ from trainers.losses import (
     distillation,
     patch_diversity,
 )
+from trainers.optimizers import below, load_moments, moments_of
 from trainers.scoring import evaluate, recalibrate, score
 
 RECALIBRATED_AT_ONCE = 256  # images of a batch that BatchNorm statistics are averaged over
@@ -244,8 +245,8 @@ class FullTraining(Iterator[FullReport]):
         if self.ema is not None:
             average = self.ema.module.state_dict()
             tensors |= {f"ema.{name}": value for name, value in average.items()}
-        for index, values in self._optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{name}": value for name, value in values.items()}
+        moments = moments_of(self._optimizer)
+        tensors |= {f"optimizer.{name}": value for name, value in moments.items()}
         tensors["epoch"] = torch.tensor(self.epoch)
         return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
 
@@ -254,15 +255,10 @@ class FullTraining(Iterator[FullReport]):
         network and recipe."""
         if "epoch" not in state or not 0 <= int(state["epoch"]) <= self.recipe.epochs:
             raise ValueError("it has no epoch, or one that the recipe does not reach")
-        self.model.load_state_dict(_below("model.", state))
+        self.model.load_state_dict(below("model.", state))
         if self.ema is not None:
-            self.ema.module.load_state_dict(_below("ema.", state))
-        optimizer = self._optimizer.state_dict()
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, value in _below("optimizer.", state).items():
-            index, _, key = name.partition(".")
-            moments.setdefault(int(index), {})[key] = value
-        self._optimizer.load_state_dict({**optimizer, "state": moments})
+            self.ema.module.load_state_dict(below("ema.", state))
+        load_moments(self._optimizer, below("optimizer.", state))
         self.epoch = int(state["epoch"])
 
 
@@ -285,9 +281,3 @@ def run_training(
     for report in training:
         yield report, training.state()
     yield training.test(), training.state()
-
-
-def _below(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {
-        name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)
-    }

@@ -46,11 +46,13 @@ def ask_living(
 
 
 def ask_other_nodes(
-    question: Callable[..., Any], *arguments: Any
+    question: Callable[..., Any], *arguments: Any, seconds: float = ANSWER_SECONDS
 ) -> list[tuple[dict[str, Any], Any]]:
     """As `ask_nodes`, of the nodes that live but this one."""
     import ray
 
     here = ray.get_runtime_context().get_node_id()
     others = [node for node in ray.nodes() if node["Alive"] and node["NodeID"] != here]
-    return ask_nodes(question, *arguments, nodes=others) if others else []
+    if not others:
+        return []
+    return ask_nodes(question, *arguments, nodes=others, seconds=seconds)

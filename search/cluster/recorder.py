@@ -110,8 +110,16 @@ class Recorder(Callback):
         self._jobs.live[number].worker = f"{result.get('hostname', '')}:{result.get('pid', '')}"
         if result.get("started_anew"):
             self._jobs.live[number].curve.clear()
+        if result.get("kept"):
+            self._take_kept(number, result)
         if result.get("epoch") is not None:
             self._jobs.report(number, Epoch.from_report(result).to_attr())
+
+    def _take_kept(self, number: int, result: dict[str, Any]) -> None:
+        """An epoch that was trained before the training was interrupted, told again."""
+        self._jobs.live[number].began -= result["seconds"]
+        if result["epoch"] == 1:
+            self._say(f"The training of trial {number} goes on after epoch {result['kept']}.")
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         quirks.forget_statistics(trial)

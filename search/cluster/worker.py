@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import traceback
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 import numpy as np
 from ray import tune
 
+from search.cluster.checkpoint import KeptTraining, file_of
 from search.cluster.own_training import OwnTraining
 from space import Architecture
-
-if TYPE_CHECKING:
-    from trainers.proxy import ProxyTraining
 
 CUDA_CONTEXT_BYTES = 600 * 2**20  # of a process, outside of torch's allocator
 WEIGHTS = "weights"  # the key under which a completed trial's weights travel, once
@@ -22,7 +21,7 @@ class ProxyTrainable(tune.Trainable):
     """One step is one epoch of `trainers.proxy_epochs`, on the CPU if Ray reserved no GPU. What
     fails inside a training is a result with `failed`: the actor lives on for the next trial."""
 
-    _training: ProxyTraining | OwnTraining | None = None
+    _training: KeptTraining | OwnTraining | None = None
 
     def setup(
         self,
@@ -35,25 +34,28 @@ class ProxyTrainable(tune.Trainable):
         train: Any = None,
         donor: Any = None,
         metric: str = "accuracy",
+        run: str | None = None,
     ) -> None:
         """`gpus`: what Ray reserves for this actor; a fraction is also the share of memory.
         `graphs`: replay steps from CUDA graphs. `train`: a training loop of one's own.
-        `donor`: the pretrained network that the weights begin as."""
+        `donor`: the pretrained network that the weights begin as. `run`: a word for the run and
+        its data, below which long trainings are kept."""
         import torch
 
         torch.set_num_threads(threads)
         self._dataset, self._recipe, self._gpus, self._graphs = dataset, recipe, gpus, graphs
         self._train, self._donor, self._metric = train, donor, metric
+        self._run, self._threads = run, threads
         self._too_much: dict[int, int] = {}  # parts -> the least demand that had too little memory
         self._start(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self._end_training(over=True)  # Tune stopped it: who is interrupted gets no other trial
         self._start(new_config)
         return True
 
     def _start(self, config: dict[str, Any]) -> None:
-        self._trial, self._parts = config, config.get("parts", 1)
-        self._end_training()
+        self._trial, self._parts, self._over = config, config.get("parts", 1), False
 
     def step(self) -> dict[str, Any]:
         from trainers import CaptureError, error_kind
@@ -62,8 +64,9 @@ class ProxyTrainable(tune.Trainable):
         try:
             return result | self._train_one_epoch()
         except Exception as error:
-            self._end_training()
-            if isinstance(error, CaptureError):
+            again = isinstance(error, CaptureError)
+            self._end_training(over=not again)
+            if again:
                 raise  # Tune ends this process with the trial, `Recorder` has it asked again
             if "CUDA error" in str(error) and error_kind(error) != "out_of_memory":
                 raise  # this process cannot use its GPU any more: Tune ends it with the trial
@@ -110,15 +113,17 @@ class ProxyTrainable(tune.Trainable):
             return result
         model = self._training.model
         weights = {} if model is None else {WEIGHTS: pack_weights(model.state_dict())}
+        self._over = True  # kept until the driver has taken the result in
         return result | {"finished": True, "done": True, **weights}
 
-    def _begin(self, architecture: Architecture) -> ProxyTraining | OwnTraining:
+    def _begin(self, architecture: Architecture) -> KeptTraining | OwnTraining:
         from trainers import proxy_epochs
 
         seed = self._trial["seed"]
         if self._train is not None:
             return OwnTraining(self._train, architecture, self._dataset, self._recipe, seed=seed)
-        return proxy_epochs(
+        begin = partial(
+            proxy_epochs,
             architecture,
             self._dataset,
             self._recipe,
@@ -129,14 +134,24 @@ class ProxyTrainable(tune.Trainable):
             donor=self._donor,
             metric=self._metric,
         )
+        if self._run is None:
+            return KeptTraining(begin, None)
+        return KeptTraining(begin, file_of(
+            self._run,
+            architecture=architecture.to_dict(), recipe=self._recipe.to_dict(), seed=seed,
+            parts=self._parts, metric=self._metric, threads=self._threads, gpu=bool(self._gpus),
+        ))  # fmt: skip
 
-    def _end_training(self) -> None:
+    def _end_training(self, *, over: bool = False) -> None:
+        """`over`: nobody will go on with it."""
         if isinstance(self._training, OwnTraining):
             self._training.close()
+        elif over and self._training is not None:
+            self._training.forget()
         self._training = None
 
     def cleanup(self) -> None:
-        self._end_training()
+        self._end_training(over=self._over)
 
 
 def memory_demand(architecture: Architecture) -> int:

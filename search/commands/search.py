@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,7 @@ from search.commands.exits import INTERRUPTED, console_of
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from results import Run
     from search.plan import Plan
 
 _OF_THE_COMMAND = ("as_json", "dry_run", "confirm")
@@ -56,26 +59,24 @@ def search(
 ) -> None:
     """Search for the networks on the accuracy/FLOPs frontier."""
     asked = {name: value for name, value in locals().items() if name not in _OF_THE_COMMAND}
+    from search.confirming import AFTER_SEARCH
     from search.plan import plan_search
     from search.terminal.messages import introduce
 
     confirm = confirms_by_default(proxy, epochs, time_limit) if confirm is None else confirm
     console = console_of(as_json)
-    plan = plan_search(asked, console, claim=not dry_run)
+    plan = replace(
+        plan_search(asked, console, claim=not dry_run), confirm=AFTER_SEARCH if confirm else None
+    )
     introduce(plan.settings, plan.dataset, plan.recipe, console)
     if dry_run:
-        _tell(plan, console, as_json, confirms=confirm)
+        _tell(plan, console, as_json)
         return
     command = ["vit-frontier", *sys.argv[1:]]
-    _run(plan, console, as_json, command=command, confirms=confirm)
-    if confirm:
-        from search.commands.confirm import confirm_run
-        from search.confirming import AFTER_SEARCH
-
-        confirm_run(plan.folder, AFTER_SEARCH, as_json=as_json, searched=plan)
+    _run(plan, console, as_json, command=command)
 
 
-def _tell(plan: Plan, console: Console, as_json: bool, *, confirms: bool) -> None:
+def _tell(plan: Plan, console: Console, as_json: bool) -> None:
     """All that would run."""
     from results.words import hide_password
     from search.terminal.confirming import prospect_confirm
@@ -83,7 +84,7 @@ def _tell(plan: Plan, console: Console, as_json: bool, *, confirms: bool) -> Non
     from search.terminal.pace import foreseen
 
     told = [*prospect(plan.settings, plan.dataset, plan.recipe), foreseen(plan) or ""]
-    for line in filter(None, [*told, prospect_confirm() if confirms else ""]):
+    for line in filter(None, [*told, prospect_confirm() if plan.confirm else ""]):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     if as_json:
         storage = plan.settings.storage
@@ -141,18 +142,35 @@ def retry(
 
 
 def _resume(run: Path, changes: dict[str, Any], *, as_json: bool) -> None:
+    from search.confirming import is_to_be_confirmed
     from search.plan import finished_already, plan_resume, read_changes
     from search.terminal.messages import conclude, introduce
 
     console, changes = console_of(as_json), read_changes(changes)
     if (done := finished_already(run, changes)) is not None:
+        if is_to_be_confirmed(done):
+            _confirm(done, changes, as_json=as_json)
+            return
         said = f"Nothing is left to train, {done.trained} of {done.trials_asked} trials are done: "
         console.print(f"{said}ask for more by --trials.", highlight=False, soft_wrap=True)
         conclude(done, console, interrupted=False, as_json=as_json)
         return
     plan = plan_resume(run, changes, console)
     introduce(plan.settings, plan.dataset, plan.recipe, console)
-    _run(plan, console, as_json, command=None)
+    if "time_limit" in changes:  # a confirmation would take longer
+        plan = replace(plan, confirm=None)
+    _run(plan, console, as_json, command=None, changes=changes)
+
+
+def _confirm(
+    run: Run, changes: Mapping[str, Any], *, as_json: bool, searched: Plan | None = None
+) -> None:
+    """Confirms a search as it was asked for, or as it was confirmed so far."""
+    from search.commands.confirm import confirm_run
+
+    asked = {} if run.confirmed is not None else run.settings["confirm"]
+    others = {name: value for name, value in changes.items() if name != "trials"}
+    confirm_run(run.path, {**asked, **others}, as_json=as_json, searched=searched)
 
 
 def _run(
@@ -161,10 +179,10 @@ def _run(
     as_json: bool,
     *,
     command: list[str] | None,
-    confirms: bool = False,
+    changes: Mapping[str, Any] | None = None,
 ) -> None:
-    """Runs or goes on with a search and ends the process with its exit code. `confirms`: a
-    confirmation follows, which prints the one line of JSON and says what is confirmed."""
+    """Runs or goes on with a search and ends the process with its exit code. A confirmation that
+    follows prints the one line of JSON and says what is confirmed."""
     from search.plan import carry_out
     from search.terminal.messages import conclude, interrupted_text
 
@@ -174,7 +192,7 @@ def _run(
         text = interrupted_text(plan.folder)
         console.print(text, markup=False, highlight=False, soft_wrap=True)
         raise
-    follows = confirms and not interrupted and not run.stop_reason and bool(run.front)
+    follows = bool(plan.confirm and not interrupted and not run.stop_reason and run.front)
     conclude(
         run, console, interrupted=interrupted, as_json=as_json and not follows, confirms=follows
     )
@@ -182,3 +200,5 @@ def _run(
         sys.exit(INTERRUPTED)
     if run.stop_reason or not run.front:
         sys.exit(1)
+    if follows:
+        _confirm(run, changes or {}, as_json=as_json, searched=plan)

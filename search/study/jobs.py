@@ -24,7 +24,7 @@ from search.study.mirror import set_user_attr, together
 from space import Architecture
 
 # attributes that a trial is enqueued with
-ASKED_WITH = ("baseline", "parts", "eager", "confirms", "crashes")
+ASKED_WITH = ("baseline", "parts", "eager", "confirms", "crashes", "seed")
 REPEATED_FAILURES = 5  # the same failure that often in a row stops the run
 _STATES = {"stopped": TrialState.PRUNED, "failed": TrialState.FAIL}
 

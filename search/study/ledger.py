@@ -169,7 +169,7 @@ class Ledger(Jobs):
             architecture=architecture,
             flops=count_flops(architecture),
             params=count_params(architecture),
-            seed=seed_of(self.settings.seed, trial.number, 0),
+            seed=trial.user_attrs.get("seed", seed_of(self.settings.seed, trial.number, 0)),
             started=time.time(),
             baseline=trial.user_attrs.get("baseline"),
             parts=trial.user_attrs.get("parts", 1),
@@ -227,7 +227,8 @@ class Ledger(Jobs):
         trials = self.study.get_trials(deepcopy=False)
         for record in failed:
             trial = trials[record.trial]
-            self._enqueue_again(trial.params, trial.user_attrs)
+            anew = {k: v for k, v in trial.user_attrs.items() if k != "seed"}
+            self._enqueue_again(trial.params, anew)
             # A finished trial cannot be changed, so the study says that it no longer counts.
             self.study.set_user_attr(retried_key(record.trial), True)
             self._known.pop(self.space.key(record.architecture), None)

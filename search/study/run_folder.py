@@ -10,7 +10,7 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,10 +80,13 @@ def new_run(
     recipe: Recipe,
     command: list[str],
     donor: Donor | None = None,
+    confirm: Mapping[str, int] | None = None,
 ) -> Path:
-    """Creates the run folder and its run.json. Raises ValueError if it holds a run."""
+    """Creates the run folder and its run.json; `confirm`: how the run is confirmed at its end.
+    Raises ValueError if it holds a run."""
     folder = Path(settings.out)
     description = _describe_run(settings, dataset, recipe, command)
+    description["confirm"] = None if confirm is None else dict(confirm)
     if donor is not None:
         description["init"] = {"name": donor.name, "fingerprint": donor.fingerprint()}
     try:

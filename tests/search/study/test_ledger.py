@@ -209,6 +209,23 @@ def test_a_network_that_had_too_little_memory_keeps_its_half_batches(tmp_path):
     assert [resumed.ask().parts, resumed.ask().parts] == [2, 1]
 
 
+def test_a_network_that_is_asked_again_keeps_its_seed_unless_it_failed(tmp_path):
+    """Else what is kept of its training would be of another one."""
+    storage = f"sqlite:///{tmp_path / 'study.db'}"
+    ledger = Ledger(study(storage), settings(sampler="random"))
+    first, second = ledger.ask(), ledger.ask()
+    assert first.seed != second.seed
+    ledger.release(first.trial.number, crashed=True)
+    again = ledger.ask()
+    assert (again.architecture, again.seed) == (first.architecture, first.seed)
+    resumed = Ledger(study(storage), settings(sampler="random"))  # of a dead driver
+    seeds = {live.architecture: live.seed for live in (resumed.ask(), resumed.ask())}
+    assert seeds == {first.architecture: first.seed, second.architecture: second.seed}
+    resumed.fail(min(resumed.live), kind="nan", error="by chance")
+    assert resumed.forget_failures() == 1
+    assert resumed.ask().seed not in seeds.values()
+
+
 def test_failed_trials_can_be_asked_again(tmp_path):
     storage = f"sqlite:///{tmp_path / 'study.db'}"
     ledger = Ledger(study(storage), settings(trials=3))
