@@ -5,7 +5,10 @@ from __future__ import annotations
 from space.architecture import Architecture
 from space.flat import Pool
 from space.parts import (
+    PAAS,
+    RVT,
     ConvPool,
+    DwMlp,
     EViT,
     Mlp,
     Overlap,
@@ -116,6 +119,27 @@ def _autoformer(embed_dim: int, heads: str, ratios: str) -> Architecture:
     return Architecture(img_size=224, stem=stem, stages=tuple(blocks), head="token")
 
 
+def _rvt(
+    embed_dim: int, num_heads: int, depths: tuple[int, ...], *, scaled: int = 0, plain: bool = False
+) -> Architecture:
+    """RVT: convolutions in the MLPs, a convolutional pool between stages, no positions, the mean
+    before the last norm. `scaled`: how many blocks scale their attention by position; `plain`:
+    MLPs without convolution."""
+    stages, last = [], len(depths) - 1
+    for level, depth in enumerate(depths):
+        heads = num_heads * 2**level
+        then = (ConvPool(growth=2.0),) if level < last else ()
+        for block in range(depth):
+            number = block + sum(depths[:level])
+            attention = (PAAS if number < scaled else Plain)(num_heads=heads)
+            mlp = Mlp() if plain else DwMlp(norm=True)
+            after = then if block == depth - 1 else ()
+            stages.append(Stage(depth=1, attention=attention, mlp=mlp, then=after))
+    stem = RVT(patch_size=16, dim=embed_dim, positions=False)
+    variant = {"fc_norm": True}
+    return Architecture(img_size=224, stem=stem, stages=tuple(stages), head="avg", variant=variant)
+
+
 def _mvitv2(depth: int, wider: tuple[int, ...]) -> Architecture:
     """MViTv2: in the blocks `wider` a quarter of the queries stays, twice as wide; keys and values
     are pooled to one size in all."""
@@ -157,6 +181,11 @@ NAMED: dict[str, Architecture] = {
     "autoformer_tiny": _autoformer(192, "3333333333433", "7767668878787"),
     "autoformer_small": _autoformer(384, "6657555667767", "6767888888878"),
     "autoformer_base": _autoformer(576, "99999a99a9a99a", "77878776886867"),
+    "rvt_tiny": _rvt(192, 6, (10, 2)),
+    "rvt_small": _rvt(384, 6, (12,)),
+    "rvt_base": _rvt(768, 12, (12,), plain=True),
+    "rvt_tiny_plus": _rvt(192, 6, (10, 2), scaled=10),
+    "rvt_small_plus": _rvt(384, 6, (12,), scaled=5),
     "mvitv2_tiny": _mvitv2(10, (1, 3, 8)),
     "mvitv2_small": _mvitv2(16, (1, 3, 14)),
 }

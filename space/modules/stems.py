@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from space.parts.stems.conv import STEM_CHANS, Conv
 from space.parts.stems.overlap import Overlap
+from space.parts.stems.rvt import RVT, RVT_CHANS
 from space.parts.stems.tokenizer import Tokenizer
 
 
@@ -38,6 +39,21 @@ class OverlapStem(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:  # (B, in_chans, S, S) -> (B, N, C)
+        return self.proj(x).flatten(2).transpose(1, 2)
+
+
+class RVTStem(nn.Module):
+    """RVT's: 7x7/2 convolution, BatchNorm, 3x3/2 max-pooling, patches; no activation."""
+
+    def __init__(self, stem: RVT, *, in_chans: int) -> None:
+        super().__init__()
+        side = stem.patch_size // 4
+        self.conv = nn.Conv2d(in_chans, RVT_CHANS, 7, stride=2, padding=2)
+        self.norm = nn.BatchNorm2d(RVT_CHANS)
+        self.proj = nn.Conv2d(RVT_CHANS, stem.dim, side, stride=side)
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, in_chans, S, S) -> (B, N, C)
+        x = F.max_pool2d(self.norm(self.conv(x)), 3, stride=2, padding=1)
         return self.proj(x).flatten(2).transpose(1, 2)
 
 

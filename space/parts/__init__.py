@@ -27,6 +27,7 @@ from space.parts.part import Mark, Part, Shape, Shapes, complete, part_from_dict
 from space.parts.stems.conv import Conv
 from space.parts.stems.overlap import Overlap
 from space.parts.stems.patch import Patch
+from space.parts.stems.rvt import RVT
 from space.parts.stems.tokenizer import Tokenizer
 from space.parts.tokens.conv_pool import ConvPool
 from space.parts.tokens.merge import Merge
@@ -39,6 +40,7 @@ __all__ = [
     "L2",
     "LSA",
     "PAAS",
+    "RVT",
     "Conv",
     "ConvPool",
     "DwMlp",
@@ -74,6 +76,7 @@ KINDS: dict[str, type[Part]] = {
     "conv": Conv,
     "tokenizer": Tokenizer,
     "overlap": Overlap,
+    "rvt": RVT,
     "plain": Plain,
     "reattention": ReAttention,
     "tome": ToMe,

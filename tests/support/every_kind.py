@@ -9,7 +9,7 @@ FIELDS = {
 }  # fmt: skip
 ATTENTION = ("plain", "reattention", "tome", "evit", "lsa", "l2", "paas", "pooled", "shared",
              "window", "relative")  # fmt: skip
-STEMS = ("patch", "conv", "tokenizer", "overlap")
+STEMS = ("patch", "conv", "tokenizer", "overlap", "rvt")
 AFTER = ("pool", "pruning", "conv_pool", "merge")
 
 
