@@ -35,7 +35,7 @@ RULES: dict[str, Rule] = {
     "mlp_ratio": number(above=0.0, high=64.0),
     "residual_scale": number(above=0.0, high=1e6),
     "head": one_of("avg", "token"),
-    "stem": one_of("patch", "conv", "tokenizer", "overlap", "rvt"),
+    "stem": one_of("patch", "conv", "tokenizer", "overlap", "rvt", "strided"),
     "stem_width": integer(1, LIMITS["embed_dim"]),
     "keep": one_of(*KEEP),
     "per_block": one_of(*PER_BLOCK),
@@ -45,6 +45,7 @@ _NEEDED = {  # what a stem asks of patch size and image
     "tokenizer": "a patch_size of 2 or 4",
     "overlap": "two patches in a row",
     "rvt": "a patch_size of 4, 8 or another multiple of 4",
+    "strided": "a patch_size of 2, 4, 8 or another power of 2",
 }
 
 

@@ -10,6 +10,7 @@ from space.parts import (
     ConvPool,
     DwMlp,
     EViT,
+    Merge,
     Mlp,
     Overlap,
     Patch,
@@ -17,6 +18,8 @@ from space.parts import (
     Pooled,
     Pruning,
     Relative,
+    Shuffle,
+    Strided,
     ToMe,
 )
 from space.rules import did_you_mean, show
@@ -140,6 +143,27 @@ def _rvt(
     return Architecture(img_size=224, stem=stem, stages=tuple(stages), head="avg", variant=variant)
 
 
+def _shuffle(embed_dim: int, third: int) -> Architecture:
+    """Shuffle Transformer: heads of 32, windows of 7; `third`: blocks of the third level."""
+    levels, variant = (2, 2, third, 2), {"norm_layer": "batch", "act_layer": "relu6"}
+    stages = tuple(
+        Stage(
+            depth=depth,
+            attention=Shuffle(num_heads=embed_dim * 2**level // 32, size=7),
+            mlp=Mlp(),
+            then=(Merge(growth=2.0, norm="batch"),) if level < 3 else (),
+        )
+        for level, depth in enumerate(levels)
+    )
+    return Architecture(
+        img_size=224,
+        stem=Strided(patch_size=4, dim=embed_dim, positions=False),
+        stages=stages,
+        head="avg",
+        variant={**variant, "norm_eps": 1e-5, "final_norm": False},
+    )
+
+
 def _mvitv2(depth: int, wider: tuple[int, ...]) -> Architecture:
     """MViTv2: in the blocks `wider` a quarter of the queries stays, twice as wide; keys and values
     are pooled to one size in all."""
@@ -186,6 +210,9 @@ NAMED: dict[str, Architecture] = {
     "rvt_base": _rvt(768, 12, (12,), plain=True),
     "rvt_tiny_plus": _rvt(192, 6, (10, 2), scaled=10),
     "rvt_small_plus": _rvt(384, 6, (12,), scaled=5),
+    "shuffle_tiny": _shuffle(96, 6),
+    "shuffle_small": _shuffle(96, 18),
+    "shuffle_base": _shuffle(128, 18),
     "mvitv2_tiny": _mvitv2(10, (1, 3, 8)),
     "mvitv2_small": _mvitv2(16, (1, 3, 14)),
 }

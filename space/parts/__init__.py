@@ -18,6 +18,7 @@ from space.parts.attention.pooled import Pooled
 from space.parts.attention.reattention import ReAttention
 from space.parts.attention.relative import Relative
 from space.parts.attention.shared import Shared
+from space.parts.attention.shuffle import Shuffle
 from space.parts.attention.tome import ToMe
 from space.parts.attention.window import Window
 from space.parts.blocks.dwmlp import DwMlp
@@ -28,6 +29,7 @@ from space.parts.stems.conv import Conv
 from space.parts.stems.overlap import Overlap
 from space.parts.stems.patch import Patch
 from space.parts.stems.rvt import RVT
+from space.parts.stems.strided import Strided
 from space.parts.stems.tokenizer import Tokenizer
 from space.parts.tokens.conv_pool import ConvPool
 from space.parts.tokens.merge import Merge
@@ -61,6 +63,8 @@ __all__ = [
     "Shape",
     "Shapes",
     "Shared",
+    "Shuffle",
+    "Strided",
     "ToMe",
     "Tokenizer",
     "Window",
@@ -77,6 +81,7 @@ KINDS: dict[str, type[Part]] = {
     "tokenizer": Tokenizer,
     "overlap": Overlap,
     "rvt": RVT,
+    "strided": Strided,
     "plain": Plain,
     "reattention": ReAttention,
     "tome": ToMe,
@@ -88,6 +93,7 @@ KINDS: dict[str, type[Part]] = {
     "shared": Shared,
     "window": Window,
     "relative": Relative,
+    "shuffle": Shuffle,
     "mlp": Mlp,
     "pool": Pool,
     "pruning": Pruning,
