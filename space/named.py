@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from space.architecture import Architecture
 from space.flat import Pool
 from space.parts import (
@@ -21,6 +23,7 @@ from space.parts import (
     Shuffle,
     Strided,
     ToMe,
+    Wide,
 )
 from space.rules import did_you_mean, show
 from space.stage import Stage
@@ -164,6 +167,21 @@ def _shuffle(embed_dim: int, third: int) -> Architecture:
     )
 
 
+def _vitas(embed_dim: int, blocks: str) -> Architecture:
+    """The published subnets, blocks "heads-qkv-hidden" in units of 144: the width of queries, keys
+    and values together, and that of the MLP."""
+    stages = []
+    for block in blocks.split():
+        heads, qkv, hidden = map(int, block.split("-"))
+        attention = Wide(num_heads=heads, head_dim=48 * qkv // heads)
+        mlp = Mlp(ratio=math.nextafter(144 * hidden / embed_dim, math.inf))  # rounded down
+        stages.append(Stage(depth=1, attention=attention, mlp=mlp))
+    stem = Patch(patch_size=16, dim=embed_dim)
+    return Architecture(
+        img_size=224, stem=stem, stages=tuple(stages), head="token", variant={"norm_eps": 1e-5}
+    )
+
+
 def _mvitv2(depth: int, wider: tuple[int, ...]) -> Architecture:
     """MViTv2: in the blocks `wider` a quarter of the queries stays, twice as wide; keys and values
     are pooled to one size in all."""
@@ -205,6 +223,17 @@ NAMED: dict[str, Architecture] = {
     "autoformer_tiny": _autoformer(192, "3333333333433", "7767668878787"),
     "autoformer_small": _autoformer(384, "6657555667767", "6767888888878"),
     "autoformer_base": _autoformer(576, "99999a99a9a99a", "77878776886867"),
+    "vitas_a": _vitas(154, "12-2-7 16-5-4 6-2-9 16-7-5 16-8-7 16-6-8 16-10-9"),
+    "vitas_b": _vitas(192, "16-2-6 16-3-4 16-3-7 12-8-6 12-7-5 12-6-4 16-3-9 6-6-6"),
+    "vitas_c": _vitas(230, " ".join(["3-3-5"] * 12)),
+    "vitas_e": _vitas(
+        346, "16-5-5 16-7-6 16-6-7 6-6-7 3-4-5 12-9-9 6-9-8 12-5-1 12-10-6 6-4-7 12-8-9"
+    ),
+    "vitas_f": _vitas(
+        307,
+        "16-6-12 16-2-16 16-12-6 16-8-14 16-14-6 16-10-10 16-18-16 16-10-14 16-16-6 16-14-4 "
+        "16-14-14 16-10-16 16-12-16",
+    ),
     "rvt_tiny": _rvt(192, 6, (10, 2)),
     "rvt_small": _rvt(384, 6, (12,)),
     "rvt_base": _rvt(768, 12, (12,), plain=True),

@@ -20,6 +20,7 @@ from space.parts.attention.relative import Relative
 from space.parts.attention.shared import Shared
 from space.parts.attention.shuffle import Shuffle
 from space.parts.attention.tome import ToMe
+from space.parts.attention.wide import Wide
 from space.parts.attention.window import Window
 from space.parts.blocks.dwmlp import DwMlp
 from space.parts.blocks.local import Local
@@ -67,6 +68,7 @@ __all__ = [
     "Strided",
     "ToMe",
     "Tokenizer",
+    "Wide",
     "Window",
     "kind_name",
     "kind_named",
@@ -94,6 +96,7 @@ KINDS: dict[str, type[Part]] = {
     "window": Window,
     "relative": Relative,
     "shuffle": Shuffle,
+    "wide": Wide,
     "mlp": Mlp,
     "pool": Pool,
     "pruning": Pruning,

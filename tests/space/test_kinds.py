@@ -11,7 +11,7 @@ from space.parts import KINDS, placed_kinds, read_part
 from space.placements import Among
 
 FIELDS = {"tome": {"r": 3}, "evit": {"keep": 0.5}, "window": {"size": 2, "gaze": 3},
-          "shuffle": {"size": 2}}  # fmt: skip
+          "shuffle": {"size": 2}, "wide": {"head_dim": 4}}  # fmt: skip
 ATTENTION = [
     kind.kind
     for kind in placed_kinds()

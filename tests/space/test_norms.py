@@ -130,7 +130,7 @@ ATTENTION = (
     parts.L2(num_heads=3), parts.PAAS(num_heads=3), parts.Shared(num_heads=3),
     parts.Window(num_heads=3, size=2), parts.ToMe(num_heads=3, r=3), parts.Pooled(num_heads=3),
     parts.EViT(num_heads=3, keep=0.5), parts.Relative(num_heads=3, head_dim=8),
-    parts.Shuffle(num_heads=3, size=2),
+    parts.Shuffle(num_heads=3, size=2), parts.Wide(num_heads=3, head_dim=4),
 )  # fmt: skip
 
 

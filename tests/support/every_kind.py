@@ -5,10 +5,10 @@ from space.parts import KINDS, Mlp, Patch, Plain, read_part
 
 FIELDS = {
     "tome": {"r": 3}, "evit": {"keep": 0.5}, "window": {"size": 2}, "shuffle": {"size": 2},
-    "pruning": {"keep": 0.5, "of": 16},
+    "wide": {"head_dim": 4}, "pruning": {"keep": 0.5, "of": 16},
 }  # fmt: skip
 ATTENTION = ("plain", "reattention", "tome", "evit", "lsa", "l2", "paas", "pooled", "shared",
-             "window", "relative", "shuffle")  # fmt: skip
+             "window", "relative", "shuffle", "wide")  # fmt: skip
 STEMS = ("patch", "conv", "tokenizer", "overlap", "rvt", "strided")
 AFTER = ("pool", "pruning", "conv_pool", "merge")
 
