@@ -35,10 +35,17 @@ RULES: dict[str, Rule] = {
     "mlp_ratio": number(above=0.0, high=64.0),
     "residual_scale": number(above=0.0, high=1e6),
     "head": one_of("avg", "token"),
-    "stem": one_of("patch", "conv", "tokenizer", "overlap"),
+    "stem": one_of("patch", "conv", "tokenizer", "overlap", "rvt", "strided"),
     "stem_width": integer(1, LIMITS["embed_dim"]),
     "keep": one_of(*KEEP),
     "per_block": one_of(*PER_BLOCK),
+}
+
+_NEEDED = {  # what a stem asks of patch size and image
+    "tokenizer": "a patch_size of 2 or 4",
+    "overlap": "two patches in a row",
+    "rvt": "a patch_size of 4, 8 or another multiple of 4",
+    "strided": "a patch_size of 2, 4, 8 or another power of 2",
 }
 
 
@@ -148,9 +155,8 @@ def check_stems(space: SearchSpace) -> None:
             "`stem_width` is of stem 'tokenizer', which is not among `stem` "
             f"{list(space.stem)}: add it or remove `stem_width`."
         )
-    for stem in ("tokenizer", "overlap"):
+    for stem, need in _NEEDED.items():
         if stem in space.stem and not any(s == stem for _, _, s, _ in space.grids):
-            need = "a patch_size of 2 or 4" if stem == "tokenizer" else "two patches in a row"
             raise ValueError(
                 f"`stem` {stem!r} needs {need} that divides the image, but `patch_size` is "
                 f"{list(space.patch_size)} and `img_size` {list(space.img_size)}: remove the stem "

@@ -46,13 +46,15 @@ def count_params(architecture: Architecture) -> int:
 def _params(a: Architecture) -> int:
     dim, start = a.embed_dim, a.start
     positions = start.dim * (a.positions + start.prefix)
-    total = a.stem.params(a.image) + positions + 2 * dim + a.num_classes * (dim + 1)
-    if a.variant != OURS:
+    total = a.stem.params(a.image) + positions + a.num_classes * (dim + 1)
+    if a.variant == OURS:
+        total += 2 * dim
+    else:
         widths = (
             (place.shape.dim // getattr(place.stage.attention, "num_heads", 1),) * place.stage.depth
             for place in a.walk()
         )
-        total += a.variant.params(start.dim, tuple(chain.from_iterable(widths)))
+        total += a.variant.params(start.dim, dim, tuple(chain.from_iterable(widths)))
     for place in a.walk():
         known = place.blocks.known
         if "params" not in known:

@@ -25,7 +25,7 @@ from space.named import named
 
 __all__ = ["Block", "VisionTransformer", "build_model", "timm_config", "vit_frontier"]
 
-_FIRST_CONV = {"conv": "conv1", "tokenizer": "convs.0"}  # of a stem
+_FIRST_CONV = {"conv": "conv1", "tokenizer": "convs.0", "rvt": "conv", "strided": "convs.0"}
 
 
 def build_model(architecture: Architecture, *, drop_path_rate: float = 0.0) -> VisionTransformer:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 from space.architecture import Architecture
 from space.flat import Pool
 from space.parts import (
+    PAAS,
+    RVT,
     ConvPool,
+    DwMlp,
     EViT,
+    Merge,
     Mlp,
     Overlap,
     Patch,
@@ -14,7 +20,10 @@ from space.parts import (
     Pooled,
     Pruning,
     Relative,
+    Shuffle,
+    Strided,
     ToMe,
+    Wide,
 )
 from space.rules import did_you_mean, show
 from space.stage import Stage
@@ -116,6 +125,63 @@ def _autoformer(embed_dim: int, heads: str, ratios: str) -> Architecture:
     return Architecture(img_size=224, stem=stem, stages=tuple(blocks), head="token")
 
 
+def _rvt(
+    embed_dim: int, num_heads: int, depths: tuple[int, ...], *, scaled: int = 0, plain: bool = False
+) -> Architecture:
+    """RVT: convolutions in the MLPs, a convolutional pool between stages, no positions, the mean
+    before the last norm. `scaled`: how many blocks scale their attention by position; `plain`:
+    MLPs without convolution."""
+    stages, last = [], len(depths) - 1
+    for level, depth in enumerate(depths):
+        heads = num_heads * 2**level
+        then = (ConvPool(growth=2.0),) if level < last else ()
+        for block in range(depth):
+            number = block + sum(depths[:level])
+            attention = (PAAS if number < scaled else Plain)(num_heads=heads)
+            mlp = Mlp() if plain else DwMlp(norm=True)
+            after = then if block == depth - 1 else ()
+            stages.append(Stage(depth=1, attention=attention, mlp=mlp, then=after))
+    stem = RVT(patch_size=16, dim=embed_dim, positions=False)
+    variant = {"fc_norm": True}
+    return Architecture(img_size=224, stem=stem, stages=tuple(stages), head="avg", variant=variant)
+
+
+def _shuffle(embed_dim: int, third: int) -> Architecture:
+    """Shuffle Transformer: heads of 32, windows of 7; `third`: blocks of the third level."""
+    levels, variant = (2, 2, third, 2), {"norm_layer": "batch", "act_layer": "relu6"}
+    stages = tuple(
+        Stage(
+            depth=depth,
+            attention=Shuffle(num_heads=embed_dim * 2**level // 32, size=7),
+            mlp=Mlp(),
+            then=(Merge(growth=2.0, norm="batch"),) if level < 3 else (),
+        )
+        for level, depth in enumerate(levels)
+    )
+    return Architecture(
+        img_size=224,
+        stem=Strided(patch_size=4, dim=embed_dim, positions=False),
+        stages=stages,
+        head="avg",
+        variant={**variant, "norm_eps": 1e-5, "final_norm": False},
+    )
+
+
+def _vitas(embed_dim: int, blocks: str) -> Architecture:
+    """The published subnets, blocks "heads-qkv-hidden" in units of 144: the width of queries, keys
+    and values together, and that of the MLP."""
+    stages = []
+    for block in blocks.split():
+        heads, qkv, hidden = map(int, block.split("-"))
+        attention = Wide(num_heads=heads, head_dim=48 * qkv // heads)
+        mlp = Mlp(ratio=math.nextafter(144 * hidden / embed_dim, math.inf))  # rounded down
+        stages.append(Stage(depth=1, attention=attention, mlp=mlp))
+    stem = Patch(patch_size=16, dim=embed_dim)
+    return Architecture(
+        img_size=224, stem=stem, stages=tuple(stages), head="token", variant={"norm_eps": 1e-5}
+    )
+
+
 def _mvitv2(depth: int, wider: tuple[int, ...]) -> Architecture:
     """MViTv2: in the blocks `wider` a quarter of the queries stays, twice as wide; keys and values
     are pooled to one size in all."""
@@ -157,6 +223,25 @@ NAMED: dict[str, Architecture] = {
     "autoformer_tiny": _autoformer(192, "3333333333433", "7767668878787"),
     "autoformer_small": _autoformer(384, "6657555667767", "6767888888878"),
     "autoformer_base": _autoformer(576, "99999a99a9a99a", "77878776886867"),
+    "vitas_a": _vitas(154, "12-2-7 16-5-4 6-2-9 16-7-5 16-8-7 16-6-8 16-10-9"),
+    "vitas_b": _vitas(192, "16-2-6 16-3-4 16-3-7 12-8-6 12-7-5 12-6-4 16-3-9 6-6-6"),
+    "vitas_c": _vitas(230, " ".join(["3-3-5"] * 12)),
+    "vitas_e": _vitas(
+        346, "16-5-5 16-7-6 16-6-7 6-6-7 3-4-5 12-9-9 6-9-8 12-5-1 12-10-6 6-4-7 12-8-9"
+    ),
+    "vitas_f": _vitas(
+        307,
+        "16-6-12 16-2-16 16-12-6 16-8-14 16-14-6 16-10-10 16-18-16 16-10-14 16-16-6 16-14-4 "
+        "16-14-14 16-10-16 16-12-16",
+    ),
+    "rvt_tiny": _rvt(192, 6, (10, 2)),
+    "rvt_small": _rvt(384, 6, (12,)),
+    "rvt_base": _rvt(768, 12, (12,), plain=True),
+    "rvt_tiny_plus": _rvt(192, 6, (10, 2), scaled=10),
+    "rvt_small_plus": _rvt(384, 6, (12,), scaled=5),
+    "shuffle_tiny": _shuffle(96, 6),
+    "shuffle_small": _shuffle(96, 18),
+    "shuffle_base": _shuffle(128, 18),
     "mvitv2_tiny": _mvitv2(10, (1, 3, 8)),
     "mvitv2_small": _mvitv2(16, (1, 3, 14)),
 }

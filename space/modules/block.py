@@ -12,6 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from space.architecture import Architecture
+from space.modules.norms import norm_of
 from space.parts.part import Part, Shape
 from space.stage import Stage
 from space.variant import OURS, Variant
@@ -37,10 +38,10 @@ class Block(nn.Module):
         super().__init__()
         self.residual_scale = float(stage.residual_scale)
         eps = variant.norm_eps
-        self.norm1 = nn.LayerNorm(shape.dim, eps=eps)
+        self.norm1 = norm_of(variant, shape.dim)
         self.attn: Any = stage.attention.at(index).build(shape)
         inside = stage.attention.after(shape)
-        self.norm2 = nn.LayerNorm(inside.dim, eps=eps)
+        self.norm2 = norm_of(variant, inside.dim)
         self.mlp: Any = stage.mlp.at(index).build(inside)
         if variant.qk_norm:
             self.attn.q_norm = nn.LayerNorm(self.attn.head_dim, eps=eps)

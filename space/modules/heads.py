@@ -9,13 +9,15 @@ from torch import Tensor, nn
 class Heads(nn.Module):
     """`qkv` and `proj` around H heads that attend at `width`, that of the tokens if not given."""
 
-    def __init__(self, dim: int, num_heads: int, *, width: int | None = None) -> None:
+    def __init__(
+        self, dim: int, num_heads: int, *, width: int | None = None, qkv_bias: bool = True
+    ) -> None:
         super().__init__()
         self.num_heads = num_heads
         self.width = width or dim
         self.head_dim = self.width // num_heads
         self.scale = self.head_dim**-0.5
-        self.qkv = nn.Linear(dim, 3 * self.width)
+        self.qkv = nn.Linear(dim, 3 * self.width, bias=qkv_bias)
         self.proj = nn.Linear(self.width, dim)
 
     def split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

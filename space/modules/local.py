@@ -21,9 +21,9 @@ def to_tokens(maps: Tensor) -> Tensor:
     return maps.flatten(2).transpose(1, 2)
 
 
-def depthwise(dim: int, kernel_size: int) -> nn.Conv2d:
+def depthwise(dim: int, kernel_size: int, *, bias: bool = True) -> nn.Conv2d:
     """A convolution of each channel by itself that keeps the grid."""
-    return nn.Conv2d(dim, dim, kernel_size, padding=kernel_size // 2, groups=dim)
+    return nn.Conv2d(dim, dim, kernel_size, padding=kernel_size // 2, groups=dim, bias=bias)
 
 
 class LocalBranch(nn.Module):

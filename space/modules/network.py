@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from space.architecture import Architecture
 from space.modules.block import Block, Blocks, mask_from
 from space.modules.intermediates import Intermediates
+from space.modules.norms import norm_of
 
 EMBEDDINGS = ("pos_embed", "cls_token", "reg_token")
 
@@ -25,7 +26,7 @@ class VisionTransformer(Intermediates):
         start = a.start
         self.num_classes, self.in_chans, self.global_pool = a.num_classes, a.in_chans, str(a.head)
         self.num_features = self.head_hidden_size = self.embed_dim = a.embed_dim
-        registers, eps = a.variant.reg_tokens, a.variant.norm_eps
+        registers = a.variant.reg_tokens
         self.num_prefix_tokens, self.has_class_token = start.prefix, start.prefix > registers
         self.patch_embed = a.stem.build(a.image)
         has_class, width = self.has_class_token, start.dim
@@ -34,8 +35,9 @@ class VisionTransformer(Intermediates):
         placed = a.positions > 0
         self.pos_embed = nn.Parameter(torch.empty(1, a.positions, width)) if placed else None
         self.blocks = Blocks(*_blocks(a, drop_path_rate), mask_from=mask_from(a))
-        self.norm_pre = nn.LayerNorm(start.dim, eps=eps) if a.variant.pre_norm else nn.Identity()
-        norm, late = nn.LayerNorm(a.embed_dim, eps=eps), a.variant.fc_norm
+        self.norm_pre = norm_of(a.variant, width) if a.variant.pre_norm else nn.Identity()
+        norm = norm_of(a.variant, a.embed_dim) if a.variant.final_norm else nn.Identity()
+        late = a.variant.fc_norm
         self.norm: nn.Module = nn.Identity() if late else norm
         self.fc_norm: nn.Module = norm if late else nn.Identity()
         self.head = nn.Linear(a.embed_dim, a.num_classes) if a.num_classes else nn.Identity()

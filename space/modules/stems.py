@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from space.parts.stems.conv import STEM_CHANS, Conv
 from space.parts.stems.overlap import Overlap
+from space.parts.stems.rvt import RVT, RVT_CHANS
+from space.parts.stems.strided import Strided
 from space.parts.stems.tokenizer import Tokenizer
 
 
@@ -38,6 +40,40 @@ class OverlapStem(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:  # (B, in_chans, S, S) -> (B, N, C)
+        return self.proj(x).flatten(2).transpose(1, 2)
+
+
+class RVTStem(nn.Module):
+    """RVT's: 7x7/2 convolution, BatchNorm, 3x3/2 max-pooling, patches; no activation."""
+
+    def __init__(self, stem: RVT, *, in_chans: int) -> None:
+        super().__init__()
+        side = stem.patch_size // 4
+        self.conv = nn.Conv2d(in_chans, RVT_CHANS, 7, stride=2, padding=2)
+        self.norm = nn.BatchNorm2d(RVT_CHANS)
+        self.proj = nn.Conv2d(RVT_CHANS, stem.dim, side, stride=side)
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, in_chans, S, S) -> (B, N, C)
+        x = F.max_pool2d(self.norm(self.conv(x)), 3, stride=2, padding=1)
+        return self.proj(x).flatten(2).transpose(1, 2)
+
+
+class StridedStem(nn.Module):
+    """Shuffle Transformer's: 3x3/2 convolutions, each with BatchNorm and ReLU6, then a 1x1 one."""
+
+    def __init__(self, stem: Strided, *, in_chans: int) -> None:
+        super().__init__()
+        chans = (in_chans, *stem.widths)
+        self.convs = nn.ModuleList(
+            nn.Conv2d(before, width, 3, stride=2, padding=1)
+            for before, width in zip(chans, stem.widths, strict=False)
+        )
+        self.norms = nn.ModuleList(nn.BatchNorm2d(width) for width in stem.widths)
+        self.proj = nn.Conv2d(stem.dim, stem.dim, 1)
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, in_chans, S, S) -> (B, N, C)
+        for conv, norm in zip(self.convs, self.norms, strict=True):
+            x = F.relu6(norm(conv(x)))
         return self.proj(x).flatten(2).transpose(1, 2)
 
 

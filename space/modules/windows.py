@@ -8,6 +8,8 @@ from timm.models import register_notrace_module
 from torch import Tensor, nn
 
 from space.modules.heads import Heads
+from space.modules.local import depthwise, to_maps, to_tokens
+from space.parts.attention.shuffle import Shuffle
 from space.parts.attention.window import Window
 from space.parts.part import Shape
 
@@ -23,9 +25,9 @@ class WindowAttention(Heads):
 
     places: Tensor
 
-    def __init__(self, part: Window, shape: Shape) -> None:
+    def __init__(self, part: Window | Shuffle, shape: Shape) -> None:
         assert shape.grid is not None
-        super().__init__(shape.dim, part.num_heads)
+        super().__init__(shape.dim, part.num_heads, qkv_bias=part.qkv_bias)
         self.grid, self.size, self.dilated = shape.grid, part.size, part.dilate == "yes"
         table = torch.empty((2 * part.size - 1) ** 2, part.num_heads)
         self.relative_position_bias_table = nn.init.trunc_normal_(nn.Parameter(table), std=0.02)
@@ -67,6 +69,21 @@ class WindowAttention(Heads):
         cells = x.reshape(batch, rows, columns, self.num_heads, self.size, self.size, self.head_dim)
         order = (0, 4, 1, 5, 2, 3, 6) if self.dilated else (0, 1, 4, 2, 5, 3, 6)
         return cells.permute(order).reshape(batch, self.grid[0] * self.grid[1], self.width)
+
+
+@register_notrace_module
+class ShuffleAttention(WindowAttention):
+    """Windows, and the local connection before the MLP: a depth-wise convolution of normed tokens
+    (arXiv 2106.03650, section 3.3)."""
+
+    def __init__(self, part: Shuffle, shape: Shape) -> None:
+        super().__init__(part, shape)
+        self.norm = nn.BatchNorm2d(shape.dim)
+        self.local = depthwise(shape.dim, part.kernel_size, bias=False)
+
+    def between(self, x: Tensor, carried: dict[str, Tensor]) -> Tensor:
+        """`x + DWConv(BN(x))` of tokens (B, N, C)."""
+        return x + to_tokens(self.local(self.norm(to_maps(x, self.grid))))
 
 
 def _places(size: int) -> Tensor:

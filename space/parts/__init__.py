@@ -18,7 +18,9 @@ from space.parts.attention.pooled import Pooled
 from space.parts.attention.reattention import ReAttention
 from space.parts.attention.relative import Relative
 from space.parts.attention.shared import Shared
+from space.parts.attention.shuffle import Shuffle
 from space.parts.attention.tome import ToMe
+from space.parts.attention.wide import Wide
 from space.parts.attention.window import Window
 from space.parts.blocks.dwmlp import DwMlp
 from space.parts.blocks.local import Local
@@ -27,6 +29,8 @@ from space.parts.part import Mark, Part, Shape, Shapes, complete, part_from_dict
 from space.parts.stems.conv import Conv
 from space.parts.stems.overlap import Overlap
 from space.parts.stems.patch import Patch
+from space.parts.stems.rvt import RVT
+from space.parts.stems.strided import Strided
 from space.parts.stems.tokenizer import Tokenizer
 from space.parts.tokens.conv_pool import ConvPool
 from space.parts.tokens.merge import Merge
@@ -39,6 +43,7 @@ __all__ = [
     "L2",
     "LSA",
     "PAAS",
+    "RVT",
     "Conv",
     "ConvPool",
     "DwMlp",
@@ -59,8 +64,11 @@ __all__ = [
     "Shape",
     "Shapes",
     "Shared",
+    "Shuffle",
+    "Strided",
     "ToMe",
     "Tokenizer",
+    "Wide",
     "Window",
     "kind_name",
     "kind_named",
@@ -74,6 +82,8 @@ KINDS: dict[str, type[Part]] = {
     "conv": Conv,
     "tokenizer": Tokenizer,
     "overlap": Overlap,
+    "rvt": RVT,
+    "strided": Strided,
     "plain": Plain,
     "reattention": ReAttention,
     "tome": ToMe,
@@ -85,6 +95,8 @@ KINDS: dict[str, type[Part]] = {
     "shared": Shared,
     "window": Window,
     "relative": Relative,
+    "shuffle": Shuffle,
+    "wide": Wide,
     "mlp": Mlp,
     "pool": Pool,
     "pruning": Pruning,

@@ -10,7 +10,8 @@ from space import Architecture, SearchSpace, Stage, build_model
 from space.parts import KINDS, placed_kinds, read_part
 from space.placements import Among
 
-FIELDS = {"tome": {"r": 3}, "evit": {"keep": 0.5}, "window": {"size": 2, "gaze": 3}}
+FIELDS = {"tome": {"r": 3}, "evit": {"keep": 0.5}, "window": {"size": 2, "gaze": 3},
+          "shuffle": {"size": 2}, "wide": {"head_dim": 4}}  # fmt: skip
 ATTENTION = [
     kind.kind
     for kind in placed_kinds()
@@ -21,7 +22,7 @@ ATTENTION = [
 def network(kind):
     a = Architecture(
         img_size=8, patch_size=2, in_chans=1, embed_dim=16, depth=2, num_heads=2, num_classes=3,
-        head="avg" if kind == "window" else "token",
+        head="avg" if kind in ("window", "shuffle") else "token",
     )  # fmt: skip
     part = read_part("attention", {"kind": kind, "num_heads": 2, **FIELDS.get(kind, {})})
     stage = Stage(depth=1, attention=part, mlp=a.stages[0].mlp)

@@ -130,6 +130,7 @@ ATTENTION = (
     parts.L2(num_heads=3), parts.PAAS(num_heads=3), parts.Shared(num_heads=3),
     parts.Window(num_heads=3, size=2), parts.ToMe(num_heads=3, r=3), parts.Pooled(num_heads=3),
     parts.EViT(num_heads=3, keep=0.5), parts.Relative(num_heads=3, head_dim=8),
+    parts.Shuffle(num_heads=3, size=2), parts.Wide(num_heads=3, head_dim=4),
 )  # fmt: skip
 
 
@@ -142,6 +143,7 @@ def test_every_kind_of_attention_trains_at_half_precision(part, dtype):
     x = torch.randn(4, shape.length, 24, dtype=dtype, requires_grad=True)
     told = ({},) if getattr(attn, "carries", False) else ()
     out = attn(x, *told)
+    out = attn.between(out, told[0] if told else {}) if hasattr(attn, "between") else out
     assert out.dtype == dtype
     out.float().sum().backward()
     assert all(p.grad.isfinite().all() for p in (x, *attn.parameters()))

@@ -15,7 +15,7 @@ from space import (
     build_model,
 )
 from space.model import timm_config
-from space.parts import Overlap, Patch, Shape, Tokenizer
+from space.parts import RVT, Overlap, Patch, Shape, Strided, Tokenizer
 
 
 def network(stem, head="avg", **image):
@@ -55,6 +55,11 @@ STEMS = [
     {"kind": "overlap"},
     {"kind": "overlap", "kernel_size": 7, "patch_size": 2},
     {"kind": "overlap", "kernel_size": 7, "padding": 3, "positions": False},
+    {"kind": "rvt"},
+    {"kind": "rvt", "patch_size": 8, "positions": False},
+    {"kind": "strided"},
+    {"kind": "strided", "patch_size": 8, "positions": False},
+    {"kind": "strided", "patch_size": 2},
 ]
 
 
@@ -108,6 +113,9 @@ def test_a_class_token_has_a_position_behind_patches_only():
         ),
         ({"kind": "overlap", "patch_size": 5}, r"`img_size` \(=16\) must be divisible"),
         ({"kind": "overlap", "kernel_size": 0}, r"`kernel_size` must be an integer from 2"),
+        ({"kind": "rvt", "patch_size": 2}, r"must be a multiple of 4 with `stem` 'rvt'"),
+        ({"kind": "strided", "patch_size": 1}, r"must be 2, 4, 8 or another power of 2"),
+        ({"kind": "strided", "patch_size": 6}, r"must be 2, 4, 8 or another power of 2"),
         ({"kind": "overlap", "padding": 8}, r"`padding` \(=8\) must be below `kernel_size` \(=8\)"),
     ],
 )
@@ -124,7 +132,7 @@ SPACE = {
     "embed_dim": [8, 16],
     "depth": [1, 2],
     "head_dim": 8,
-    "stem": ["patch", "conv", "tokenizer", "overlap"],
+    "stem": ["patch", "conv", "tokenizer", "overlap", "rvt", "strided"],
     "stem_width": [4, 16],
     "pooling": {"stages": [0, 1], "kernel_size": 2},
 }
@@ -137,6 +145,8 @@ def test_a_space_of_all_stems_enumerates_encodes_and_check_counts():
     assert {s.width for s in stems if type(s) is Tokenizer and s.patch_size == 4} == {4, 16}
     assert len([s for s in stems if type(s) is Tokenizer and s.patch_size == 2]) == 1
     assert {s.patch_size for s in stems if type(s) is Overlap} == {2, 4, 8}
+    assert {s.patch_size for s in stems if type(s) is RVT} == {4, 8}
+    assert {s.patch_size for s in stems if type(s) is Strided} == {2, 4, 8}
 
 
 def test_a_tokenizer_of_an_impossible_stride_has_the_nearest():
@@ -155,6 +165,8 @@ def test_a_tokenizer_of_an_impossible_stride_has_the_nearest():
         ({"stem": ["patch"]}, r"`stem_width` is of stem 'tokenizer'"),
         ({"patch_size": 8}, r"`stem` 'tokenizer' needs a patch_size of 2 or 4"),
         ({"patch_size": 16, "stem": "overlap", "stem_width": None}, r"`stem` 'overlap' needs two"),
+        ({"patch_size": 2, "stem": "rvt", "stem_width": None}, r"'rvt' needs a patch_size of 4, 8"),
+        ({"patch_size": 1, "stem": "strided", "stem_width": None}, r"another power of 2 that div"),
         (
             {"stem": "tokeniser"},
             r"`stem` must be one of .* but got 'tokeniser': did you mean 'tokenizer'",

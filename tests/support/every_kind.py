@@ -4,12 +4,12 @@ from space import Architecture, Stage
 from space.parts import KINDS, Mlp, Patch, Plain, read_part
 
 FIELDS = {
-    "tome": {"r": 3}, "evit": {"keep": 0.5}, "window": {"size": 2},
-    "pruning": {"keep": 0.5, "of": 16},
+    "tome": {"r": 3}, "evit": {"keep": 0.5}, "window": {"size": 2}, "shuffle": {"size": 2},
+    "wide": {"head_dim": 4}, "pruning": {"keep": 0.5, "of": 16},
 }  # fmt: skip
 ATTENTION = ("plain", "reattention", "tome", "evit", "lsa", "l2", "paas", "pooled", "shared",
-             "window", "relative")  # fmt: skip
-STEMS = ("patch", "conv", "tokenizer", "overlap")
+             "window", "relative", "shuffle", "wide")  # fmt: skip
+STEMS = ("patch", "conv", "tokenizer", "overlap", "rvt", "strided")
 AFTER = ("pool", "pruning", "conv_pool", "merge")
 
 
@@ -43,7 +43,7 @@ def network(kind, **fields):
         stages += [Stage(depth=1, attention=heads, **made)]
     else:
         stages = [Stage(depth=2, attention=attention, **made)]
-    no_token = kind in ("window", "tokenizer", "merge", "dwmlp", "local")
+    no_token = kind in ("window", "shuffle", "tokenizer", "merge", "dwmlp", "local")
     return Architecture(
         img_size=16, in_chans=1, num_classes=5, stem=stem, stages=tuple(stages),
         head="avg" if no_token else "token",

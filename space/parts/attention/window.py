@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
 from space.parts.attention.plain import check_heads
 from space.parts.part import Mark, Part, Shape
@@ -16,6 +16,43 @@ if TYPE_CHECKING:
     from torch import nn
 
 GAZE = Rule("0 or an odd integer from 3 to 7", lambda x: type(x) is int and x in (0, 3, 5, 7))
+DILATIONS = one_of("no", "yes", "alternate")
+Windowed = TypeVar("Windowed", bound=Any)
+
+
+def dilated_at(part: Windowed, index: int) -> Windowed:
+    """The part of that block in its stage, where every second one is dilated."""
+    if part.dilate != "alternate":
+        return part
+    other: Windowed = dataclasses.replace(part, dilate="yes" if index % 2 else "no")
+    return other
+
+
+def dilated_words(dilate: str) -> str:
+    """How its windows lie, for people."""
+    return {"no": "", "yes": " dilated", "alternate": " dilated in turn"}[dilate]
+
+
+def check_windows(shape: Shape, num_heads: int, size: int) -> None:
+    """Raises ValueError where tokens cannot be in windows."""
+    check_heads(shape, num_heads)
+    if shape.prefix:
+        raise ValueError(
+            f"Windows leave no place for the {shape.prefix} class token beside them: choose "
+            'head "avg", or another kind of attention.'
+        )
+    if shape.grid is None:
+        raise ValueError(
+            f"Windows need a grid, but that of these {shape.tokens} tokens is lost: put them "
+            "before what loses the grid."
+        )
+    if any(side % size for side in shape.grid):
+        common = math.gcd(*shape.grid)
+        sizes = [size for size in range(2, common + 1) if not common % size]
+        raise ValueError(
+            f"`size` (={size}) of a window must divide the grid {shape.grid}: choose "
+            f"{f'one of {sizes}' if sizes else 'another patch_size'}."
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,40 +72,22 @@ class Window(Part):
         table="window",
         choices={
             "size": (integer(1, 64), (4,)),
-            "dilate": (one_of("no", "yes", "alternate"), ("alternate",)),
+            "dilate": (DILATIONS, ("alternate",)),
             "gaze": (GAZE, (0,)),
         },
     )
     feature_names: ClassVar[tuple[str, ...]] = ("share", "gaze")
+    qkv_bias: ClassVar[bool] = True
     num_heads: Annotated[int, integer(1, LIMITS["num_heads"])]
     size: Annotated[int, integer(1, 64)]
-    dilate: Annotated[str, one_of("no", "yes", "alternate")] = "no"
+    dilate: Annotated[str, DILATIONS] = "no"
     gaze: Annotated[int, GAZE] = 0
 
     def at(self, index: int) -> Window:
-        if self.dilate != "alternate":
-            return self
-        return dataclasses.replace(self, dilate="yes" if index % 2 else "no")
+        return dilated_at(self, index)
 
     def after(self, shape: Shape) -> Shape:
-        check_heads(shape, self.num_heads)
-        if shape.prefix:
-            raise ValueError(
-                f"Windows leave no place for the {shape.prefix} class token beside them: choose "
-                'head "avg", or another kind of attention.'
-            )
-        if shape.grid is None:
-            raise ValueError(
-                f"Windows need a grid, but that of these {shape.tokens} tokens is lost: put them "
-                "before what loses the grid."
-            )
-        if any(side % self.size for side in shape.grid):
-            common = math.gcd(*shape.grid)
-            sizes = [size for size in range(2, common + 1) if not common % size]
-            raise ValueError(
-                f"`size` (={self.size}) of a window must divide the grid {shape.grid}: choose "
-                f"{f'one of {sizes}' if sizes else 'another patch_size'}."
-            )
+        check_windows(shape, self.num_heads, self.size)
         return shape
 
     def flops(self, shape: Shape) -> int:
@@ -86,7 +105,7 @@ class Window(Part):
         return WindowAttention(self, shape)
 
     def words(self) -> str:
-        dilated = {"no": "", "yes": " dilated", "alternate": " dilated in turn"}[self.dilate]
+        dilated = dilated_words(self.dilate)
         return f"windows {self.size}{dilated}{f' gaze {self.gaze}' if self.gaze else ''}"
 
     def features(self, shape: Shape) -> dict[str, float]:
