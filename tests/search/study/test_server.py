@@ -264,6 +264,7 @@ def few_rights(server):
         admin.execute("DROP ROLE IF EXISTS few")
         admin.execute(f"CREATE ROLE few LOGIN PASSWORD '{password}'")
         admin.execute("CREATE SCHEMA AUTHORIZATION few")
+        admin.execute("ALTER ROLE few SET search_path = few")  # in public are others' tables
         yield server.url().replace("searcher:", "few:"), admin.execute
         admin.execute("ALTER ROLE few CONNECTION LIMIT -1")
         admin.execute("DROP OWNED BY few")
