@@ -75,13 +75,19 @@ def _open_storage(file: Path, url: str | None) -> Iterator[RDBStorage]:
         options: dict[str, Any] = {"creator": lambda: connect_read_only(file)}
         url = "sqlite:///study.db"
     else:
-        options = {}
+        options = {"connect_args": without_prepared(url)}
     storage = RDBStorage(url, engine_kwargs=options, skip_table_creation=True)
     try:
         yield storage
     finally:
         storage.remove_session()
         storage.engine.dispose()
+
+
+def without_prepared(url: str) -> dict[str, Any]:
+    """What psycopg is told so that it prepares no statements: behind a pgbouncer in transaction
+    mode another client would meet them."""
+    return {"prepare_threshold": None} if url.startswith("postgresql+psycopg:") else {}
 
 
 def connect_read_only(file: Path) -> sqlite3.Connection:
