@@ -343,8 +343,8 @@ def test_a_server_that_ends_idle_connections_is_no_fault(few_rights, tmp_path):
 
 @pytest.fixture
 def bouncer(server):
-    """The URL of a pgbouncer that gives each transaction one of two connections (Optuna needs two as
-    it makes its tables)."""
+    """The URL of a pgbouncer that gives each transaction one of its two connections: Optuna needs
+    two at a time as it makes its tables."""
     program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
     if program is None:
         pytest.skip("needs pgbouncer")
