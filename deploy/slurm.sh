@@ -22,7 +22,7 @@ RAY_AUTH_TOKEN_PATH=$(mktemp "$PWD/.ray-token-XXXXXXXX")  # mode 0600
 export RAY_AUTH_TOKEN_PATH
 export BEGUN=$RAY_AUTH_TOKEN_PATH-used
 trap 'rm -f "$RAY_AUTH_TOKEN_PATH" "$BEGUN"' EXIT
-export RAY_raylet_start_wait_time_s=${RAY_raylet_start_wait_time_s:-180}  # a node under load is slow
+export RAY_raylet_start_wait_time_s=240 RAY_agent_register_timeout_ms=240000  # a busy node is slow
 python -c 'import secrets; print(secrets.token_hex(32), end="")' > "$RAY_AUTH_TOKEN_PATH"
 
 srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" \
