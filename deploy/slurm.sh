@@ -20,7 +20,9 @@ port=${RAY_PORT:-6379}
 export RAY_AUTH_MODE=token
 RAY_AUTH_TOKEN_PATH=$(mktemp "$PWD/.ray-token-XXXXXXXX")  # mode 0600
 export RAY_AUTH_TOKEN_PATH
-trap 'rm -f "$RAY_AUTH_TOKEN_PATH"' EXIT
+export BEGUN=$RAY_AUTH_TOKEN_PATH-used
+trap 'rm -f "$RAY_AUTH_TOKEN_PATH" "$BEGUN"' EXIT
+export RAY_raylet_start_wait_time_s=240 RAY_agent_register_timeout_ms=240000  # a busy node is slow
 python -c 'import secrets; print(secrets.token_hex(32), end="")' > "$RAY_AUTH_TOKEN_PATH"
 
 srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" \
@@ -28,4 +30,7 @@ srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" \
     --address "$head:$port" \
     --min-nodes "$SLURM_JOB_NUM_NODES" \
     --num-cpus "$SLURM_CPUS_PER_TASK" \
-    -- python -m search "$@" --address auto
+    -- bash -c 'touch "$BEGUN"; exec python -m search "$@" --address auto' search "$@"
+
+# `ray symmetric-run` ends with 0 where Ray did not start.
+[ -e "$BEGUN" ] || { echo "Error: Ray did not start, see above" >&2; exit 1; }

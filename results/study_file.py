@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 SEARCH_FILE, CONFIRM_FILE = "study.db", "confirm.db"  # of a run's folder
+# What SQLite says where a search ended as it made the tables: Optuna would make the rest.
+_UNMADE = ("no such table", "readonly database")
 _LOCK_SECONDS = 60.0  # how long a reader waits for a writer to finish its transaction
 
 
@@ -51,9 +53,14 @@ def read_study(
     except Exception as error:
         cause = error.__cause__ or error  # Optuna says less than the database
         reason = hide_password(" ".join(str(getattr(cause, "orig", None) or cause).split()))
+        if any(text in reason for text in _UNMADE):
+            raise NoStudyError(
+                f"The study in {where!r} must be readable, but its tables are not all made "
+                f"({reason}). If the search has only just started, try again; if it ended then, go "
+                f"on by `vit-frontier resume {folder}`; else restore the file from a copy."
+            ) from error
         fix = "else restore the file from a copy" if url is None else "else see that it answers"
-        kind = NoStudyError if "no such table" in reason else ValueError
-        raise kind(
+        raise ValueError(
             f"The study in {where!r} must be readable, but: {reason}. If the search has only just "
             f"started, try again; {fix}."
         ) from error
@@ -68,13 +75,19 @@ def _open_storage(file: Path, url: str | None) -> Iterator[RDBStorage]:
         options: dict[str, Any] = {"creator": lambda: connect_read_only(file)}
         url = "sqlite:///study.db"
     else:
-        options = {}
+        options = {"connect_args": without_prepared(url)}
     storage = RDBStorage(url, engine_kwargs=options, skip_table_creation=True)
     try:
         yield storage
     finally:
         storage.remove_session()
         storage.engine.dispose()
+
+
+def without_prepared(url: str) -> dict[str, Any]:
+    """What psycopg is told so that it prepares no statements: behind a pgbouncer in transaction
+    mode another client would meet them."""
+    return {"prepare_threshold": None} if url.startswith("postgresql+psycopg:") else {}
 
 
 def connect_read_only(file: Path) -> sqlite3.Connection:

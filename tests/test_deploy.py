@@ -87,23 +87,34 @@ def test_the_image_of_the_ray_job_is_what_the_dockerfile_builds():
     assert {str(pod["securityContext"]["runAsUser"]) for pod in pods} == {user}
 
 
-def test_the_token_of_a_slurm_job_is_its_users_alone_and_gone_at_the_end(tmp_path):
-    """With stand-ins for SLURM's commands."""
-    seen = tmp_path / "seen"
-    (tmp_path / "scontrol").write_text("#!/bin/sh\necho here\n")
-    (tmp_path / "srun").write_text(
-        f'#!/bin/sh\necho "$RAY_AUTH_MODE $(stat -c %a "$RAY_AUTH_TOKEN_PATH") '
-        f'$(wc -c < "$RAY_AUTH_TOKEN_PATH")" > {seen}\n'
-    )
-    for name in ("scontrol", "srun"):
-        (tmp_path / name).chmod(0o755)
+def slurm_job(folder, srun):
+    """Runs slurm.sh with stand-ins for SLURM's commands: its exit code and what it said."""
+    for name, text in {"scontrol": "echo here", "srun": srun}.items():
+        (folder / name).write_text(f"#!/bin/sh\n{text}\n")
+        (folder / name).chmod(0o755)
     slurm = {"SLURM_JOB_NODELIST": "here", "SLURM_JOB_NUM_NODES": "1", "SLURM_CPUS_PER_TASK": "1"}
-    path = os.pathsep.join([str(tmp_path), str(Path(sys.executable).parent), os.environ["PATH"]])
-    subprocess.run(
-        [shutil.which("bash"), DEPLOY / "slurm.sh", "--budget", "1M"], cwd=tmp_path, check=True,
-        env={**os.environ, **slurm, "PATH": path},
+    path = os.pathsep.join([str(folder), str(Path(sys.executable).parent), os.environ["PATH"]])
+    done = subprocess.run(
+        [shutil.which("bash"), DEPLOY / "slurm.sh", "--budget", "1M"], cwd=folder, check=False,
+        env={**os.environ, **slurm, "PATH": path}, capture_output=True, text=True,
     )  # fmt: skip
+    return done.returncode, done.stderr
+
+
+def test_the_token_of_a_slurm_job_is_its_users_alone_and_gone_at_the_end(tmp_path):
+    seen = tmp_path / "seen"
+    srun = (
+        f'echo "$RAY_AUTH_MODE $(stat -c %a "$RAY_AUTH_TOKEN_PATH") '
+        f'$(wc -c < "$RAY_AUTH_TOKEN_PATH")" > {seen}; touch "$BEGUN"'
+    )
+    assert slurm_job(tmp_path, srun) == (0, "")
     assert seen.read_text() == "token 600 64\n"
+    assert list(tmp_path.glob(".ray-token-*")) == []
+
+
+def test_a_slurm_job_whose_ray_did_not_start_fails(tmp_path):
+    """`ray symmetric-run` ends with 0 then."""
+    assert slurm_job(tmp_path, "true") == (1, "Error: Ray did not start, see above\n")
     assert list(tmp_path.glob(".ray-token-*")) == []
 
 
@@ -126,7 +137,7 @@ def test_the_slurm_script_is_bash_and_calls_ray_symmetric_run():
     assert subprocess.run([shutil.which("bash"), "-n", script], check=False).returncode == 0
     symmetric_run = pytest.importorskip("ray.scripts.symmetric_run").symmetric_run  # Ray 2.49
     known = {option for parameter in symmetric_run.params for option in parameter.opts}
-    text = script.read_text().rpartition("ray symmetric-run")[2].partition("-- python")[0]
+    text = script.read_text().rpartition("ray symmetric-run")[2].partition("-- bash")[0]
     used = {word for word in text.split() if word.startswith("--")}
     assert used - {"--num-cpus"} <= known
 

@@ -15,7 +15,7 @@ import sqlalchemy
 from optuna.exceptions import StorageInternalError
 from sqlalchemy.engine import URL, make_url
 
-from results.study_file import CONFIRM_FILE, SEARCH_FILE
+from results.study_file import CONFIRM_FILE, SEARCH_FILE, without_prepared
 from results.words import hide_password
 from search.study.database import StudyDatabase
 from search.study.errors import KEPT, StorageError, cannot_write, cause_of, reason_of
@@ -204,7 +204,7 @@ def _engine_options(url: URL) -> dict[str, Any]:
     silent within an answer after half a minute, not after TCP's many."""
     options: dict[str, Any] = {"connect_timeout": 10}
     if url.get_backend_name() == "postgresql":
-        options |= SILENT_SERVER
+        options |= {**SILENT_SERVER, **without_prepared(url.render_as_string())}
     elif url.get_backend_name() != "mysql":
         return {"pool_pre_ping": True}
     given = {key: value for key, value in options.items() if key not in url.query}

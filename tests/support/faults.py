@@ -18,18 +18,18 @@ TRIALS = 4
 ERRORS = (errno.EIO, errno.ENOSPC, errno.EINTR, errno.EDQUOT)
 
 
-def build(folder):
-    """The library, or skips the test."""
+def build(folder, name="faults"):
+    """The library of a C file beside this one, to be preloaded; or skips the test."""
     compiler = shutil.which("cc")
     if compiler is None:
-        pytest.skip("no C compiler (cc) to build faults.c with")
-    library = folder / "faults.so"
-    words = (compiler, "-O1", "-shared", "-fPIC", "-o", library, HERE / "faults.c")
+        pytest.skip(f"no C compiler (cc) to build {name}.c with")
+    library = folder / f"{name}.so"
+    words = (compiler, "-O1", "-shared", "-fPIC", "-o", library, HERE / f"{name}.c")
     done = subprocess.run(
         [*words, "-ldl", "-lpthread"], capture_output=True, text=True, check=False
     )
     if done.returncode:
-        pytest.skip(f"faults.c does not compile here: {done.stderr[:200]}")
+        pytest.skip(f"{name}.c does not compile here: {done.stderr[:200]}")
     return library
 
 

@@ -1,5 +1,6 @@
 """A run folder that was moved, replaced, linked elsewhere or is gone in part."""
 
+import contextlib
 import dataclasses
 import json
 import shlex
@@ -13,10 +14,13 @@ from command_line import ENVIRONMENT, ROOT, call_here, command
 from make_run import make_run
 from safetensors.torch import save
 
+from results import load_run
+from results.study_file import NoStudyError
 from search.cluster import doctor, worker
 from search.cluster.connect import refuse_ray_client
 from search.cluster.recorder import Recorder
 from search.cluster.tune import Stop
+from search.plan import finished_already
 from search.settings import SearchSettings
 from search.study.errors import StorageError
 from search.study.run_folder import (
@@ -61,6 +65,25 @@ def test_a_run_whose_study_is_lost_does_not_start_over(study, run):
 def test_a_run_that_was_ended_before_its_first_trial_goes_on(tmp_path):
     assert open_study(tmp_path, "run", None).trials == []
     assert open_study(tmp_path, "run", None).trials == []
+
+
+@pytest.mark.parametrize("made", [0, 1, 5, 13, 14, 15])
+def test_a_run_that_was_ended_as_its_study_was_made_goes_on(made, tmp_path):
+    """Of 15 statements, and the two rows that say which version the tables are of."""
+    run = make_run(tmp_path, complete=0)
+    with contextlib.closing(sqlite3.connect(run / "study.db")) as whole:
+        made_by = "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY rowid"
+        statements = [sql for (sql,) in whole.execute(made_by)]
+    assert len(statements) == 15
+    (run / "study.db").unlink()
+    with contextlib.closing(sqlite3.connect(run / "study.db")) as part:
+        for sql in statements[:made]:
+            part.execute(sql)
+    with pytest.raises(NoStudyError, match=r"tables are not all made .* resume"):
+        load_run(run)
+    assert finished_already(run, {}) is None
+    open_study(run, "digits-2M", None)
+    assert load_run(run).records == ()
 
 
 @pytest.mark.parametrize("instead", ["a text", "a folder"])

@@ -19,6 +19,7 @@ from optuna.trial import TrialState
 from test_storage import TRIALS, assert_whole, search_words, settings, train
 
 from results import load_run
+from results.study_file import read_study
 from search.study.errors import StorageError
 from search.study.ledger import Ledger
 from search.study.patience import Patience
@@ -264,6 +265,7 @@ def few_rights(server):
         admin.execute("DROP ROLE IF EXISTS few")
         admin.execute(f"CREATE ROLE few LOGIN PASSWORD '{password}'")
         admin.execute("CREATE SCHEMA AUTHORIZATION few")
+        admin.execute("ALTER ROLE few SET search_path = few")  # in public are others' tables
         yield server.url().replace("searcher:", "few:"), admin.execute
         admin.execute("ALTER ROLE few CONNECTION LIMIT -1")
         admin.execute("DROP OWNED BY few")
@@ -337,3 +339,52 @@ def test_a_server_that_ends_idle_connections_is_no_fault(few_rights, tmp_path):
         time.sleep(3.5)
     assert said == []
     assert_whole(Ledger(open_study(tmp_path, "idle", url), few), 6)
+
+
+@pytest.fixture
+def bouncer(server):
+    """The URL of a pgbouncer that gives each transaction one of its two connections: Optuna needs
+    two at a time as it makes its tables."""
+    program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
+    if program is None:
+        pytest.skip("needs pgbouncer")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folder = server.folder / "bouncer"
+    folder.mkdir()
+    (folder / "users").write_text(f'"searcher" "{PASSWORD.replace("%2F", "/")}"\n')
+    (folder / "ini").write_text(
+        f"[databases]\npostgres = host=127.0.0.1 port={server.port}\n[pgbouncer]\n"
+        f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
+        f"auth_type = scram-sha-256\nauth_file = {folder}/users\n"
+        "pool_mode = transaction\ndefault_pool_size = 2\n"
+    )
+    other = {"user": server.user, "group": server.user_group(), "extra_groups": []}
+    pooler = subprocess.Popen(
+        [program, "-q", folder / "ini"], cwd=server.folder, **(other if os.geteuid() == 0 else {})
+    )
+    for _ in range(100):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+            break
+        time.sleep(0.1)
+    yield server.url(port)
+    pooler.terminate()
+    pooler.wait(timeout=30)
+    shutil.rmtree(folder)
+
+
+def test_two_searches_share_the_connections_of_pgbouncer_in_transaction_mode(bouncer, tmp_path):
+    """A statement that one of them had prepared would be in the other's way."""
+    said, few, ledgers = [], settings(trials=12), []
+    for name in ("left", "right"):
+        study = open_study(tmp_path / name, name, bouncer, Patience(say=said.append))
+        ledgers.append(Ledger(study, few))
+    for trials in (3, 6, 9, 12):
+        for ledger in ledgers:
+            train(ledger, trials)
+    assert said == []
+    for name, ledger in zip(("left", "right"), ledgers, strict=True):
+        assert_whole(ledger, 12)
+        trials, _ = read_study(tmp_path, name, bouncer)
+        assert len(trials) == len(ledger.study.get_trials(deepcopy=False))
