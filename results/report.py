@@ -58,6 +58,7 @@ def render_report(
             margin=MARGIN,
             unconfirmed=run.unconfirmed,
             donor=words.donor(run.settings),
+            teacher=words.teacher(run.settings),
             axis=HYPERVOLUME_AXIS,
             data=_Defaults(run.settings["data"]),
             metric=words.metric_name(run.metric),

@@ -97,7 +97,7 @@ def _fill(
         dataset.train_images, dataset.train_labels, mean=dataset.mean, std=dataset.std,
         img_size=dataset.img_size, device=device,
     )  # fmt: skip
-    rows = torch.arange(len(room), device=device).split(_AT_ONCE)
+    rows = torch.split(torch.arange(len(room), device=device), _AT_ONCE)
     window = split.window(_AT_ONCE)
     with on_device(device), torch.inference_mode():
         for batch, places in zip(rows, split.bring(rows, window), strict=True):

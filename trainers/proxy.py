@@ -277,8 +277,8 @@ def proxy_epochs(
     the network, gradients added up, which takes less memory. `graphs`: on a GPU, replay steps from
     CUDA graphs. `donor`: the pretrained network that the weights begin as. `teacher`: whose logits
     are learnt from, one that runs beside or what it gives for the training images. `metric`: one
-    of `METRICS`, told as `accuracy`. Raises ValueError if the architecture does not take the dataset's
-    channels and classes.
+    of `METRICS`, told as `accuracy`. Raises ValueError if the architecture does not take the
+    dataset's channels and classes.
     """
     theirs = (dataset.in_chans, dataset.num_classes)
     if (architecture.in_chans, architecture.num_classes) != theirs:

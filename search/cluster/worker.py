@@ -34,16 +34,18 @@ class ProxyTrainable(tune.Trainable):
         graphs: bool = False,
         train: Any = None,
         donor: Any = None,
+        teacher: Any = None,
         metric: str = "accuracy",
     ) -> None:
         """`gpus`: what Ray reserves for this actor; a fraction is also the share of memory.
         `graphs`: replay steps from CUDA graphs. `train`: a training loop of one's own.
-        `donor`: the pretrained network that the weights begin as."""
+        `donor`: the pretrained network that the weights begin as. `teacher`: what is learnt from.
+        """
         import torch
 
         torch.set_num_threads(threads)
         self._dataset, self._recipe, self._gpus, self._graphs = dataset, recipe, gpus, graphs
-        self._train, self._donor, self._metric = train, donor, metric
+        self._train, self._donor, self._teacher, self._metric = train, donor, teacher, metric
         self._too_much: dict[int, int] = {}  # parts -> the least demand that had too little memory
         self._start(config)
 
@@ -127,6 +129,7 @@ class ProxyTrainable(tune.Trainable):
             parts=self._parts,
             graphs=self._graphs and not self._trial.get("eager", False),
             donor=self._donor,
+            teacher=self._teacher,
             metric=self._metric,
         )
 

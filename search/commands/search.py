@@ -23,6 +23,7 @@ def search(
     max_params: o.MaxParams = None,
     space: o.Space = None,
     init: o.Init = None,
+    teacher: o.Teacher = None,
     data: o.Data = "digits",
     data_root: o.DataRoot = None,
     img_size: o.ImgSize = None,
@@ -62,7 +63,7 @@ def search(
     confirm = confirms_by_default(proxy, epochs, time_limit) if confirm is None else confirm
     console = console_of(as_json)
     plan = plan_search(asked, console, claim=not dry_run)
-    introduce(plan.settings, plan.dataset, plan.recipe, console)
+    introduce(plan.settings, plan.dataset, plan.recipe, console, plan.teacher)
     if dry_run:
         _tell(plan, console, as_json, confirms=confirm)
         return
@@ -150,7 +151,7 @@ def _resume(run: Path, changes: dict[str, Any], *, as_json: bool) -> None:
         conclude(done, console, interrupted=False, as_json=as_json)
         return
     plan = plan_resume(run, changes, console)
-    introduce(plan.settings, plan.dataset, plan.recipe, console)
+    introduce(plan.settings, plan.dataset, plan.recipe, console, plan.teacher)
     _run(plan, console, as_json, command=None)
 
 
