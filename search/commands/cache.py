@@ -54,7 +54,9 @@ def cache(data: Of = None, clear: Clear = False, as_json: o.Json = False) -> Non
         console.print(text, markup=False, highlight=False, soft_wrap=True)
     if as_json:
         rows = [asdict(one) | {"directory": str(one.directory)} for one in kept]
-        print(json.dumps({"root": str(root), "caches": rows, "removed": len(gone)}))
+        files = [str(file) for file in logits]
+        told = {"root": str(root), "caches": rows, "removed": len(gone), "logits": files}
+        print(json.dumps(told))
 
 
 def _is_of(kept: KeptImages, data: str) -> bool:
