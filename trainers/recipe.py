@@ -75,7 +75,7 @@ class Recipe:
     layer_decay: Annotated[float, number(above=0.0, high=1.0)] = 1.0
     augment: Annotated[str, one_of(*AUGMENTS)] = "auto"
     distillation_alpha: Annotated[float, number(low=0.0, high=1.0)] = 0.5
-    distillation_temperature: Annotated[float | None, optional(number(above=0.0, high=1e3))] = 2.0
+    distillation_temperature: Annotated[float | None, optional(number(above=0.0, high=1e3))] = 1.0
 
     def __post_init__(self) -> None:
         check_fields(self)
