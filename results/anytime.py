@@ -25,8 +25,8 @@ OVER = {
 class Cost:
     """What the trainings of a search took, confirmations apart; None where the run does not tell.
 
-    `flops` are of forward passes over training images; `share` is that of full trainings of all
-    the networks that were trained or stopped.
+    `flops` are of forward passes over training images, a teacher's included; `share` is that of
+    full trainings of all the networks that were trained or stopped.
     """
 
     flops: int | None
@@ -53,12 +53,13 @@ def cost_of(run: Run) -> Cost:
     """What the trainings of `run` took."""
     full, images = run.full_epochs, run.train_images
     ended = [record for record in run.records if record.state in ("complete", "stopped")]
-    whole = sum((full or 0) * record.flops for record in ended)
-    took = sum(record.epochs * record.flops for record in ended)
+    beside = run.teacher_flops(beside=True)
+    whole = sum((full or 0) * (record.flops + beside) for record in ended)
+    took = sum(record.epochs * (record.flops + beside) for record in ended)
     seconds = sum(record.seconds or 0.0 for record in run.records)
     gpus = run.asked("gpus_per_trial")
     return Cost(
-        flops=sum(_forward(record, images) for record in run.records) if images else None,
+        flops=_once(run) + sum(_forward(run, record) for record in run.records) if images else None,
         share=took / whole if whole else None,
         core_hours=seconds / 3600 * float(run.asked("cpus_per_trial") or 1.0),
         gpu_hours=seconds / 3600 * gpus if gpus else None,
@@ -126,9 +127,18 @@ def _compute(run: Run) -> dict[int, float]:
     ended = hours(run)
     trained = [record for record in run.records if record.epochs]
     trained.sort(key=lambda record: (ended.get(record.trial, 0.0), record.trial))
-    sums = itertools.accumulate(_forward(record, images) for record in trained)
-    return {record.trial: float(flops) for record, flops in zip(trained, sums, strict=True)}
+    sums = itertools.accumulate(_forward(run, record) for record in trained)
+    before = _once(run)
+    return {
+        record.trial: float(before + flops) for record, flops in zip(trained, sums, strict=True)
+    }
 
 
-def _forward(record: TrialRecord, images: int) -> int:
-    return record.epochs * images * record.flops
+def _forward(run: Run, record: TrialRecord) -> int:
+    each = record.flops + run.teacher_flops(beside=True)
+    return record.epochs * (run.train_images or 0) * each
+
+
+def _once(run: Run) -> int:
+    """What a teacher took before the trainings."""
+    return (run.train_images or 0) * run.teacher_flops(beside=False)

@@ -79,6 +79,7 @@ def render_report(
             unconfirmed=run.unconfirmed,
             donor=words.donor(run.settings),
             data_license=data_license(run.settings["data"].get("name")),
+            teacher=words.teacher(run.settings),
             axis=HYPERVOLUME_AXIS,
             data=_Defaults(run.settings["data"]),
             metric=words.metric_name(run.metric),

@@ -90,6 +90,14 @@ class Run:
         known = self.settings["data"].get("train")
         return None if known is None else int(known)
 
+    def teacher_flops(self, *, beside: bool) -> int:
+        """FLOPs for one image of the teacher that ran beside the trainings, or once before them; 0
+        without one."""
+        known = self.settings.get("teacher")
+        if not isinstance(known, dict) or known.get("beside") is not beside:
+            return 0
+        return int(known.get("flops") or 0)
+
     @property
     def full_epochs(self) -> int | None:
         """The epochs of a training that is not stopped; None where run.json tells none."""
@@ -225,6 +233,7 @@ _RULES = {
     "settings.cpus_per_trial": optional(number(low=0.0, high=1e6)),
     "settings.gpus_per_trial": optional(number(low=0.0, high=1e6)),
     "recipe.epochs": optional(integer(1, 10**9)),
+    "teacher.flops": optional(integer(0, 10**21)),
     "settings.metric": optional(one_of(*METRIC_NAMES)),
     "hardware.memory_bytes": optional(integer(0, 10**18)),
 }

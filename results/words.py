@@ -48,6 +48,13 @@ def donor(settings: Mapping[str, Any]) -> str | None:
     return name if isinstance(name, str) else None
 
 
+def teacher(settings: Mapping[str, Any]) -> str | None:
+    """The network that those of a run learnt from, by its run.json; None without one."""
+    known = settings.get("teacher")
+    name = known.get("name") if isinstance(known, Mapping) else None
+    return name if isinstance(name, str) else None
+
+
 def metric_name(metric: str) -> str:
     """A run's metric as people say it."""
     return METRIC_NAMES.get(metric, metric)

@@ -19,6 +19,7 @@ from search.study.errors import writing
 from search.study.patience import Patience
 from search.study.run_folder import only_driver
 from search.study.storage import open_study
+from search.teaching import lessons
 from search.terminal.display import Display
 from search.working import Work, work_off
 from space.rules import check_fields, integer, optional, show
@@ -174,6 +175,7 @@ def _work(
         if not jobs.remaining and not jobs.untested():
             display.say(f"Nothing is left to train: {_why_ended(jobs)}; --seeds N asks for more.")
             return False
+        taught = lessons(plan.work.teacher, plan.work.recipe, plan.work.dataset, console)
         work = Work(
             folder=plan.work.folder,
             settings=plan.work.settings,
@@ -181,6 +183,7 @@ def _work(
             recipe=plan.work.recipe,
             train=plan.work.train,
             donor=plan.work.donor,
+            teacher=taught,
             weights=plan.work.folder / CONFIRM_WEIGHTS,
             is_process=is_process,
         )

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from search.decide.early_stopping import FreezeThaw
     from search.decide.problem import Network
     from trainers import Dataset, Donor, Recipe
+    from trainers.lessons import Logits
+    from trainers.teacher import Teacher
 
 BASELINE_SHARE = 4  # at most one trial in four is a baseline
 
@@ -50,6 +52,7 @@ def run_search(
     console: Console,
     train: Any = None,
     donor: Donor | None = None,
+    teacher: Teacher | Logits | None = None,
     is_process: bool = False,
 ) -> tuple[Run, bool]:
     """Searches until the asked number of trials is finished; the run, and whether it was
@@ -75,7 +78,7 @@ def run_search(
                 display.say(f"Nothing is left to train, {done} are done: ask for more by --trials.")
             work = Work(
                 folder=folder, settings=settings, dataset=dataset, recipe=recipe, train=train,
-                donor=donor, weights=folder / "weights", is_process=is_process,
+                donor=donor, teacher=teacher, weights=folder / "weights", is_process=is_process,
             )  # fmt: skip
             interrupted = work_off(work, ledger, display, patience, partial(_order, ledger, recipe))
         study.set_user_attr("stop_reason", ledger.stop_reason)

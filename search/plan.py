@@ -25,6 +25,7 @@ from search.pretrained import (
 )
 from search.recipe import RecipeOptions
 from search.settings import SearchSettings
+from search.teaching import check_same_teacher, lessons, refuse_beside_teacher
 from search.units import read_texts, require_utf8
 from space import SearchSpace
 from space.rules import did_you_mean
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from results import Run
     from trainers import Dataset, Donor, Recipe
+    from trainers.teacher import Teacher
 
 GIVEN = "given:"  # before the name of images or a training loop that a program handed over
 
@@ -42,8 +44,8 @@ GIVEN = "given:"  # before the name of images or a training loop that a program 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """All that a search needs to run. `train` is the training loop of one's own, None for ours;
-    `donor` the pretrained network that its networks begin as; `confirm` how it is confirmed at its
-    end, None: not."""
+    `donor` the pretrained network that its networks begin as, `teacher` the one they learn from;
+    `confirm` how it is confirmed at its end, None: not."""
 
     folder: Path
     settings: SearchSettings
@@ -51,6 +53,7 @@ class Plan:
     recipe: Recipe
     train: Callable[..., Any] | str | None = None
     donor: Donor | None = None
+    teacher: Teacher | None = None
     confirm: Mapping[str, int] | None = None
 
 
@@ -67,6 +70,7 @@ def plan_search(
     Mistakes in typing are told before images are read. `claim`: take a folder of its own where
     `out` is not given. Raises ValueError.
     """
+    from search.commands.teachers import read_teacher
     from search.study.run_folder import new_run_folder, refuse_existing_run
 
     wanted, asked = RecipeOptions.taken_from(asked)
@@ -76,6 +80,7 @@ def plan_search(
     refuse_ray_client(options["address"])
     named = asked.get("space")
     refuse_beside_init(options["init"], {"space": named, "train": train})
+    refuse_beside_teacher(options["teacher"], train)
     space = named if isinstance(named, SearchSpace) else SearchSpace.load(named or "digits_staged")
     if isinstance(named, str) and named.endswith(".toml") and len(space.img_size) == 1:
         options["img_size"] = options["img_size"] or space.img_size[0]
@@ -99,6 +104,7 @@ def plan_search(
     refuse_top5(options["metric"], dataset.num_classes)
     labels = dataset.val_labels
     options["guessing"] = guessing(options["metric"], labels, dataset.num_classes)
+    teacher = read_teacher(options["teacher"], dataset)
     settings = SearchSettings(
         **{**options, "out": str(folder), "train": _kept_name(train)},
         space=fitted_space(space, dataset, donor),
@@ -109,8 +115,9 @@ def plan_search(
         dataset, epochs=settings.epochs, proxy=settings.proxy, from_donor=donor is not None
     )
     return Plan(
-        folder=folder, settings=settings, dataset=dataset, recipe=recipe, train=train, donor=donor
-    )
+        folder=folder, settings=settings, dataset=dataset, recipe=recipe, train=train, donor=donor,
+        teacher=teacher,
+    )  # fmt: skip
 
 
 def default_space(img_size: int) -> str:
@@ -141,6 +148,7 @@ def plan_resume(
 ) -> Plan:
     """What going on with a run comes to. Raises ValueError if its data or its training loop is not
     what it began with."""
+    from search.commands.teachers import read_teacher
     from search.study.run_folder import check_same_data, check_same_donor, read_search
     from trainers import Recipe
 
@@ -165,14 +173,19 @@ def plan_resume(
             "by a program: go on by `search.resume(run, data=...)`."
         )
     refuse_beside_init(settings.init, {"train": train})
+    refuse_beside_teacher(settings.teacher, train)
     donor = donor_of(settings.init)
     if donor is not None:
         check_same_donor(run, description, donor)
     dataset = as_donor_saw(dataset or _load(settings.to_dict(), console), donor)
     check_same_data(run, description["data"], dataset)
+    teacher = read_teacher(settings.teacher, dataset)
+    if teacher is not None:
+        check_same_teacher(run, description, teacher)
     recipe = Recipe.from_dict(description["recipe"])
     return Plan(
         folder=run, settings=settings, dataset=dataset, recipe=recipe, train=train, donor=donor,
+        teacher=teacher,
         confirm=asked if isinstance(asked := description.get("confirm"), dict) else None,
     )  # fmt: skip
 
@@ -209,14 +222,16 @@ def carry_out(
     from search.study.run_folder import discard_unbegun, new_run
 
     folder = plan.folder
+    taught = lessons(plan.teacher, plan.recipe, plan.dataset, console)
     if command is not None:
         folder = new_run(
-            plan.settings, plan.dataset, plan.recipe, command, plan.donor, plan.confirm
+            plan.settings, plan.dataset, plan.recipe, command,
+            donor=plan.donor, teacher=plan.teacher, confirm=plan.confirm,
         )  # fmt: skip
     try:
         return run_search(
             folder, plan.settings, plan.dataset, plan.recipe, console=console, train=plan.train,
-            donor=plan.donor, is_process=is_process,
+            donor=plan.donor, teacher=taught, is_process=is_process,
         )  # fmt: skip
     except ValueError:
         if command is not None:
@@ -232,7 +247,9 @@ def read_options(asked: Mapping[str, Any]) -> dict[str, Any]:
     if unknown is not None:
         raise ValueError(f"Unknown option {unknown!r}{did_you_mean(unknown, known)}")
     options = {**known, **{k: v for k, v in asked.items() if k in known and k != "out"}}
-    for option in ("data", "data_root", "init"):
+    from search.commands.teachers import kept_name
+
+    for option in ("data", "data_root", "init", "teacher"):
         require_utf8("--" + option.replace("_", "-"), options[option])
     require_utf8("--out", asked.get("out"))
     data, root = options["data"], options["data_root"]
@@ -241,6 +258,7 @@ def read_options(asked: Mapping[str, Any]) -> dict[str, Any]:
     if data != "digits" and Path(data).is_dir():
         options["data"] = os.path.abspath(data)  # a run may be resumed from elsewhere
     options["init"] = kept_init(options["init"])
+    options["teacher"] = kept_name(options["teacher"])
     options["data_root"] = None if root is None else os.path.abspath(root)
     return options | read_texts(options)
 

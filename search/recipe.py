@@ -84,7 +84,7 @@ def _read(file: str | Path) -> dict[str, Any]:
     try:
         fields = read_toml(file)
         check_keys("recipe", fields, [field.name for field in dataclasses.fields(Recipe)])
-        optional_fields = ("clip_grad", "learning_rate_size")
+        optional_fields = ("clip_grad", "learning_rate_size", "distillation_temperature")
         fields = {k: None if v == OFF and k in optional_fields else v for k, v in fields.items()}
         Recipe(**fields)
     except ValueError as error:  # also that the text is no TOML

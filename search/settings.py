@@ -51,7 +51,8 @@ class SearchSettings:
     # `budget`: multiply-accumulates of one image; `time_limit`: seconds; `silence`: seconds
     # without a report after which a worker is taken to hang and killed; `train`:
     # "module:function" of a training loop of one's own; `guessing`: what the metric is without
-    # an image; `init`: a pretrained network, as `trainers.read_donor` takes it.
+    # an image; `init`: a pretrained network, as `trainers.read_donor` takes it; `teacher`: the
+    # network whose logits are learnt from, as `search.commands.teachers` takes it.
 
     budget: Annotated[int, integer(1, MOST_FLOPS)]
     space: SearchSpace
@@ -82,6 +83,7 @@ class SearchSettings:
     log: Annotated[str | None, optional(_LOGS)] = None
     train: Annotated[str | None, optional(text())] = None
     init: Annotated[str | None, optional(text())] = None
+    teacher: Annotated[str | None, optional(text())] = None
 
     def __post_init__(self) -> None:
         check_fields(self, option=True, fix=_FIX)

@@ -42,6 +42,8 @@ from search.terminal.display import Display
 if TYPE_CHECKING:
     from search.cluster.tune import InTurn
     from trainers import Dataset, Donor, Recipe
+    from trainers.lessons import Logits
+    from trainers.teacher import Teacher
 
 DISK_SECONDS = 10.0  # between two looks at the disk of Ray's session
 
@@ -49,8 +51,8 @@ DISK_SECONDS = 10.0  # between two looks at the disk of Ray's session
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
     """What jobs are trained on, and how. `weights`: the folder that they are kept in; `donor`: the
-    pretrained network that they begin as; `is_process`: a loss of Ray ends the process with a
-    sentence, else it raises."""
+    pretrained network that they begin as; `teacher`: what they learn from; `is_process`: a loss of
+    Ray ends the process with a sentence, else it raises."""
 
     folder: Path
     settings: SearchSettings
@@ -59,6 +61,7 @@ class Work:
     weights: Path
     train: Any = None
     donor: Donor | None = None
+    teacher: Teacher | Logits | None = None
     is_process: bool = False
 
 
@@ -164,6 +167,7 @@ def train(
         "recipe": work.recipe,
         "train": work.train,
         "donor": work.donor,
+        "teacher": work.teacher,
         "metric": settings.metric,
         "run": run,
     }

@@ -23,6 +23,7 @@ from trainers.device.streaming import kept_images, with_index
 from trainers.errors import NonFiniteLossError
 from trainers.images.dataset import Dataset
 from trainers.init import Donor
+from trainers.lessons import Lessons, Logits
 from trainers.optimizers import (
     below,
     layer_scales,
@@ -32,6 +33,7 @@ from trainers.optimizers import (
 )
 from trainers.recipe import Recipe
 from trainers.scoring import measured
+from trainers.teacher import Teacher
 
 LONGEST_GRAPHED_VALIDATION = 30_000  # images; every batch adds its kernels to the graph
 EpochReport = dict[str, Any]
@@ -58,6 +60,7 @@ class ProxyTraining(Iterator[EpochReport]):
         parts: int = 1,
         graphs: bool = False,
         donor: Donor | None = None,
+        teacher: Teacher | Logits | None = None,
         metric: str = "accuracy",
     ) -> None:
         recipe = recipe.for_architecture(architecture)
@@ -73,7 +76,8 @@ class ProxyTraining(Iterator[EpochReport]):
         )
         self._train = opened(dataset.train_images, dataset.train_labels)
         self._val = opened(dataset.val_images, dataset.val_labels)
-        self._augment = dataset.augmentation if recipe.augment == "auto" else recipe.augment
+        self._augment = recipe.augmentation_of(dataset)
+        self._lessons = None if teacher is None else Lessons(teacher, recipe, device)
         self._batch_size, self._parts = min(recipe.batch_size, len(self._train)), parts
         self._generator = torch.Generator(device).manual_seed(seed)
         self._amp = (
@@ -96,6 +100,7 @@ class ProxyTraining(Iterator[EpochReport]):
         """What a step reads and writes besides the model, where a graph finds it again."""
         recipe, device, steps = self.recipe, self.device, self.steps_per_epoch
         self._order = torch.zeros(steps, self._batch_size, dtype=torch.int64, device=device)
+        self._rows = self._order.clone()  # of the dataset, where `_order` has places in the window
         self._calibration = self._order[: recipe.recalibration_batches].clone()
         self._images = self._train.window(self._calibration.numel())
         self._steps_done = torch.zeros(1, dtype=torch.int64, device=device)
@@ -201,6 +206,7 @@ class ProxyTraining(Iterator[EpochReport]):
         self.model.train()
         batches = self._batches()
         self._order.copy_(self._train.places(batches))
+        self._rows.copy_(batches)
         self._loss.zero_()
         for _ in self._train.bring(batches, self._images):
             self._step()
@@ -208,9 +214,13 @@ class ProxyTraining(Iterator[EpochReport]):
 
     def _train_step(self) -> None:
         self.model.zero_grad(set_to_none=True)  # a step that failed half way left some
-        rows = self._order.index_select(0, self._steps_done % self.steps_per_epoch)[0]
-        for part in torch.tensor_split(rows, self._parts):
-            self._loss += self._backward(part, share=len(part) / len(rows))
+        step = self._steps_done % self.steps_per_epoch
+        split = (
+            torch.tensor_split(order.index_select(0, step)[0], self._parts)
+            for order in (self._order, self._rows)
+        )
+        for places, rows in zip(*split, strict=True):
+            self._loss += self._backward(places, rows, share=len(rows) / self._batch_size)
         if self.recipe.clip_grad is not None:
             nn.utils.clip_grad_norm_(self._parameters, self.recipe.clip_grad, foreach=True)
         rate, matrix_rate = self._rates.index_select(0, self._steps_done)[0]
@@ -223,17 +233,19 @@ class ProxyTraining(Iterator[EpochReport]):
         self.model.zero_grad(set_to_none=True)
         self._steps_done += 1
 
-    def _backward(self, rows: Tensor, *, share: float) -> Tensor:
-        """Adds the gradients of `rows`, `share` of a batch; their part of its loss."""
+    def _backward(self, places: Tensor, rows: Tensor, *, share: float) -> Tensor:
+        """Adds the gradients of images, `share` of a batch; their part of its loss."""
         if self._augment == "none":
-            images = self._images.batch(rows)
+            images = self._images.batch(places)
         else:
             mirror = self._augment == "crop_flip"
-            images = self._images.augmented_batch(rows, self._generator, mirror=mirror)
-        labels = self._images.labels[rows]
+            images = self._images.augmented_batch(places, self._generator, mirror=mirror)
+        labels = self._images.labels[places]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._amp):
-            logits = self.model(images)
-        loss = F.cross_entropy(logits.float(), labels, label_smoothing=self.recipe.label_smoothing)
+            logits = self.model(images).float()
+            loss = F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
+            if self._lessons is not None:
+                loss = self._lessons.mixed(loss, logits, images, rows)
         for extra in self.model.losses():  # of parts that have one of their own
             loss = loss + extra
         if share < 1.0:
@@ -283,15 +295,17 @@ def proxy_epochs(
     parts: int = 1,
     graphs: bool = False,
     donor: Donor | None = None,
+    teacher: Teacher | Logits | None = None,
     metric: str = "accuracy",
 ) -> ProxyTraining:
     """The training as an iterator of one plain dict per epoch; its `model` holds the weights.
 
     `device`: by default the GPU if there is one. `parts`: in how many pieces a batch goes through
     the network, gradients added up, which takes less memory. `graphs`: on a GPU, replay steps from
-    CUDA graphs. `donor`: the pretrained network that the weights begin as. `metric`: one of
-    `METRICS`, told as `accuracy`. Raises ValueError if the architecture does not take the dataset's
-    channels and classes.
+    CUDA graphs. `donor`: the pretrained network that the weights begin as. `teacher`: whose logits
+    are learnt from, one that runs beside or what it gives for the training images. `metric`: one
+    of `METRICS`, told as `accuracy`. Raises ValueError if the architecture does not take the
+    dataset's channels and classes.
     """
     theirs = (dataset.in_chans, dataset.num_classes)
     if (architecture.in_chans, architecture.num_classes) != theirs:
@@ -305,7 +319,8 @@ def proxy_epochs(
     device = with_index(torch.device(device))
     return ProxyTraining(
         architecture, dataset, recipe,
-        seed=seed, device=device, parts=parts, graphs=graphs, donor=donor, metric=metric,
+        seed=seed, device=device, parts=parts, graphs=graphs, donor=donor, teacher=teacher,
+        metric=metric,
     )  # fmt: skip
 
 

@@ -52,7 +52,8 @@ class Recipe:
     `reattention_rate` multiplies it where every block has Re-attention. `augment`: what a training
     image may become; "auto" is what the dataset says. `amp` "auto" is bf16
     autocast on a GPU that has it. `recalibration_batches`: how many training batches BatchNorm
-    statistics are averaged over anew before every validation.
+    statistics are averaged over anew before every validation. `distillation_alpha`: a teacher's
+    part of the loss, soft by `distillation_temperature` and hard without one.
     Raises ValueError naming the rule and the value.
     """
 
@@ -73,6 +74,8 @@ class Recipe:
     matrix_rate: Annotated[float, number(above=0.0, below=10.0)] = 0.02
     layer_decay: Annotated[float, number(above=0.0, high=1.0)] = 1.0
     augment: Annotated[str, one_of(*AUGMENTS)] = "auto"
+    distillation_alpha: Annotated[float, number(low=0.0, high=1.0)] = 0.5
+    distillation_temperature: Annotated[float | None, optional(number(above=0.0, high=1e3))] = 1.0
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -123,6 +126,10 @@ class Recipe:
             warmup_epochs=self.warmup_epochs / 2,
             layer_decay=LAYER_DECAY,
         )
+
+    def augmentation_of(self, dataset: Dataset) -> str:
+        """What a training image of that dataset may become: one of `AUGMENTS` but auto."""
+        return dataset.augmentation if self.augment == "auto" else self.augment
 
     def for_architecture(self, architecture: Architecture) -> Recipe:
         """This recipe with that network's learning rate, by the inverse square root of the sum of

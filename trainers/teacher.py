@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import warnings
 from collections.abc import Sequence
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +26,7 @@ class Teacher(nn.Module):
         mean: Sequence[float],
         std: Sequence[float],
         img_size: int,
+        name: str = "",
     ) -> None:
         """Raises ValueError if it has other channels than the images."""
         super().__init__()
@@ -31,7 +35,7 @@ class Teacher(nn.Module):
                 f"`--teacher` must take the images' {dataset.in_chans} channels, but takes "
                 f"{len(mean)}: give a teacher that was trained on such images."
             )
-        self.model, self.img_size = model, img_size
+        self.model, self.img_size, self.name = model, img_size, name
         ours, theirs = (
             torch.tensor([[m, s] for m, s in zip(*pair, strict=True)])[..., None, None]
             for pair in ((dataset.mean, dataset.std), (mean, std))
@@ -40,6 +44,25 @@ class Teacher(nn.Module):
         self.shift: Tensor
         self.register_buffer("scale", ours[:, 1] / theirs[:, 1])
         self.register_buffer("shift", (ours[:, 0] - theirs[:, 0]) / theirs[:, 1])
+
+    @cached_property
+    def flops(self) -> int:
+        """Multiply-accumulates of one image. Raises ValueError on an operator that is not known."""
+        from space import VisionTransformer, count_flops
+
+        if isinstance(self.model, VisionTransformer):
+            return count_flops(self.model.architecture)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of torch, as fvcore is imported
+            from space.measure import measure_flops
+        return measure_flops(self.model, (len(self.scale), self.img_size, self.img_size))
+
+    def fingerprint(self) -> str:
+        """16 hex digits of the network, its weights and how it sees images."""
+        digest = hashlib.sha256(f"{self.model} {self.img_size}".encode())
+        for name, tensor in sorted(self.state_dict().items()):
+            digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
 
     def forward(self, images: Tensor) -> Tensor:
         images = torch.addcmul(self.shift, images, self.scale)

@@ -33,18 +33,19 @@ class ProxyTrainable(tune.Trainable):
         graphs: bool = False,
         train: Any = None,
         donor: Any = None,
+        teacher: Any = None,
         metric: str = "accuracy",
         run: str | None = None,
     ) -> None:
         """`gpus`: what Ray reserves for this actor; a fraction is also the share of memory.
         `graphs`: replay steps from CUDA graphs. `train`: a training loop of one's own.
-        `donor`: the pretrained network that the weights begin as. `run`: a word for the run and
-        its data, below which long trainings are kept."""
+        `donor`: the pretrained network that the weights begin as. `teacher`: what is learnt from.
+        `run`: a word for the run and its data, below which long trainings are kept."""
         import torch
 
         torch.set_num_threads(threads)
         self._dataset, self._recipe, self._gpus, self._graphs = dataset, recipe, gpus, graphs
-        self._train, self._donor, self._metric = train, donor, metric
+        self._train, self._donor, self._teacher, self._metric = train, donor, teacher, metric
         self._run, self._threads = run, threads
         self._too_much: dict[int, int] = {}  # parts -> the least demand that had too little memory
         self._start(config)
@@ -132,6 +133,7 @@ class ProxyTrainable(tune.Trainable):
             parts=self._parts,
             graphs=self._graphs and not self._trial.get("eager", False),
             donor=self._donor,
+            teacher=self._teacher,
             metric=self._metric,
         )
         if self._run is None:

@@ -22,11 +22,11 @@ Clear = Annotated[bool, Option("--clear", help="Remove them; those in use stay."
 
 
 def cache(data: Of = None, clear: Clear = False, as_json: o.Json = False) -> None:
-    """List the decoded images that are kept on this machine, or clear them."""
+    """List the decoded images and teachers' logits that are kept on this machine, or clear them."""
     from results.words import counted, scaled
     from trainers.images.cache import cache_root
     from trainers.images.kept import clear as remove
-    from trainers.images.kept import kept_images
+    from trainers.images.kept import kept_images, kept_logits
 
     console, root = console_of(as_json), cache_root()
     kept = [one for one in kept_images(root) if data is None or _is_of(one, data)]
@@ -35,6 +35,13 @@ def cache(data: Of = None, clear: Clear = False, as_json: o.Json = False) -> Non
         console.print(f"No decoded images{of} are kept in {root}.", markup=False, soft_wrap=True)
     for one in kept:
         console.print(_line(one), markup=False, highlight=False, soft_wrap=True)
+    logits = kept_logits(root) if data is None else []
+    if logits:
+        size = scaled(sum(file.stat().st_size for file in logits))
+        text = f"Logits of teachers: {counted(len(logits), 'file')}, {size}B"
+        console.print(f"{text}{', removed' if clear else ''}.", markup=False, highlight=False)
+    for file in logits if clear else ():
+        file.unlink(missing_ok=True)
     gone = remove(root, kept) if clear else []
     if clear and kept:
         left = len(kept) - len(gone)
@@ -47,7 +54,9 @@ def cache(data: Of = None, clear: Clear = False, as_json: o.Json = False) -> Non
         console.print(text, markup=False, highlight=False, soft_wrap=True)
     if as_json:
         rows = [asdict(one) | {"directory": str(one.directory)} for one in kept]
-        print(json.dumps({"root": str(root), "caches": rows, "removed": len(gone)}))
+        files = [str(file) for file in logits]
+        told = {"root": str(root), "caches": rows, "removed": len(gone), "logits": files}
+        print(json.dumps(told))
 
 
 def _is_of(kept: KeptImages, data: str) -> bool:

@@ -17,6 +17,12 @@ Init = Annotated[
         help="A pretrained ViT to begin from: a name of timm's, its folder, its file, RUN:TRIAL."
     ),
 ]
+Teacher = Annotated[
+    str | None,
+    Option(
+        help="Learn from a trained network: RUN:TRIAL, a folder, a safetensors file, timm's name."
+    ),
+]
 Data = Annotated[str, Option(help="digits, an image folder, or a name timm.data knows.")]
 DataRoot = Annotated[str | None, Option(help="Where a timm dataset lies or is downloaded to.")]
 ImgSize = Annotated[

@@ -26,6 +26,7 @@ def search(
     max_params: o.MaxParams = None,
     space: o.Space = None,
     init: o.Init = None,
+    teacher: o.Teacher = None,
     data: o.Data = "digits",
     data_root: o.DataRoot = None,
     img_size: o.ImgSize = None,
@@ -68,7 +69,7 @@ def search(
     plan = replace(
         plan_search(asked, console, claim=not dry_run), confirm=AFTER_SEARCH if confirm else None
     )
-    introduce(plan.settings, plan.dataset, plan.recipe, console)
+    introduce(plan.settings, plan.dataset, plan.recipe, console, plan.teacher)
     if dry_run:
         _tell(plan, console, as_json)
         return
@@ -156,7 +157,7 @@ def _resume(run: Path, changes: dict[str, Any], *, as_json: bool) -> None:
         conclude(done, console, interrupted=False, as_json=as_json)
         return
     plan = plan_resume(run, changes, console)
-    introduce(plan.settings, plan.dataset, plan.recipe, console)
+    introduce(plan.settings, plan.dataset, plan.recipe, console, plan.teacher)
     if "time_limit" in changes:  # a confirmation would take longer
         plan = replace(plan, confirm=None)
     _run(plan, console, as_json, command=None, changes=changes)

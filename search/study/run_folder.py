@@ -23,12 +23,14 @@ from results.run import read_settings
 from results.words import format_count, hide_password
 from search.settings import SearchSettings
 from search.study.errors import StorageError, cannot_write, writing
+from search.teaching import describe_teacher
 from space.rules import show
 from trainers.machine import cores, memory_bytes
 from trainers.metrics import effective_images
 
 if TYPE_CHECKING:
     from trainers import Dataset, Donor, Recipe
+    from trainers.teacher import Teacher
 
 
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)  # NFS, Lustre
@@ -80,6 +82,7 @@ def new_run(
     recipe: Recipe,
     command: list[str],
     donor: Donor | None = None,
+    teacher: Teacher | None = None,
     confirm: Mapping[str, int] | None = None,
 ) -> Path:
     """Creates the run folder and its run.json; `confirm`: how the run is confirmed at its end.
@@ -89,6 +92,8 @@ def new_run(
     description["confirm"] = None if confirm is None else dict(confirm)
     if donor is not None:
         description["init"] = {"name": donor.name, "fingerprint": donor.fingerprint()}
+    if teacher is not None:
+        description["teacher"] = describe_teacher(teacher, recipe, dataset)
     try:
         make_folder(folder)
         with only_driver(folder):  # of two that begin at once, one begins

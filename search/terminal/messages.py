@@ -22,6 +22,7 @@ from results.words import (
     unbalanced_text,
 )
 from search.settings import SearchSettings
+from search.teaching import teacher_text
 from space import count_flops, count_params
 from space.rules import show
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from results import Run
     from trainers import Dataset, Recipe
+    from trainers.teacher import Teacher
 
 MOST_KINDS = 5  # of files left out that are named
 NEARLY_BLACK = 0.03
@@ -38,7 +40,13 @@ PROCESS_BYTES = 400 * 10**6  # of a worker with torch, before it has data
 LARGE_ERROR = 0.03  # of an accuracy, from which validation images are few
 
 
-def introduce(settings: SearchSettings, dataset: Dataset, recipe: Recipe, console: Console) -> None:
+def introduce(
+    settings: SearchSettings,
+    dataset: Dataset,
+    recipe: Recipe,
+    console: Console,
+    teacher: Teacher | None = None,
+) -> None:
     """What will be searched, on what, for what."""
     if settings.init is not None:
         console.print(
@@ -53,6 +61,9 @@ def introduce(settings: SearchSettings, dataset: Dataset, recipe: Recipe, consol
         )
         if note is not None:
             console.print(note, markup=False, highlight=False, soft_wrap=True)
+    if teacher is not None:
+        text = teacher_text(teacher, settings, recipe, dataset)
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
     by = "" if settings.metric == "accuracy" else f"by {metric_name(settings.metric)}, "
     space, smallest = settings.space, settings.space.smallest()
     console.print(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -38,23 +39,8 @@ def load_with_progress(choices: Mapping[str, Any], console: Console) -> Dataset:
     """
     from trainers import load_dataset
 
-    bar = Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(),
-        TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal,
-    )  # fmt: skip
-    reading = bar.add_task("Reading images", total=None)
-    task, said, last = bar.tasks[0], 0, time.monotonic()
-
-    def show(done: int, total: int) -> None:
-        nonlocal said, last
-        bar.update(reading, completed=done, total=total)
-        step, now = done * PLAIN_STEPS // max(total, 1), time.monotonic()
-        if not console.is_terminal and (step > said or now > last + PLAIN_SECONDS):
-            said, last = step, now
-            console.print(f"Reading images: {done} of {total}{_pace(task)}", highlight=False)
-
-    try:
-        with bar:
+    with counting("Reading images", console) as (task, show):
+        try:
             return load_dataset(
                 choices["data"],
                 data_root=choices["data_root"],
@@ -64,15 +50,38 @@ def load_with_progress(choices: Mapping[str, Any], console: Console) -> Dataset:
                 seed=choices["seed"],
                 progress=show,
             )
-    except (KeyboardInterrupt, SystemExit):
-        if task.total:
-            console.print(
-                f"Interrupted: {task.completed:.0f} of {task.total:.0f} images are decoded and "
-                "kept; the same command goes on from there.",
-                highlight=False,
-                soft_wrap=True,
-            )
-        raise
+        except (KeyboardInterrupt, SystemExit):
+            if task.total:
+                console.print(
+                    f"Interrupted: {task.completed:.0f} of {task.total:.0f} images are decoded and "
+                    "kept; the same command goes on from there.",
+                    highlight=False,
+                    soft_wrap=True,
+                )
+            raise
+
+
+@contextmanager
+def counting(what: str, console: Console) -> Iterator[tuple[Task, Callable[[int, int], None]]]:
+    """A progress bar, or some plain lines where there is no terminal; its task, and what is called
+    with how many of how many are done."""
+    bar = Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(),
+        TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal,
+    )  # fmt: skip
+    number = bar.add_task(what, total=None)
+    task, said, last = bar.tasks[0], 0, time.monotonic()
+
+    def show(done: int, total: int) -> None:
+        nonlocal said, last
+        bar.update(number, completed=done, total=total)
+        step, now = done * PLAIN_STEPS // max(total, 1), time.monotonic()
+        if not console.is_terminal and (step > said or now > last + PLAIN_SECONDS):
+            said, last = step, now
+            console.print(f"{what}: {done} of {total}{_pace(task)}", highlight=False)
+
+    with bar:
+        yield task, show
 
 
 def _rate(task: Task) -> str:

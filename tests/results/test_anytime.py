@@ -89,3 +89,14 @@ def test_a_run_that_tells_no_times_has_no_hours(run):
     without = dataclasses.replace(run, records=untold)
     assert set(progress_rows(without)) == {"trial", "compute"}
     assert most_at_once(without) is None
+
+
+def test_what_a_teacher_took_is_compute_of_the_search(run):
+    images, before = run.train_images, cost_of(run)
+    last = progress_rows(run)["compute"][-1]["spent"]
+    for beside, more in ((False, images * 700), (True, images * 700 * 13)):  # epochs of all
+        teacher = {"name": "t", "flops": 700, "beside": beside}
+        taught = dataclasses.replace(run, settings=run.settings | {"teacher": teacher})
+        assert cost_of(taught).flops == before.flops + more
+        assert progress_rows(taught)["compute"][-1]["spent"] == last + more
+    assert cost_of(taught).share == pytest.approx(23_900 / 28_400)  # of (FLOPs + 700) x epochs

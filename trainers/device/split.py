@@ -15,7 +15,9 @@ from torch import Generator, Tensor
 _FLOATS_AT_MOST = 2**30  # bytes of a normalised set that is kept instead of made batch by batch
 
 
-def to_tensor(array: NDArray[np.uint8] | NDArray[np.int64], device: torch.device) -> Tensor:
+def to_tensor(
+    array: NDArray[np.uint8] | NDArray[np.int64] | NDArray[np.float32], device: torch.device
+) -> Tensor:
     """The array on the device; on the CPU the same memory, which must not be written to."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*not writable")  # Ray's shared memory

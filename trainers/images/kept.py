@@ -48,6 +48,11 @@ def clear(root: Path, caches: Iterable[KeptImages]) -> list[KeptImages]:
     return gone
 
 
+def kept_logits(root: Path) -> list[Path]:
+    """The files of teachers' logits below `root`; each is made again where it is wanted."""
+    return sorted(root.glob("logits-*.npy"))
+
+
 def _look(directory: Path) -> KeptImages:
     try:
         told = json.loads((directory / "cache.json").read_text(encoding="utf-8"))

@@ -8,7 +8,7 @@ import torch
 from command_line import call_here
 
 from search.commands.teachers import kept_name, read_teacher
-from space import Architecture, build_model
+from space import Architecture, build_model, count_flops
 from trainers import load_dataset
 from trainers.teacher import Teacher
 
@@ -83,3 +83,32 @@ def test_a_teacher_of_other_classes_or_of_no_kind_is_told(digits, tmp_path):
     assert kept_name("resnet18") == "resnet18"
     with pytest.raises(ValueError, match="A run is a folder"):
         kept_name(f"{tmp_path / 'nothing'}:3")
+
+
+def test_a_networks_flops_are_counted_and_those_of_others_measured(digits):
+    import timm
+
+    a = Architecture.from_dict(NETWORK)
+    seen = {"mean": (0.5,), "std": (0.5,), "img_size": 8}
+    ours = Teacher(build_model(a), digits, **seen)
+    assert ours.flops == count_flops(a)
+    options = {k: v for k, v in NETWORK.items() if k != "mlp_ratio"} | {"mlp_ratio": 2.0}
+    vit = timm.create_model("vit_tiny_patch16_224", **options)
+    assert Teacher(vit, digits, **seen).flops == count_flops(a.replace(head="token"))
+    assert Teacher(vit, digits, **seen).fingerprint() != ours.fingerprint()
+    assert (
+        Teacher(vit, digits, **seen, name="x").fingerprint()
+        == Teacher(vit, digits, **seen).fingerprint()
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["hf-hub:timm/no_such_network", "./no_such/folder", "a.safetensors"]
+)
+def test_a_teacher_that_is_not_there_is_told_in_a_sentence(name, digits, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(ValueError, match="`--teacher`") as told:
+        read_teacher(name, digits)
+    assert name in str(told.value)
+    assert ("is not there" in str(told.value)) == (":" not in name)
+    assert kept_name(name) == name

@@ -59,3 +59,14 @@ def test_the_command_lists_and_clears_what_it_is_asked_for(root, monkeypatch, ca
     assert "Removed 1 cache" in said
     code, said = call_here(monkeypatch, capsys, "cache")
     assert said.startswith("No decoded images are kept in")
+
+
+def test_the_command_lists_and_clears_the_logits_of_teachers(root, monkeypatch, capsys):
+    file = root / "logits-0123.npy"
+    np.save(file, np.zeros((100, 10), np.float32))
+    assert "Logits of teachers: 1 file, 4.13 kB." in call_here(monkeypatch, capsys, "cache")[1]
+    said = call_here(monkeypatch, capsys, "cache", "/photos", "--clear", "--json")[1]
+    assert json.loads(said.splitlines()[0])["logits"] == []
+    assert file.exists()
+    assert "1 file, 4.13 kB, removed." in call_here(monkeypatch, capsys, "cache", "--clear")[1]
+    assert not file.exists()
