@@ -48,7 +48,7 @@ def _fitted(name: str, tensor: Tensor, like: Tensor, a: Architecture) -> Tensor:
 def _shape_of(name: str, like: Tensor, a: Architecture) -> Shape:
     """The shape of the tokens that this positional embedding is added to."""
     if name == "pos_embed":
-        return a.start
+        return a.start if a.stem.places_prefix else a.start._replace(prefix=0)
     length = like.shape[1]
     shapes = [
         part.after(seen)

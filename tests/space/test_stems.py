@@ -89,6 +89,13 @@ def test_networks_count_alike_and_learn(stem, head):
     assert dict(model.named_parameters())[timm_config(a)["first_conv"] + ".weight"].shape[1] == 3
 
 
+@pytest.mark.parametrize("kind", ["patch", "overlap", "rvt"])
+def test_positions_are_resampled_whether_or_not_the_class_token_has_one(kind):
+    model = build_model(Architecture.from_dict(network({"kind": kind}, "token")))
+    model.set_input_size(24)
+    assert model(torch.randn(1, 3, 24, 24)).shape == (1, 5)
+
+
 def test_cct_tokenizers_cost_what_their_convolutions_do():
     stem = Tokenizer(patch_size=4, dim=128)
     assert stem.flops(Shape((32, 32), 1024, 0, 3)) == 9 * (3 * 64 * 32**2 + 64 * 128 * 16**2)
