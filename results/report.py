@@ -59,7 +59,6 @@ def render_report(
     page loads itself again.
     """
     data = data or ChartData.of(run)
-    baselines = [record for record in run.records if record.baseline is not None]
     told, measured = read_inspected(run.path), by_device(read_profile(run.path))
     return (
         environment()
@@ -83,12 +82,7 @@ def render_report(
             axis=HYPERVOLUME_AXIS,
             data=_Defaults(run.settings["data"]),
             metric=words.metric_name(run.metric),
-            baselines=baselines,
-            baselines_hypervolume=hypervolume(
-                baselines,
-                budget_flops=run.budget_flops,
-                reference_accuracy=run.reference_point[1],
-            ),
+            **_compared_with(run),
             weights=(run.path / "weights").is_dir(),
             failures=failures(run.records),
             failures_total=run.count("failed"),
@@ -155,6 +149,15 @@ def _budgets(run: Run) -> list[tuple[str, Expected]]:
         for words, times in asked.items()
         if law.reaches(times * run.budget_flops)
     ]
+
+
+def _compared_with(run: Run) -> dict[str, Any]:
+    """The baselines and what they reach."""
+    baselines = [record for record in run.records if record.baseline is not None]
+    reached = hypervolume(
+        baselines, budget_flops=run.budget_flops, reference_accuracy=run.reference_point[1]
+    )
+    return {"baselines": baselines, "baselines_hypervolume": reached}
 
 
 def _told_beside(

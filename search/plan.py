@@ -91,10 +91,7 @@ def plan_search(
     if train is not None:
         found(train)  # before any trial fails for it
     if options["storage"] is not None:
-        from search.study.storage import absolute_url, refuse_existing_study
-
-        options["storage"] = absolute_url(options["storage"])
-        refuse_existing_study(options["storage"], folder.resolve().name)
+        options["storage"] = _new_storage(options["storage"], folder)
     donor = donor_of(options["init"])
     if donor is not None:
         options["img_size"] = options["img_size"] or donor.architecture.img_size
@@ -118,6 +115,15 @@ def plan_search(
         folder=folder, settings=settings, dataset=dataset, recipe=recipe, train=train, donor=donor,
         teacher=teacher,
     )  # fmt: skip
+
+
+def _new_storage(url: str, folder: Path) -> str:
+    """The URL of the server, if it holds no study of the folder's name. Raises ValueError."""
+    from search.study.storage import absolute_url, refuse_existing_study
+
+    url = absolute_url(url)
+    refuse_existing_study(url, folder.resolve().name)
+    return url
 
 
 def default_space(img_size: int) -> str:

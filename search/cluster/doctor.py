@@ -14,7 +14,7 @@ from search.cluster.connect import connected
 from search.cluster.nodes import ask_nodes
 from search.private_names import span
 from search.study import quirks as optuna_quirks
-from search.study.run_folder import versions
+from search.study.description import versions
 from trainers.errors import DataError
 from trainers.images.folder import read_folder
 from trainers.images.load import TIMM_PREFIXES

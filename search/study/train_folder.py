@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from results.replace import replace_file
+from search.study.description import describe_data, hardware, versions
 from search.study.errors import writing
-from search.study.run_folder import describe_data, hardware, versions
 from space.files import refuse_irregular
 from space.rules import show
 

@@ -22,11 +22,11 @@ from search.cluster.recorder import Recorder
 from search.cluster.tune import Stop
 from search.plan import finished_already
 from search.settings import SearchSettings
+from search.study.description import describe_data
 from search.study.errors import StorageError
 from search.study.run_folder import (
     check_same_data,
     claim_run_folder,
-    describe_data,
     discard_unbegun,
     keep_trials,
     keep_weights,
