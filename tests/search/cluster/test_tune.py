@@ -122,6 +122,7 @@ def test_complete_trainings_teach_the_rule_of_a_search_and_failed_ones_do_not(lo
     results = {trial.config["trial"]: trial.last_result for trial in analysis.trials}
     assert "ValueError: broken" in results.pop(broken)["error"]
     epochs = {trial: result["epoch"] for trial, result in results.items()}
-    assert epochs == {trial: 1 if trial in laggards else last for trial in results}
+    assert all(epochs[trial] <= last // 3 for trial in laggards)
+    assert {epochs[trial] for trial in results if trial not in laggards} == {last}
     assert scheduler.stopped == len(laggards)
     assert not any(broken in seen for seen in rule._results.values())
