@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from search.study.patience import Patience
     from search.terminal.display import Display
 
+LEAVING_SECONDS = 3.0  # in which a thread leaves a call into Ray, if it ever does
 SIGNAL_SECONDS = 1.0  # in which a signal that also ended Ray's processes reaches this one
 
 
@@ -61,12 +62,20 @@ def told_of_loss(
     lock, over = threading.Lock(), threading.Event()
     raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
 
+    def said(why: str) -> str:
+        address = ", address='HOST:PORT'" if elsewhere else ""
+        call = "search.confirming.confirm" if by == "confirm" else "search.resume"
+        return f"{why}. Nothing finished is lost; go on by: {call}({str(folder)!r}{address})"
+
     def tell(why: str) -> None:
         time.sleep(SIGNAL_SECONDS)
         with lock:
-            if not reasons and not over.is_set():
-                reasons.append(why)
-                raise_in(here, ctypes.py_object(_Unwind))
+            if reasons or over.is_set():
+                return
+            reasons.append(why)
+            raise_in(here, ctypes.py_object(_Unwind))
+        if not over.wait(LEAVING_SECONDS):  # Ray will end the process
+            print(f"Error: {said(why)}", file=sys.stderr, flush=True)
 
     try:
         try:
@@ -85,8 +94,4 @@ def told_of_loss(
     ray.shutdown()
     if patience.interrupted():
         raise KeyboardInterrupt(interrupted_text(folder, by))
-    address = ", address='HOST:PORT'" if elsewhere else ""
-    call = "search.confirming.confirm" if by == "confirm" else "search.resume"
-    raise ClusterLostError(
-        f"{reasons[0]}. Nothing finished is lost; go on by: {call}({str(folder)!r}{address})"
-    )
+    raise ClusterLostError(said(reasons[0]))

@@ -92,6 +92,19 @@ def test_a_loss_told_when_the_search_is_over_raises_nothing():
     work(0.1)
 
 
+def test_what_was_lost_is_said_where_the_search_does_not_come_back_from_ray(monkeypatch, capsys):
+    monkeypatch.setattr(ending, "LEAVING_SECONDS", 0.1)
+    with (
+        pytest.raises(ClusterLostError),
+        ending.told_of_loss(Path("runs/r1"), Patience(), elsewhere=False) as tell,
+    ):
+        lose(tell)
+        time.sleep(1)  # a call that nothing interrupts
+    assert capsys.readouterr().err == (
+        f"Error: {LOST}. Nothing finished is lost; go on by: search.resume('runs/r1')\n"
+    )
+
+
 def told_twice():
     with ending.told_of_loss(Path("r"), Patience(), elsewhere=False) as tell:
         try:
