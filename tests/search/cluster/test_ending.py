@@ -92,14 +92,16 @@ def test_a_loss_told_when_the_search_is_over_raises_nothing():
     work(0.1)
 
 
-def test_what_was_lost_is_said_where_the_search_does_not_come_back_from_ray(monkeypatch, capsys):
-    monkeypatch.setattr(ending, "LEAVING_SECONDS", 0.1)
-    with (
-        pytest.raises(ClusterLostError),
-        ending.told_of_loss(Path("runs/r1"), Patience(), elsewhere=False) as tell,
-    ):
+def not_back_from_ray():
+    with ending.told_of_loss(Path("runs/r1"), Patience(), elsewhere=False) as tell:
         lose(tell)
         time.sleep(1)  # a call that nothing interrupts
+
+
+def test_what_was_lost_is_said_where_the_search_does_not_come_back_from_ray(monkeypatch, capsys):
+    monkeypatch.setattr(ending, "LEAVING_SECONDS", 0.1)
+    with pytest.raises(ClusterLostError):
+        not_back_from_ray()
     assert capsys.readouterr().err == (
         f"Error: {LOST}. Nothing finished is lost; go on by: search.resume('runs/r1')\n"
     )
